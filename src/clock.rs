@@ -1,0 +1,166 @@
+//! Time, and the only file that asks the system for it.
+//!
+//! Deadlines are kept on `CLOCK_BOOTTIME`, which goes on in suspend; `std`'s `Instant` does not.
+//! Wall time is `max(system, build, last good)`: a box without a battery wakes up in 1970, and no
+//! certificate check and no record should believe that.
+
+use core::ops::{Add, Sub};
+use core::time::Duration;
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// When this version was made, in Unix seconds (2026-11-22): no clock can be right and earlier.
+pub const BUILT: Wall = Wall(Duration::from_secs(1_795_305_600));
+
+/// Time since boot on `CLOCK_BOOTTIME`, suspend included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Boot(pub Duration);
+
+impl Add<Duration> for Boot {
+    type Output = Self;
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+impl Sub for Boot {
+    type Output = Duration;
+    /// The time from `rhs` to `self`; zero when `rhs` is later.
+    fn sub(self, rhs: Self) -> Duration {
+        self.0.saturating_sub(rhs.0)
+    }
+}
+
+/// Trusted wall time, since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Wall(pub Duration);
+
+impl Wall {
+    /// Whole Unix seconds.
+    pub const fn unix_seconds(self) -> u64 {
+        self.0.as_secs()
+    }
+
+    /// From whole Unix seconds.
+    pub const fn from_unix_seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// RFC 3339 in UTC with whole seconds: `2026-11-22T10:00:00Z`.
+    pub fn rfc3339(self) -> String {
+        let seconds = self.unix_seconds();
+        let (days, rest) = (seconds / 86_400, seconds % 86_400);
+        let (year, month, day) = civil_from_days(days);
+        let (hour, minute, second) = (rest / 3600, rest % 3600 / 60, rest % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01 (the era algorithm of Howard Hinnant's
+/// "chrono-compatible low-level date algorithms", for days since 1970 only).
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let day_of_era = z % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+/// The moment a pure core is told about: both clocks, and a die so that jitter needs no generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For deadlines.
+    pub boot: Boot,
+    /// For records and certificates.
+    pub wall: Wall,
+    /// Uniformly random, fresh for each input.
+    pub dice: u64,
+}
+
+impl Now {
+    /// A factor between 0 and 1 from the die, for jitter.
+    pub fn fraction(&self) -> f64 {
+        // 53 bits fill an f64 exactly; the shift leaves 32, which u32 -> f64 converts without loss.
+        let top = u32::try_from(self.dice >> 32).unwrap_or(u32::MAX);
+        f64::from(top) / f64::from(u32::MAX)
+    }
+}
+
+/// Where `Now` comes from: the system, or a test's own time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
+
+impl Clock {
+    /// The system's clocks. `last_good` is a wall time known to have passed (from saved state).
+    pub fn system(last_good: Wall) -> Self {
+        let floor = AtomicU64::new(last_good.max(BUILT).unix_seconds());
+        Self(Arc::new(move || {
+            let wall = system_wall().max(Wall::from_unix_seconds(floor.load(Ordering::Relaxed)));
+            floor.fetch_max(wall.unix_seconds(), Ordering::Relaxed);
+            Now { boot: Boot(read(ClockId::CLOCK_BOOTTIME)), wall, dice: dice() }
+        }))
+    }
+
+    /// A clock that a test moves.
+    pub fn from_fn(now: impl Fn() -> Now + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Now {
+        (self.0)()
+    }
+}
+
+/// The system's wall clock, untrusted: 1970 on a box whose clock was never set.
+pub fn system_wall() -> Wall {
+    Wall(read(ClockId::CLOCK_REALTIME))
+}
+
+/// How far `CLOCK_BOOTTIME` is ahead of `CLOCK_MONOTONIC`: the time spent in suspend since boot.
+///
+/// quinn lives on the latter, so a change of this means that its timers have stood still.
+pub fn suspended() -> Duration {
+    read(ClockId::CLOCK_BOOTTIME).saturating_sub(read(ClockId::CLOCK_MONOTONIC))
+}
+
+fn read(clock: ClockId) -> Duration {
+    // The three clocks used here exist on every Linux since 2.6.39; a kernel without one reads as zero.
+    clock_gettime(clock).map(Duration::from).unwrap_or_default()
+}
+
+fn dice() -> u64 {
+    let mut bytes = [0_u8; 8];
+    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
+    // Without randomness there is no jitter, and nothing else depends on this value.
+    if filled.is_ok() { u64::from_ne_bytes(bytes) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let at = |seconds| Wall::from_unix_seconds(seconds).rfc3339();
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn the_wall_never_stands_before_the_last_good_time() {
+        let future = Wall::from_unix_seconds(9_000_000_000);
+        assert_eq!(Clock::system(future).now().wall, future);
+        assert!(Clock::system(Wall::default()).now().wall >= BUILT);
+    }
+}

@@ -1,0 +1,6 @@
+//! skeleton
+pub mod card;
+pub mod clock;
+pub mod sabotage;
+pub mod secret;
+pub mod wire;

@@ -1,0 +1,96 @@
+//! DDNS at the hub's own zone: `NAME.ZONE` answers with the device's address.
+
+use super::receipt::{EXAMPLE_NONCE, FORGET_FIELDS};
+use super::{ParcelBody, example_of};
+use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use serde::{Deserialize, Serialize};
+
+/// Seconds a resolver may keep an answer for a device's name.
+pub const TTL_SECONDS: u32 = 60;
+
+/// Says where the name shall point.
+pub static UPDATE: Parcel = Parcel {
+    id: "ddns.update",
+    what: "the addresses the device's name shall answer with",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/ddns/update", caller: Caller::Device },
+    fields: &[
+        Field { path: "a", why: "the IPv4 answer of the name", identifies: true },
+        Field { path: "aaaa", why: "the IPv6 answer of the name", identifies: true },
+    ],
+    retention: Retention::UntilDisabled,
+    example: example_of::<Update>,
+};
+
+/// Takes the name out of the zone.
+pub static FORGET: Parcel = Parcel {
+    id: "ddns.forget",
+    what: "the demand to take the name out of DNS and erase its row",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/ddns/forget", caller: Caller::Device },
+    fields: FORGET_FIELDS,
+    retention: Retention::Nothing,
+    example: example_of::<Forget>,
+};
+
+/// What one family of the name shall answer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer<A> {
+    /// Nothing.
+    #[default]
+    None,
+    /// The address this request comes from, if it is of this family and may be published.
+    Observed,
+    /// This address.
+    Address(A),
+}
+
+/// Body of [`UPDATE`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// For A.
+    pub a: Answer<Ipv4Addr>,
+    /// For AAAA.
+    pub aaaa: Answer<Ipv6Addr>,
+}
+
+impl ParcelBody for Update {
+    const PARCEL: &'static Parcel = &UPDATE;
+    fn example() -> Self {
+        Self {
+            a: Answer::Address(Ipv4Addr::new(203, 0, 113, 7)),
+            aaaa: Answer::Address(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7)),
+        }
+    }
+}
+
+/// Answer to [`UPDATE`]: what the zone now says.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Updated {
+    /// The A record.
+    pub a: Option<Ipv4Addr>,
+    /// The AAAA record.
+    pub aaaa: Option<Ipv6Addr>,
+    /// The address the request came from.
+    pub observed: IpAddr,
+}
+
+/// Body of [`FORGET`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Forget {
+    /// Comes back in the receipt.
+    pub nonce: String,
+}
+
+impl ParcelBody for Forget {
+    const PARCEL: &'static Parcel = &FORGET;
+    fn example() -> Self {
+        Self { nonce: EXAMPLE_NONCE.into() }
+    }
+}

@@ -1,0 +1,183 @@
+//! Link: the session of a device with its hub, and the visitors that come through it.
+//!
+//! One QUIC connection, mutually authenticated. Its first stream, opened by the device, is the control
+//! stream: frames of [`ToHub`] and [`ToDevice`]. Each further stream is opened by the hub and carries
+//! one visitor: a [`Visitor`] frame, one byte of verdict back, then the visitor's own TLS bytes.
+
+use super::receipt::{EXAMPLE_NONCE, FORGET_FIELDS};
+use super::{ParcelBody, example_of};
+use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
+use core::net::IpAddr;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// How long the hub keeps a line of its connection log (masked address, name, bytes, duration).
+pub const LOG_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest the hub waits for the device to take a visitor, and the device for its local service.
+pub const VISITOR_WAIT: Duration = Duration::from_secs(10);
+/// The most visitors at once through one session.
+pub const MAX_VISITORS: u32 = 2048;
+/// First byte of the TCP connection that lets a device notice a dead hub at once; never 0x16, which begins TLS.
+pub const TRIPWIRE_MAGIC: u8 = b'Q';
+
+/// The session itself, with all that visitors send and get through it.
+pub static SESSION: Parcel = Parcel {
+    id: "link.session",
+    what: "one standing connection to the hub, through which visitors of published services are carried unread",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Session,
+    fields: &[Field {
+        path: "version",
+        why: "which frames this device understands",
+        identifies: false,
+    }],
+    retention: Retention::For(LOG_KEPT),
+    example: example_of::<Hello>,
+};
+
+/// Erases what the hub logged of visitors of this device.
+pub static FORGET: Parcel = Parcel {
+    id: "link.forget",
+    what: "the demand to close the session and erase the connection log of this device",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/link/forget", caller: Caller::Device },
+    fields: FORGET_FIELDS,
+    retention: Retention::Nothing,
+    example: example_of::<Forget>,
+};
+
+/// A visitor's bytes on their last step, from the agent to the published service on this box.
+pub static ORIGIN: Parcel = Parcel {
+    id: "link.origin",
+    what: "visitors' requests, handed to the service the owner published; they stay on this box or its network",
+    purpose: Purpose::Service,
+    to: Destination::OwnService,
+    how: Carriage::Local,
+    fields: &[Field {
+        path: "service",
+        why: "which published service is meant",
+        identifies: false,
+    }],
+    retention: Retention::Nothing,
+    example: example_of::<Origin>,
+};
+
+/// First frame of the control stream, and the declared body of [`SESSION`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// Version of these frames: 1.
+    pub version: u16,
+}
+
+impl ParcelBody for Hello {
+    const PARCEL: &'static Parcel = &SESSION;
+    fn example() -> Self {
+        Self { version: 1 }
+    }
+}
+
+/// Frames of the control stream from the device.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ToHub {
+    /// The first one.
+    Hello(Hello),
+    /// "Are you there?"
+    Heartbeat {
+        /// Comes back in the answer.
+        number: u64,
+    },
+}
+
+/// Frames of the control stream from the hub.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToDevice {
+    /// The session stands.
+    Welcome {
+        /// Counts this device's sessions; the newest wins.
+        epoch: u64,
+        /// The address the hub sees the device at.
+        observed: IpAddr,
+        /// Opens the tripwire connection, base64url of 16 bytes.
+        tripwire: String,
+    },
+    /// "Yes."
+    Heartbeat {
+        /// From the question.
+        number: u64,
+        /// The address the hub sees the device at.
+        observed: IpAddr,
+    },
+    /// The hub closes the session, and says why.
+    Goodbye {
+        /// For a person.
+        reason: String,
+    },
+}
+
+/// What stands before a visitor's bytes.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Visitor {
+    /// The name the visitor asked for, from the TLS hello.
+    pub host: String,
+    /// Where the visitor comes from, for the device's own session log; the hub keeps it masked only.
+    pub from: IpAddr,
+}
+
+/// The byte a device answers a [`Visitor`] with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The service is published: bytes follow.
+    Welcome,
+    /// It is not, or it does not answer.
+    Refused,
+}
+
+impl Verdict {
+    /// On the wire.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Welcome => 1,
+            Self::Refused => 0,
+        }
+    }
+
+    /// From the wire; anything unknown is a refusal.
+    pub const fn from_byte(byte: u8) -> Self {
+        if byte == 1 { Self::Welcome } else { Self::Refused }
+    }
+}
+
+/// Declared body of [`ORIGIN`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The name it is published under.
+    pub service: String,
+}
+
+impl ParcelBody for Origin {
+    const PARCEL: &'static Parcel = &ORIGIN;
+    fn example() -> Self {
+        Self { service: "web".into() }
+    }
+}
+
+/// Body of [`FORGET`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Forget {
+    /// Comes back in the receipt.
+    pub nonce: String,
+}
+
+impl ParcelBody for Forget {
+    const PARCEL: &'static Parcel = &FORGET;
+    fn example() -> Self {
+        Self { nonce: EXAMPLE_NONCE.into() }
+    }
+}

@@ -1,0 +1,215 @@
+//! Registration: a key made on the device gets a row at the hub (RFC 8628 in style).
+
+use super::label::Label;
+use super::{ParcelBody, example_of};
+use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
+use serde::{Deserialize, Serialize};
+
+/// How long a user code is good for (RFC 8628 section 3.2 `expires_in`).
+pub const CODE_LIFE: core::time::Duration = core::time::Duration::from_secs(600);
+/// How often the device may ask (RFC 8628 section 3.2 `interval`); `slow_down` adds as much again.
+pub const POLL_SECONDS: u64 = 5;
+
+/// Asks for a user code.
+pub static START: Parcel = Parcel {
+    id: "registration.start",
+    what: "the device's public key and the name it would like, to get a code that its owner approves",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/register/start", caller: Caller::Applicant },
+    fields: &[
+        Field { path: "spki", why: "the key the certificate is made for", identifies: true },
+        Field { path: "name", why: "the name in DNS and on the approval page", identifies: true },
+    ],
+    retention: Retention::For(CODE_LIFE),
+    example: example_of::<Start>,
+};
+
+/// Asks whether the code was approved.
+pub static POLL: Parcel = Parcel {
+    id: "registration.poll",
+    what: "proof that the asking device holds the key, until its owner has approved the code",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/register/poll", caller: Caller::Applicant },
+    fields: &[
+        Field { path: "device_code", why: "which request this is", identifies: true },
+        Field {
+            path: "signature",
+            why: "proof of the key; a stolen device code is worthless",
+            identifies: true,
+        },
+    ],
+    retention: Retention::UntilDisabled,
+    example: example_of::<Poll>,
+};
+
+/// Makes the hub forget the device and everything it keeps of it.
+pub static FORGET: Parcel = Parcel {
+    id: "registration.forget",
+    what: "the demand to erase this device at the hub, all its features included",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/registration/forget", caller: Caller::Device },
+    fields: super::receipt::FORGET_FIELDS,
+    retention: Retention::Nothing,
+    example: example_of::<Forget>,
+};
+
+/// Body of [`START`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// SubjectPublicKeyInfo of the device key, DER in base64url without padding.
+    pub spki: String,
+    /// The name the owner asked for.
+    pub name: Label,
+}
+
+impl ParcelBody for Start {
+    const PARCEL: &'static Parcel = &START;
+    fn example() -> Self {
+        Self {
+            spki: "MCowBQYDK2VwAyEA11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+            name: label("box"),
+        }
+    }
+}
+
+/// Answer to [`START`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Started {
+    /// Opaque, for polling.
+    pub device_code: String,
+    /// What the owner types: `BCDF-GHJK`.
+    pub user_code: String,
+    /// Where the owner types it, or the command that does it.
+    pub verification_uri: String,
+    /// Seconds between two polls.
+    pub interval_seconds: u64,
+    /// Seconds the code is good for.
+    pub expires_in_seconds: u64,
+    /// Hub's random part of the check words, base64url.
+    pub challenge: String,
+}
+
+/// Body of [`POLL`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Poll {
+    /// From [`Started`].
+    pub device_code: String,
+    /// By the device key over [`poll_message`], base64url.
+    pub signature: String,
+}
+
+impl ParcelBody for Poll {
+    const PARCEL: &'static Parcel = &POLL;
+    fn example() -> Self {
+        Self { device_code: "3q2-7wAAAAAAAAAAAAAAAA".into(), signature: "c2lnbmF0dXJl".into() }
+    }
+}
+
+/// The bytes a poll signs: domain-separated, so that no other signature of the key fits here.
+pub fn poll_message(device_code: &str) -> Vec<u8> {
+    [b"qcloud-register-poll/1\0".as_slice(), device_code.as_bytes()].concat()
+}
+
+/// Answer to [`POLL`]; the words of RFC 8628 section 3.5.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Polled {
+    /// Not yet approved.
+    AuthorizationPending,
+    /// Asked too often: wait [`POLL_SECONDS`] longer from here on.
+    SlowDown,
+    /// The owner said no.
+    AccessDenied,
+    /// The code is too old.
+    ExpiredToken,
+    /// Approved.
+    Approved(Box<Membership>),
+}
+
+/// What a registered device knows of its place at the hub.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Membership {
+    /// The name the device got.
+    pub name: Label,
+    /// The zone its names are in: DDNS `NAME.ZONE`, link `NAME.link.ZONE`.
+    pub zone: String,
+    /// Client certificate, PEM.
+    pub certificate: String,
+    /// Ed25519 public key that signs the hub's receipts, base64url.
+    pub receipt_key: String,
+}
+
+impl Membership {
+    /// The name that answers with the device's address.
+    pub fn ddns_host(&self) -> String {
+        format!("{}.{}", self.name, self.zone)
+    }
+
+    /// The name browsers reach through the relay.
+    pub fn link_host(&self) -> String {
+        format!("{}.link.{}", self.name, self.zone)
+    }
+}
+
+/// Body of [`FORGET`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Forget {
+    /// Comes back in the receipt, so that an old one does not pass for a new one.
+    pub nonce: String,
+}
+
+impl ParcelBody for Forget {
+    const PARCEL: &'static Parcel = &FORGET;
+    fn example() -> Self {
+        Self { nonce: super::receipt::EXAMPLE_NONCE.into() }
+    }
+}
+
+/// The four check words: 64 bits of SHA-256(challenge || SPKI) as proquints (arXiv:0901.4016), which are
+/// pronounceable in most languages and need no word list. Device and approver show the same ones.
+pub fn check_words(challenge: &[u8], spki: &[u8]) -> [String; 4] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(challenge);
+    context.update(spki);
+    let digest = context.finish();
+    let (pairs, _) = digest.as_ref().as_chunks::<2>();
+    core::array::from_fn(|i| proquint(pairs.get(i).copied().map_or(0, u16::from_be_bytes)))
+}
+
+fn proquint(bits: u16) -> String {
+    const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
+    const VOWELS: &[u8; 4] = b"aiou";
+    let consonant = |shift: u16| char::from(CONSONANTS[usize::from(bits >> shift & 0xf)]);
+    let vowel = |shift: u16| char::from(VOWELS[usize::from(bits >> shift & 0x3)]);
+    [consonant(12), vowel(10), consonant(6), vowel(4), consonant(0)].iter().collect()
+}
+
+/// A label for examples; the texts are literals of this crate.
+pub(super) fn label(text: &str) -> Label {
+    Label::parse(text).expect("examples are written as valid labels")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proquints_are_those_of_the_paper() {
+        // arXiv:0901.4016: 127.0.0.1 is lusab-babad, 63.84.220.193 is gutih-tugad.
+        assert_eq!((proquint(0x7f00), proquint(0x0001)), ("lusab".into(), "babad".into()));
+        assert_eq!((proquint(0x3f54), proquint(0xdcc1)), ("gutih".into(), "tugad".into()));
+    }
+
+    #[test]
+    fn check_words_differ_when_key_or_challenge_do() {
+        let words = check_words(b"challenge", b"key");
+        assert_ne!(words, check_words(b"challengf", b"key"));
+        assert_ne!(words, check_words(b"challenge", b"kez"));
+    }
+}
