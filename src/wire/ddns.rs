@@ -3,8 +3,10 @@
 use super::receipt::{EXAMPLE_NONCE, FORGET_FIELDS};
 use super::{ParcelBody, example_of};
 use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
+use core::fmt::Display;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use serde::{Deserialize, Serialize};
+use core::str::FromStr;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Seconds a resolver may keep an answer for a device's name.
 pub const TTL_SECONDS: u32 = 60;
@@ -36,9 +38,8 @@ pub static FORGET: Parcel = Parcel {
     example: example_of::<Forget>,
 };
 
-/// What one family of the name shall answer.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Default)]
-#[serde(rename_all = "snake_case")]
+/// What one family of the name shall answer. On the wire one word: `none`, `observed` or the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Answer<A> {
     /// Nothing.
     #[default]
@@ -47,6 +48,30 @@ pub enum Answer<A> {
     Observed,
     /// This address.
     Address(A),
+}
+
+impl<A: Display> Serialize for Answer<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str("none"),
+            Self::Observed => serializer.serialize_str("observed"),
+            Self::Address(address) => serializer.collect_str(address),
+        }
+    }
+}
+
+impl<'de, A: FromStr> Deserialize<'de> for Answer<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        match word.as_str() {
+            "none" => Ok(Self::None),
+            "observed" => Ok(Self::Observed),
+            text => text.parse().map(Self::Address).map_err(|_| {
+                let shown = super::label::printable(text, 64);
+                serde::de::Error::custom(format!("`{shown}` is not none, observed or an address"))
+            }),
+        }
+    }
 }
 
 /// Body of [`UPDATE`].

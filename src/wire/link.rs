@@ -119,8 +119,9 @@ pub enum ToDevice {
     },
 }
 
-/// What stands before a visitor's bytes.
+/// What stands before a visitor's bytes. Its `type` tells it from the other kinds of streams to come.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "type", rename = "visitor")]
 pub struct Visitor {
     /// The name the visitor asked for, from the TLS hello.
     pub host: String,

@@ -1,0 +1,74 @@
+//! What the house itself keeps across restarts: one small file.
+
+use super::feature::HubAddress;
+use crate::clock::Wall;
+use crate::egress::consent::Consents;
+use crate::egress::ledger::Head;
+use crate::wire::receipt::Receipt;
+use crate::wire::registration::Membership;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Receipts kept on the device for the owner to look up; the oldest go first.
+const RECEIPTS_KEPT: usize = 32;
+
+/// Everything that survives, but for the key and the ledger's lines, which have files of their own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Household {
+    /// What the owner switched at run time; wins over the configuration.
+    pub switches: BTreeMap<String, bool>,
+    /// Each feature's own.
+    pub saved: BTreeMap<String, Value>,
+    /// This device's place at its hub.
+    pub membership: Option<(Membership, HubAddress)>,
+    /// Erasures the hub has not confirmed yet.
+    pub owed: Vec<Owed>,
+    /// Erasures the hub has confirmed.
+    pub receipts: VecDeque<KeptReceipt>,
+    /// What the owner agreed to.
+    pub consents: Consents,
+    /// Where the ledger's chain stood when this was written.
+    pub ledger: Head,
+    /// A wall time that has passed, for boxes that wake up in 1970.
+    pub last_good: Wall,
+    /// Whether the agent stopped in an orderly way after this was written.
+    pub stopped: bool,
+}
+
+/// An erasure the hub owes us a receipt for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owed {
+    /// The feature.
+    pub feature: String,
+    /// The demand.
+    pub nonce: String,
+    /// The body of the forget parcel.
+    pub body: Value,
+    /// Since when.
+    pub since: Wall,
+}
+
+/// A receipt with the document that proves it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptReceipt {
+    /// What it says.
+    pub receipt: Receipt,
+    /// As the hub signed it.
+    pub document: String,
+    /// The key it verifies under, base64url.
+    pub key: String,
+}
+
+impl Household {
+    /// Keeps a receipt.
+    pub fn keep_receipt(&mut self, receipt: KeptReceipt) {
+        if self.receipts.len() >= RECEIPTS_KEPT {
+            self.receipts.pop_front();
+        }
+        self.receipts.push_back(receipt);
+    }
+}

@@ -1,0 +1,9 @@
+//! The house around the features: the pure supervisor, and the one event loop that gives it time and a world.
+
+pub mod dial;
+mod erasure;
+pub mod feature;
+pub mod household;
+pub mod status;
+pub mod supervisor;
+mod verbs;

@@ -1,0 +1,129 @@
+//! What `status` tells: typed facts, gathered from the features and the house.
+
+use super::feature::{Depth, Section};
+use super::supervisor::Supervisor;
+use crate::card::{Parcel, Switch};
+use crate::clock::Now;
+use crate::wire::Body;
+use serde::Serialize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The whole of `status --json`.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The device id.
+    pub device: String,
+    /// Where it is registered: `NAME at HOST`, or nothing.
+    pub registered: Option<Registered>,
+    /// Each feature, in the order of the list.
+    pub features: Vec<FeatureStatus>,
+    /// What the owner should know.
+    pub warnings: Vec<WarningStatus>,
+    /// Erasures the hub has not confirmed.
+    pub owed: Vec<String>,
+    /// What the agent is waiting for next.
+    pub next: Option<NextWake>,
+    /// How many lines the ledger has.
+    pub ledger_lines: u64,
+}
+
+/// A place at a hub.
+#[derive(Debug, Serialize)]
+pub struct Registered {
+    /// The device's name there.
+    pub name: String,
+    /// The zone of its names.
+    pub zone: String,
+    /// The hub.
+    pub hub: String,
+}
+
+/// One feature.
+#[derive(Debug, Serialize)]
+pub struct FeatureStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// `on`, `off`, `ready` (always there), `broken` or `leaving`.
+    pub state: &'static str,
+    /// What it promises.
+    pub promise: &'static str,
+    /// What it says of itself.
+    #[serde(flatten)]
+    pub section: Section,
+}
+
+/// One warning.
+#[derive(Debug, Serialize)]
+pub struct WarningStatus {
+    /// Its code.
+    pub code: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// Its details.
+    pub details: String,
+    /// A command that helps.
+    pub hint: &'static str,
+}
+
+/// The next deadline.
+#[derive(Debug, Serialize)]
+pub struct NextWake {
+    /// In how many seconds.
+    pub seconds: u64,
+    /// For which feature.
+    pub feature: &'static str,
+    /// Why.
+    pub why: &'static str,
+}
+
+impl Supervisor {
+    /// Gathers the status.
+    pub fn status(&self, now: Now) -> Status {
+        Status {
+            device: self.device.clone(),
+            registered: self.household.membership.as_ref().filter(|_| !self.is_leaving()).map(|(m, hub)| {
+                Registered { name: m.name.to_string(), zone: m.zone.clone(), hub: format!("{}:{}", hub.host, hub.port) }
+            }),
+            features: self.rows.iter().map(|row| self.feature_status(row.card)).collect(),
+            warnings: self
+                .warnings
+                .values()
+                .map(|(w, details)| WarningStatus { code: w.code, title: w.title, details: details.clone(), hint: w.hint })
+                .collect(),
+            owed: self.household.owed.iter().map(|owed| owed.feature.clone()).collect(),
+            next: self.next_wake().map(|(at, feature, why)| NextWake {
+                seconds: (at - now.boot).as_secs(),
+                feature,
+                why,
+            }),
+            ledger_lines: self.gate.with_ledger(|ledger| ledger.head().seq),
+        }
+    }
+
+    /// The body that a live feature would send next for a parcel.
+    pub fn preview(&self, parcel: &Parcel) -> Option<Body> {
+        let live = self.live.get(parcel.feature())?;
+        catch_unwind(AssertUnwindSafe(|| live.feature.preview(parcel))).ok()?
+    }
+
+    fn feature_status(&self, card: &'static crate::card::Card) -> FeatureStatus {
+        let mut section = Section::default();
+        let state = match self.live.get(card.name) {
+            Some(live) => {
+                let told = catch_unwind(AssertUnwindSafe(|| {
+                    live.feature.report(Depth::Server, &mut section);
+                }));
+                match (told, card.switch) {
+                    (Err(_), _) => "broken",
+                    (Ok(()), Switch::Always) => "ready",
+                    (Ok(()), Switch::OnOff) => "on",
+                }
+            }
+            None if self.broken.contains_key(card.name) => "broken",
+            None if self.erasures.has(card.name) => "leaving",
+            None if self.is_on(card) => "broken",
+            None => "off",
+        };
+        FeatureStatus { name: card.name, state, promise: card.promise, section }
+    }
+}

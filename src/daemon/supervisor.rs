@@ -1,0 +1,457 @@
+//! The supervisor: holds the live features, gives them their inputs in order, and turns their effects
+//! into commands. Pure: it knows no clock, socket or file, so a device's whole life runs in a test.
+//!
+//! A feature that panics is dropped, its passages are taken back, a warning is raised, and it is
+//! opened again later from what it had saved; the others never notice. Its data at the hub can be
+//! erased all the same.
+
+use super::erasure::Erasures;
+use super::feature::{
+    AnyFeature, AnyNote, Answer, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Row, Ticket,
+};
+use super::household::Household;
+use crate::card::{Card, Switch, Warning};
+use crate::clock::{Boot, Now};
+use crate::egress::backoff::Backoff;
+use crate::egress::gate::Gate;
+use crate::egress::outside::{Reply, SendError};
+use crate::egress::permit::{Permit, Target};
+use crate::platform::netlink::Addresses;
+use crate::wire::registration::Membership;
+use core::net::IpAddr;
+use core::time::Duration;
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Raised for a feature that panicked.
+pub static QUARANTINE: Warning = Warning {
+    code: "daemon-quarantine",
+    title: "A feature broke down and was set aside; it is tried again by itself",
+    hint: "qcloud-agent status",
+};
+/// Raised for a section of the configuration that a feature cannot use.
+pub static BAD_CONFIG: Warning = Warning {
+    code: "daemon-config",
+    title: "A section of the configuration cannot be used",
+    hint: "qcloud-agent status",
+};
+
+const RESTART_FIRST: Duration = Duration::from_secs(1);
+const RESTART_MOST: Duration = Duration::from_secs(3600);
+
+/// What the event loop is asked to do.
+pub enum Command {
+    /// Carry a message; [`Supervisor::replied`] takes the answer.
+    Carry(Origin, Permit),
+    /// Run a job; [`Supervisor::noted`] and [`Supervisor::done`] take what it says.
+    Run(&'static str, Ticket, Launch),
+    /// End a job.
+    Cancel(&'static str, Ticket),
+    /// End all jobs of a feature.
+    CancelAll(&'static str),
+    /// Put the household on disk.
+    Save,
+    /// Answer a person.
+    Answer(Asker, Answer),
+    /// Show ourselves to this hub from here on, as this member; `None` forgets both.
+    Hub(Option<HubAddress>, Option<Arc<Membership>>),
+}
+
+/// Whose message it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A feature's.
+    Feature(&'static str, Ticket),
+    /// An owed erasure's, by nonce.
+    Erasure(String),
+}
+
+/// What the configuration files said, by feature.
+#[derive(Clone, Debug, Default)]
+pub struct Sections {
+    /// Each section without `enabled`.
+    pub values: BTreeMap<String, Value>,
+    /// The `enabled` of each section that has one.
+    pub enabled: BTreeMap<String, bool>,
+}
+
+/// The features and all that is decided about them.
+pub struct Supervisor {
+    pub(super) rows: &'static [Row],
+    pub(super) gate: Gate,
+    pub(super) sections: Sections,
+    pub(super) household: Household,
+    pub(super) device: String,
+    pub(super) live: BTreeMap<&'static str, Live>,
+    pub(super) broken: BTreeMap<&'static str, Broken>,
+    pub(super) warnings: BTreeMap<(&'static str, &'static str), (&'static Warning, String)>,
+    pub(super) erasures: Erasures,
+    pub(super) facts: Facts,
+    pub(super) commands: Vec<Command>,
+    inbox: VecDeque<(&'static str, Mail)>,
+    incarnations: u32,
+}
+
+pub(super) struct Live {
+    pub(super) card: &'static Card,
+    pub(super) feature: Box<dyn AnyFeature>,
+    incarnation: u32,
+}
+
+pub(super) struct Broken {
+    pub(super) again_at: Boot,
+    backoff: Backoff,
+}
+
+/// What is known now; told to each feature when it is opened.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) addresses: Option<Arc<Addresses>>,
+    pub(super) observed: Option<IpAddr>,
+}
+
+enum Mail {
+    Opened,
+    Wake,
+    Reply(Ticket, Result<Reply, SendError>),
+    Note(Ticket, AnyNote),
+    Done(Ticket, Result<AnyNote, JobEnd>),
+    Event(Arc<Event>),
+    Verb(Asker, String, Value),
+}
+
+impl Supervisor {
+    /// A house with nothing opened yet; [`Supervisor::start`] opens what is switched on.
+    pub fn new(
+        rows: &'static [Row],
+        gate: Gate,
+        sections: Sections,
+        household: Household,
+        device: &str,
+    ) -> Self {
+        gate.set_consents(household.consents.clone());
+        Self {
+            rows,
+            gate,
+            sections,
+            household,
+            device: device.into(),
+            live: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            warnings: BTreeMap::new(),
+            erasures: Erasures::default(),
+            facts: Facts::default(),
+            commands: Vec::new(),
+            inbox: VecDeque::new(),
+            incarnations: 0,
+        }
+    }
+
+    /// Opens everything that is switched on, and takes up erasures owed since before.
+    pub fn start(&mut self, now: Now) {
+        if let Some((membership, hub)) = self.household.membership.clone() {
+            self.gate.set_hub(Some(target(&hub)));
+            self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
+        }
+        self.resume_erasures(now);
+        for row in self.rows {
+            if self.is_on(row.card) {
+                self.open(row, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Takes the commands that have gathered.
+    pub fn commands(&mut self) -> Vec<Command> {
+        core::mem::take(&mut self.commands)
+    }
+
+    /// What shall be on disk.
+    pub fn household(&self) -> &Household {
+        &self.household
+    }
+
+    /// What shall be on disk, to be completed with what only the event loop knows.
+    pub fn household_mut(&mut self) -> &mut Household {
+        &mut self.household
+    }
+
+    /// Something happened outside.
+    pub fn event(&mut self, event: Event, now: Now) {
+        self.announce(event, now);
+        self.settle(now);
+    }
+
+    /// An answer came.
+    pub fn replied(&mut self, origin: &Origin, result: Result<Reply, SendError>, now: Now) {
+        match origin {
+            Origin::Feature(name, ticket) => self.post(name, *ticket, Mail::Reply(*ticket, result)),
+            Origin::Erasure(nonce) => self.erasure_replied(nonce, result, now),
+        }
+        self.settle(now);
+    }
+
+    /// A job said something.
+    pub fn noted(&mut self, feature: &'static str, ticket: Ticket, note: AnyNote, now: Now) {
+        self.post(feature, ticket, Mail::Note(ticket, note));
+        self.settle(now);
+    }
+
+    /// A job ended.
+    pub fn done(
+        &mut self,
+        feature: &'static str,
+        ticket: Ticket,
+        result: Result<AnyNote, JobEnd>,
+        now: Now,
+    ) {
+        self.post(feature, ticket, Mail::Done(ticket, result));
+        self.settle(now);
+    }
+
+    /// When [`Supervisor::wake`] shall be called next, for whom and why.
+    pub fn next_wake(&self) -> Option<(Boot, &'static str, &'static str)> {
+        let features = self.live.iter().filter_map(|(name, live)| {
+            let (at, why) = catch_unwind(AssertUnwindSafe(|| live.feature.next_wake())).ok()??;
+            Some((at, *name, why))
+        });
+        let broken = self.broken.iter().map(|(name, b)| (b.again_at, *name, "try the feature again"));
+        let owed = self.erasures.next_wake().map(|at| (at, "daemon", "retry an owed erasure"));
+        features.chain(broken).chain(owed).min()
+    }
+
+    /// Does what is due.
+    pub fn wake(&mut self, now: Now) {
+        let due = |live: &Live| live.feature.next_wake().is_some_and(|(at, _)| at <= now.boot);
+        let names: Vec<_> =
+            self.live.iter().filter(|(_, live)| due(live)).map(|(name, _)| *name).collect();
+        for name in &names {
+            self.inbox.push_back((name, Mail::Wake));
+        }
+        self.settle(now);
+        for name in names {
+            if self.live.get(name).is_some_and(due) {
+                self.quarantine(name, "it asked to be woken in the past", now);
+            }
+        }
+        self.restart_broken(now);
+        self.retry_erasures(now);
+        self.settle(now);
+    }
+
+    /// Passes a person's question on to a feature that is on.
+    pub(super) fn forward(&mut self, name: &'static str, asker: Asker, verb: &str, args: Value) {
+        self.inbox.push_back((name, Mail::Verb(asker, verb.into(), args)));
+    }
+
+    pub(super) fn row(&self, name: &str) -> Option<&'static Row> {
+        self.rows.iter().find(|row| row.card.name == name)
+    }
+
+    /// Whether a feature is to be open: the owner's switch wins over the configuration, and off is the default.
+    pub(super) fn is_on(&self, card: &Card) -> bool {
+        if card.switch == Switch::Always {
+            return !self.erasures.has(card.name);
+        }
+        let by_config = || self.sections.enabled.get(card.name).copied().unwrap_or(false);
+        self.household.switches.get(card.name).copied().unwrap_or_else(by_config)
+    }
+
+    pub(super) fn section(&self, name: &str) -> Value {
+        let empty = || Value::Object(serde_json::Map::new());
+        self.sections.values.get(name).cloned().unwrap_or_else(empty)
+    }
+
+    pub(super) fn saved(&self, name: &str) -> Value {
+        self.household.saved.get(name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Opens a feature and tells it what is known.
+    pub(super) fn open(&mut self, row: &'static Row, now: Now) {
+        let name = row.card.name;
+        self.incarnations += 1;
+        let incarnation = self.incarnations;
+        let (config, saved) = (self.section(name), self.saved(name));
+        let opened = catch_unwind(AssertUnwindSafe(|| (row.open)(&config, &saved, incarnation, now)));
+        match opened {
+            Ok(Ok(feature)) => {
+                self.warnings.remove(&(BAD_CONFIG.code, name));
+                self.gate.open(row.card);
+                self.live.insert(name, Live { card: row.card, feature, incarnation });
+                self.inbox.push_back((name, Mail::Opened));
+                self.tell_what_is_known(name);
+            }
+            Ok(Err(bad)) => {
+                self.warnings.insert((BAD_CONFIG.code, name), (&BAD_CONFIG, bad.to_string()));
+            }
+            Err(_) => self.quarantine(name, "it panicked while it was opened", now),
+        }
+    }
+
+    /// Closes a feature: it hears of it, its passages are taken back, its jobs end.
+    pub(super) fn close(&mut self, name: &'static str, now: Now) {
+        self.deliver(name, Input::Closing, now);
+        self.gate.close(name);
+        self.live.remove(name);
+        self.broken.remove(name);
+        self.warnings.retain(|(_, of), _| *of != name);
+        self.commands.push(Command::CancelAll(name));
+    }
+
+    /// Tells every feature of something, after the house has taken its own conclusions.
+    pub(super) fn announce(&mut self, event: Event, now: Now) {
+        match &event {
+            Event::HubChosen(hub) => {
+                self.gate.set_hub(Some(target(hub)));
+                self.commands.push(Command::Hub(Some(hub.clone()), None));
+            }
+            Event::Registered(membership, hub) => {
+                self.gate.set_hub(Some(target(hub)));
+                self.household.membership = Some((membership.as_ref().clone(), hub.clone()));
+                self.commands.push(Command::Hub(Some(hub.clone()), Some(Arc::clone(membership))));
+                self.save(now);
+            }
+            Event::Unregistered => {
+                self.gate.set_hub(None);
+                self.household.membership = None;
+                self.facts.observed = None;
+                self.commands.push(Command::Hub(None, None));
+            }
+            Event::Addresses(addresses) => self.facts.addresses = Some(Arc::clone(addresses)),
+            Event::Observed(address) => self.facts.observed = Some(*address),
+            Event::Resumed | Event::WallClockSet => {}
+        }
+        let event = Arc::new(event);
+        for name in self.live.keys() {
+            self.inbox.push_back((name, Mail::Event(Arc::clone(&event))));
+        }
+    }
+
+    /// Has the household written with the next turn of the loop.
+    pub(super) fn save(&mut self, now: Now) {
+        self.household.last_good = self.household.last_good.max(now.wall);
+        self.commands.push(Command::Save);
+    }
+
+    /// Delivers mail until there is none.
+    pub(super) fn settle(&mut self, now: Now) {
+        while let Some((name, mail)) = self.inbox.pop_front() {
+            match mail {
+                Mail::Opened => self.deliver(name, Input::Opened, now),
+                Mail::Wake => self.deliver(name, Input::Wake, now),
+                Mail::Reply(ticket, result) => self.deliver(name, Input::Reply(ticket, result), now),
+                Mail::Note(ticket, note) => self.deliver(name, Input::Note(ticket, note), now),
+                Mail::Done(ticket, result) => self.deliver(name, Input::Done(ticket, result), now),
+                Mail::Event(event) => self.deliver(name, Input::Event(&event), now),
+                Mail::Verb(asker, verb, args) => {
+                    self.deliver(name, Input::Verb { asker, name: &verb, args: &args }, now);
+                }
+            }
+        }
+    }
+
+    /// Posts an answer to the life of the feature that asked; a later life never sees it.
+    fn post(&mut self, name: &'static str, ticket: Ticket, mail: Mail) {
+        if self.live.get(name).is_some_and(|live| live.incarnation == ticket.incarnation) {
+            self.inbox.push_back((name, mail));
+        }
+    }
+
+    /// Tells one feature of something.
+    pub(super) fn tell(&mut self, name: &'static str, event: Event) {
+        self.inbox.push_back((name, Mail::Event(Arc::new(event))));
+    }
+
+    fn tell_what_is_known(&mut self, name: &'static str) {
+        let registered = self.household.membership.clone().filter(|_| !self.is_leaving());
+        let registered = registered.map(|(member, hub)| Event::Registered(Arc::new(member), hub));
+        let addresses = self.facts.addresses.clone().map(Event::Addresses);
+        let observed = self.facts.observed.map(Event::Observed);
+        for event in [registered, addresses, observed].into_iter().flatten() {
+            self.inbox.push_back((name, Mail::Event(Arc::new(event))));
+        }
+    }
+
+    fn deliver(&mut self, name: &'static str, input: Input<'_, AnyNote>, now: Now) {
+        let Some(live) = self.live.get_mut(name) else { return };
+        match catch_unwind(AssertUnwindSafe(|| live.feature.handle(input, now))) {
+            Ok(effects) => {
+                for effect in effects {
+                    self.apply(name, effect, now);
+                }
+            }
+            Err(_) => self.quarantine(name, "it panicked", now),
+        }
+    }
+
+    fn apply(&mut self, name: &'static str, effect: Effect<Launch>, now: Now) {
+        match effect {
+            Effect::Run(ticket, launch) => self.commands.push(Command::Run(name, ticket, launch)),
+            Effect::Cancel(ticket) => self.commands.push(Command::Cancel(name, ticket)),
+            Effect::Send(ticket, body) => match self.gate.pass(name, &body) {
+                Ok(permit) => {
+                    self.commands.push(Command::Carry(Origin::Feature(name, ticket), permit));
+                }
+                Err(refused) => self.post(name, ticket, Mail::Reply(ticket, Err(refused.into()))),
+            },
+            Effect::Emit(event) => self.announce(event, now),
+            Effect::Raise(warning, details) => {
+                self.warnings.insert((warning.code, name), (warning, details));
+            }
+            Effect::Clear(warning) => {
+                self.warnings.remove(&(warning.code, name));
+            }
+            Effect::Save => {
+                if let Some(live) = self.live.get(name) {
+                    let saved = live.feature.save();
+                    if self.household.saved.get(name) != Some(&saved) {
+                        self.household.saved.insert(name.into(), saved);
+                        self.save(now);
+                    }
+                }
+            }
+            Effect::Answer(asker, answer) => self.commands.push(Command::Answer(asker, answer)),
+            Effect::Forget(asker) => self.switch_off(name, Some(asker), now),
+        }
+    }
+
+    fn quarantine(&mut self, name: &'static str, why: &str, now: Now) {
+        tracing::error!(feature = name, why, "a feature was set aside");
+        let mut backoff =
+            self.broken.remove(name).map_or(Backoff::new(RESTART_FIRST, RESTART_MOST), |b| b.backoff);
+        let wait = backoff.fail(now, None);
+        self.gate.close(name);
+        self.live.remove(name);
+        self.commands.push(Command::CancelAll(name));
+        self.warnings.insert((QUARANTINE.code, name), (&QUARANTINE, format!("{name}: {why}")));
+        self.broken.insert(name, Broken { again_at: now.boot + wait, backoff });
+    }
+
+    /// Tries features that broke again. The backoff is kept until the feature lives through its first
+    /// inputs, so that one that panics at once is tried ever less often.
+    fn restart_broken(&mut self, now: Now) {
+        let due: Vec<_> =
+            self.broken.iter().filter(|(_, b)| b.again_at <= now.boot).map(|(name, _)| *name).collect();
+        for name in due {
+            let Some(row) = self.row(name) else { continue };
+            let backoff = self.broken.get(name).map(|b| b.backoff.clone());
+            self.open(row, now);
+            self.settle(now);
+            if self.live.contains_key(name) {
+                self.broken.remove(name);
+                self.warnings.remove(&(QUARANTINE.code, name));
+            } else if let (Some(broken), Some(mut backoff)) = (self.broken.get_mut(name), backoff) {
+                broken.again_at = now.boot + backoff.fail(now, None);
+                broken.backoff = backoff;
+            }
+        }
+    }
+}
+
+/// Host and port of a hub for the gate.
+pub(super) fn target(hub: &HubAddress) -> Target {
+    Target { host: hub.host.clone(), port: hub.port }
+}

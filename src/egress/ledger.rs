@@ -1,0 +1,294 @@
+//! The ledger: one line for everything that left or was refused, chained by SHA-256.
+//!
+//! It lives in RAM and reaches the disk with the next change of state, when it has grown, and at stop,
+//! so that a steady agent writes nothing. What a crash took with it is recorded as a gap.
+
+use crate::clock::Wall;
+use core::net::IpAddr;
+use data_encoding::HEXLOWER;
+use ring::{digest, hmac};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Lines are due for the disk when this many bytes of them are in RAM only.
+const CHECKPOINT_BYTES: usize = 128 * 1024;
+/// The most bytes of lines kept in RAM, written ones included, for `egress ledger`.
+const KEPT_BYTES: usize = 256 * 1024;
+/// `prev` of the first line.
+const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// One line. The field names are the file format, version 1.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Counts from 1 and never skips.
+    pub seq: u64,
+    /// RFC 3339, UTC.
+    pub t: String,
+    /// The parcel's id, or `egress.gap`.
+    pub parcel: String,
+    /// On whose behalf.
+    pub feature: String,
+    /// Host and port it was meant for.
+    pub dest: String,
+    /// The address it went to.
+    pub ip: Option<IpAddr>,
+    /// The port it went to.
+    pub port: Option<u16>,
+    /// `https`, `quic`, `dns` or `tcp`.
+    pub proto: String,
+    /// Bytes that left, as the carrier counts them.
+    pub up: u64,
+    /// Bytes that came back.
+    pub down: u64,
+    /// HMAC-SHA-256 of the body under a device key, hex: a bare hash of a guessable body would reveal it.
+    pub body_hmac: Option<String>,
+    /// The fields the body had.
+    pub fields: Vec<String>,
+    /// The version of the consent it stood on.
+    pub consent: Option<String>,
+    /// `ok`, `open`, `refused: …`, or what failed.
+    pub result: String,
+    /// SHA-256 of the line before, hex.
+    pub prev: String,
+}
+
+/// What the gate knows of a line before its number and place in the chain.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// See [`Line::parcel`].
+    pub parcel: String,
+    /// See [`Line::feature`].
+    pub feature: String,
+    /// See [`Line::dest`].
+    pub dest: String,
+    /// See [`Line::proto`].
+    pub proto: String,
+    /// See [`Line::fields`].
+    pub fields: Vec<String>,
+    /// See [`Line::consent`].
+    pub consent: Option<String>,
+    /// See [`Line::body_hmac`].
+    pub body_hmac: Option<String>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The peer, once there was one.
+    pub peer: Option<(IpAddr, u16)>,
+    /// Bytes out.
+    pub up: u64,
+    /// Bytes in.
+    pub down: u64,
+    /// See [`Line::result`].
+    pub result: String,
+}
+
+/// Where a chain stands: enough to continue it after a restart.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Head {
+    /// The last number given.
+    pub seq: u64,
+    /// Hash of that line.
+    pub hash: String,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { seq: 0, hash: GENESIS.into() }
+    }
+}
+
+/// The chain in RAM.
+pub struct Ledger {
+    head: Head,
+    lines: VecDeque<String>,
+    bytes: usize,
+    /// How many of the youngest lines are in RAM only.
+    unsaved: usize,
+    unsaved_bytes: usize,
+    key: hmac::Key,
+}
+
+impl Ledger {
+    /// Continues after `head`. `key` is this device's own, for the bodies.
+    pub fn new(head: Head, key: hmac::Key) -> Self {
+        Self { head, lines: VecDeque::new(), bytes: 0, unsaved: 0, unsaved_bytes: 0, key }
+    }
+
+    /// HMAC of a body, hex.
+    pub fn body_hmac(&self, body: &[u8]) -> String {
+        HEXLOWER.encode(hmac::sign(&self.key, body).as_ref())
+    }
+
+    /// Adds a line and gives its number.
+    pub fn append(&mut self, draft: Draft, outcome: Outcome, at: Wall) -> u64 {
+        let line = Line {
+            seq: self.head.seq + 1,
+            t: at.rfc3339(),
+            parcel: draft.parcel,
+            feature: draft.feature,
+            dest: draft.dest,
+            ip: outcome.peer.map(|peer| peer.0),
+            port: outcome.peer.map(|peer| peer.1),
+            proto: draft.proto,
+            up: outcome.up,
+            down: outcome.down,
+            body_hmac: draft.body_hmac,
+            fields: draft.fields,
+            consent: draft.consent,
+            result: outcome.result,
+            prev: self.head.hash.clone(),
+        };
+        // A line is strings and numbers: serialising it cannot fail.
+        let text = serde_json::to_string(&line).unwrap_or_default();
+        self.head = Head { seq: line.seq, hash: hash(&text) };
+        self.bytes += text.len();
+        self.unsaved += 1;
+        self.unsaved_bytes += text.len();
+        self.lines.push_back(text);
+        self.trim();
+        line.seq
+    }
+
+    /// Records that lines may be missing here: the program did not stop in an orderly way.
+    pub fn append_gap(&mut self, why: &str, at: Wall) {
+        let draft =
+            Draft { parcel: "egress.gap".into(), feature: "egress".into(), ..Draft::default() };
+        self.append(draft, Outcome { result: why.into(), ..Outcome::default() }, at);
+    }
+
+    /// Whether enough has gathered that the lines should reach the disk now.
+    pub fn is_due(&self) -> bool {
+        self.unsaved_bytes >= CHECKPOINT_BYTES
+    }
+
+    /// The lines that are in RAM only, oldest first, each ended by a newline.
+    pub fn unsaved(&self) -> String {
+        let from = self.lines.len() - self.unsaved;
+        self.lines.iter().skip(from).flat_map(|line| [line.as_str(), "\n"]).collect()
+    }
+
+    /// Notes that what [`Ledger::unsaved`] gave is on disk.
+    pub fn saved(&mut self) {
+        self.unsaved = 0;
+        self.unsaved_bytes = 0;
+        self.trim();
+    }
+
+    /// Where the chain stands.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The youngest lines, oldest first.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
+    /// Drops the oldest written lines above the bound; unwritten ones only above twice the bound,
+    /// which a device without any disk reaches (the chain still shows that they existed).
+    fn trim(&mut self) {
+        while self.bytes > KEPT_BYTES
+            && (self.lines.len() > self.unsaved || self.bytes > 2 * KEPT_BYTES)
+        {
+            let Some(line) = self.lines.pop_front() else { return };
+            self.bytes -= line.len();
+            if self.unsaved > self.lines.len() {
+                self.unsaved = self.lines.len();
+                self.unsaved_bytes = self.unsaved_bytes.saturating_sub(line.len());
+            }
+        }
+    }
+}
+
+/// A chain that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}{}: {why}", .seq.map(|seq| format!(" (number {seq})")).unwrap_or_default())]
+pub struct BrokenChain {
+    /// Counted from 1 in what was read.
+    pub line: usize,
+    /// The number the line gives itself.
+    pub seq: Option<u64>,
+    /// What is wrong.
+    pub why: &'static str,
+}
+
+/// Verifies that lines follow each other without a change, a hole or a swap. The first line may have any
+/// predecessor: older files are rotated away.
+///
+/// # Errors
+/// [`BrokenChain`] names the first line that does not follow from the one before it.
+pub fn verify<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Head, BrokenChain> {
+    let mut head: Option<Head> = None;
+    for (index, text) in lines.enumerate() {
+        let broken = |seq, why| BrokenChain { line: index + 1, seq, why };
+        let line: Line =
+            serde_json::from_str(text).map_err(|_| broken(None, "this is not a ledger line"))?;
+        if let Some(head) = &head {
+            if line.prev != head.hash && !crate::sabotage::off("ledger-chain") {
+                return Err(broken(Some(line.seq), "the line before it was altered or is missing"));
+            }
+            if line.seq != head.seq + 1 {
+                return Err(broken(Some(line.seq), "its number does not follow"));
+            }
+        }
+        head = Some(Head { seq: line.seq, hash: hash(text) });
+    }
+    Ok(head.unwrap_or_default())
+}
+
+fn hash(text: &str) -> String {
+    HEXLOWER.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger() -> Ledger {
+        Ledger::new(Head::default(), hmac::Key::new(hmac::HMAC_SHA256, b"test"))
+    }
+
+    fn grow(ledger: &mut Ledger, lines: usize) {
+        for _ in 0..lines {
+            let draft = Draft { parcel: "ddns.update".into(), ..Draft::default() };
+            ledger.append(
+                draft,
+                Outcome { result: "ok".into(), ..Outcome::default() },
+                Wall::default(),
+            );
+        }
+    }
+
+    #[test]
+    fn an_altered_removed_or_swapped_line_breaks_the_chain_there() {
+        let mut ledger = ledger();
+        grow(&mut ledger, 5);
+        let lines: Vec<String> = ledger.lines().map(String::from).collect();
+        let check = |lines: &[String]| verify(lines.iter().map(String::as_str));
+        assert_eq!(check(&lines), Ok(ledger.head().clone()));
+
+        let mut altered = lines.clone();
+        altered[2] = altered[2].replace("\"up\":0", "\"up\":1");
+        assert_eq!(check(&altered).expect_err("altered").seq, Some(4));
+        let mut removed = lines.clone();
+        removed.remove(2);
+        assert_eq!(check(&removed).expect_err("removed").line, 3);
+        let mut swapped = lines;
+        swapped.swap(1, 2);
+        assert!(check(&swapped).is_err());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_unsaved_lines_are_kept_longest() {
+        let mut ledger = ledger();
+        grow(&mut ledger, 20_000);
+        assert!(ledger.bytes <= 2 * KEPT_BYTES && ledger.is_due());
+        assert_eq!(ledger.unsaved().lines().count(), ledger.lines.len());
+        ledger.saved();
+        assert!(ledger.bytes <= KEPT_BYTES && ledger.unsaved().is_empty());
+        assert_eq!(ledger.head().seq, 20_000);
+    }
+}

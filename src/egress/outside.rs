@@ -1,0 +1,182 @@
+//! What the carriers look like from inside: the world takes permits and passages, and gives replies and flows.
+//!
+//! The daemon has the real one (`daemon::carriers`), tests have a simulated one; a feature cannot tell.
+
+use super::gate::Refused;
+use super::permit::{Passage, Permit};
+use crate::wire::link::Visitor;
+use core::net::IpAddr;
+use core::pin::Pin;
+use core::time::Duration;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+/// A future that owns what it needs.
+pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The world outside, as the gate's permits reach it.
+pub trait Outside: Send + Sync + 'static {
+    /// Carries one message there and its answer back. Always ends: every carrier has its deadline.
+    fn carry(&self, permit: Permit) -> Pending<Result<Reply, SendError>>;
+
+    /// Joins the session to the hub, dialling it when nobody has. Dropping the [`Session`] leaves it, and
+    /// the last to leave closes it.
+    fn session(&self, passage: Passage) -> Pending<Result<Session, SendError>>;
+
+    /// Connects to a service of this box or its network.
+    fn local(&self, passage: Passage) -> Pending<Result<Flow, SendError>>;
+}
+
+/// An answer of the hub.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON body; null when empty.
+    pub body: Value,
+    /// Retry-After, in either of its forms, as a wait from now.
+    pub retry_after: Option<Duration>,
+}
+
+impl Reply {
+    /// Reads the body of a success.
+    ///
+    /// # Errors
+    /// [`SendError::Declined`] with the hub's own words for any other status, and
+    /// [`SendError::NotUnderstood`] for a body that is not a `T`.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, SendError> {
+        if !(200..300).contains(&self.status) {
+            let words = self.body.get("error").and_then(Value::as_str).unwrap_or("no reason given");
+            let reason = crate::wire::label::printable(words, 200);
+            return Err(SendError::Declined {
+                status: self.status,
+                reason,
+                retry_after: self.retry_after,
+            });
+        }
+        serde_json::from_value(self.body).map_err(|e| {
+            SendError::NotUnderstood(crate::wire::label::printable(&e.to_string(), 200))
+        })
+    }
+}
+
+/// Why something did not get there, or its answer not back.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SendError {
+    /// The gate said no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The name of the host has no address, or no name server answers.
+    #[error("no address for {host}: {why}")]
+    NoAddress {
+        /// The host.
+        host: String,
+        /// The resolver's reason.
+        why: String,
+    },
+    /// No connection.
+    #[error("cannot reach {to}: {why}")]
+    Unreachable {
+        /// Host and port.
+        to: String,
+        /// The reason of the system or of the peer.
+        why: String,
+    },
+    /// The peer is not whom the pin or the certificate authorities say, or the clocks disagree.
+    #[error("{to} is not trusted: {why}")]
+    NotTrusted {
+        /// Host and port.
+        to: String,
+        /// The reason of the verifier.
+        why: String,
+    },
+    /// Too slow.
+    #[error("{to} did not answer in {seconds} s")]
+    TimedOut {
+        /// Host and port.
+        to: String,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// The hub understood and said no.
+    #[error("the hub declined ({status}): {reason}")]
+    Declined {
+        /// HTTP status.
+        status: u16,
+        /// Its words, made printable.
+        reason: String,
+        /// How long it asks us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The hub's answer makes no sense.
+    #[error("the hub's answer is not understood: {0}")]
+    NotUnderstood(String),
+    /// The gate took the passage back.
+    #[error("it was switched off meanwhile")]
+    Revoked,
+}
+
+impl SendError {
+    /// Whether the hub itself said no for good, so that asking again the same way is pointless.
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Declined { status, .. } => {
+                matches!(*status, 400..=499) && !matches!(*status, 408 | 425 | 429)
+            }
+            Self::Refused(_) | Self::Revoked => true,
+            Self::NoAddress { .. }
+            | Self::Unreachable { .. }
+            | Self::NotTrusted { .. }
+            | Self::TimedOut { .. }
+            | Self::NotUnderstood(_) => false,
+        }
+    }
+
+    /// How long the other side asked us to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Declined { retry_after, .. } => *retry_after,
+            Self::Refused(_)
+            | Self::Revoked
+            | Self::NoAddress { .. }
+            | Self::Unreachable { .. }
+            | Self::NotTrusted { .. }
+            | Self::TimedOut { .. }
+            | Self::NotUnderstood(_) => None,
+        }
+    }
+}
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A flow that a carrier opened, metered by its passage.
+pub type Flow = Box<dyn Duplex>;
+
+/// One share of the session to the hub.
+pub struct Session {
+    /// What happens on it. Closed without [`SessionEvent::Down`] only when this end lets go.
+    pub events: mpsc::Receiver<SessionEvent>,
+    /// Dropped with the session, which leaves it.
+    pub hold: Box<dyn Send>,
+}
+
+/// Something that happens on the session.
+pub enum SessionEvent {
+    /// The hub welcomed us.
+    Up {
+        /// Counts this device's sessions.
+        epoch: u64,
+        /// The address it sees us at.
+        observed: IpAddr,
+    },
+    /// It sees us at another address.
+    Observed(IpAddr),
+    /// A visitor asks in. The first byte written to the flow is the verdict.
+    Visitor(Visitor, Flow),
+    /// It is over.
+    Down(SendError),
+}
