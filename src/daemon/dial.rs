@@ -10,6 +10,7 @@ use crate::platform::exec::Exec;
 use crate::platform::root::Root;
 use crate::wire::{Body, ParcelBody};
 use core::marker::PhantomData;
+use core::time::Duration;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -36,13 +37,17 @@ impl Dial {
         self.outside.carry(permit).await
     }
 
-    /// Joins the session to the hub.
+    /// Joins the session to the hub. `heartbeat` is the time between two signs of life while nothing flows.
     ///
     /// # Errors
     /// As [`Dial::send`].
-    pub async fn session<T: ParcelBody>(&self, hello: &T) -> Result<Session, SendError> {
+    pub async fn session<T: ParcelBody>(
+        &self,
+        hello: &T,
+        heartbeat: Duration,
+    ) -> Result<Session, SendError> {
         let passage = self.gate.passage(self.feature, &Body::of(hello), None)?;
-        self.outside.session(passage).await
+        self.outside.session(passage, heartbeat).await
     }
 
     /// Connects to a published service of this box or its network.

@@ -1,9 +1,16 @@
 //! The house around the features: the pure supervisor, and the one event loop that gives it time and a world.
 
+pub mod config;
+pub mod control;
 pub mod dial;
 mod erasure;
 pub mod feature;
+mod house;
 pub mod household;
+pub mod jobs;
+pub mod records;
+pub mod run;
 pub mod status;
 pub mod supervisor;
 mod verbs;
+mod world;

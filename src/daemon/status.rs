@@ -106,6 +106,11 @@ impl Supervisor {
         catch_unwind(AssertUnwindSafe(|| live.feature.preview(parcel))).ok()?
     }
 
+    /// Finds a declared parcel by its id.
+    pub fn parcel(&self, id: &str) -> Option<&'static Parcel> {
+        self.rows.iter().find_map(|row| row.card.parcel(id))
+    }
+
     fn feature_status(&self, card: &'static crate::card::Card) -> FeatureStatus {
         let mut section = Section::default();
         let state = match self.live.get(card.name) {

@@ -40,6 +40,27 @@ impl Supervisor {
         self.settle(now);
     }
 
+    /// Takes a configuration that was read again: what changed is opened anew, what was switched off by it is
+    /// forgotten at the hub, what was switched on by it is opened.
+    pub fn reload(&mut self, sections: super::supervisor::Sections, now: Now) {
+        let before = core::mem::replace(&mut self.sections, sections);
+        for row in self.rows {
+            let name = row.card.name;
+            let is_live = self.live.contains_key(name);
+            let changed = before.values.get(name) != self.sections.values.get(name);
+            match (is_live, self.is_on(row.card)) {
+                (true, false) => self.switch_off(name, None, now),
+                (true, true) if changed => {
+                    self.close(name, now);
+                    self.open(row, now);
+                }
+                (false, true) if !self.broken.contains_key(name) => self.open(row, now),
+                (true, true) | (false, _) => {}
+            }
+        }
+        self.settle(now);
+    }
+
     fn switch_on(&mut self, card: &'static Card, asker: Asker, now: Now) {
         let name = card.name;
         let Some(row) = self.row(name) else { return };

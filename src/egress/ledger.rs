@@ -108,13 +108,22 @@ pub struct Ledger {
     /// How many of the youngest lines are in RAM only.
     unsaved: usize,
     unsaved_bytes: usize,
+    was_saved: bool,
     key: hmac::Key,
 }
 
 impl Ledger {
     /// Continues after `head`. `key` is this device's own, for the bodies.
     pub fn new(head: Head, key: hmac::Key) -> Self {
-        Self { head, lines: VecDeque::new(), bytes: 0, unsaved: 0, unsaved_bytes: 0, key }
+        Self {
+            head,
+            lines: VecDeque::new(),
+            bytes: 0,
+            unsaved: 0,
+            unsaved_bytes: 0,
+            was_saved: false,
+            key,
+        }
     }
 
     /// HMAC of a body, hex.
@@ -159,9 +168,10 @@ impl Ledger {
         self.append(draft, Outcome { result: why.into(), ..Outcome::default() }, at);
     }
 
-    /// Whether enough has gathered that the lines should reach the disk now.
+    /// Whether the lines should reach the disk now: enough has gathered, or this is the first line of
+    /// this run, whose place on disk is what shows a later crash as a gap.
     pub fn is_due(&self) -> bool {
-        self.unsaved_bytes >= CHECKPOINT_BYTES
+        self.unsaved_bytes >= CHECKPOINT_BYTES || (!self.was_saved && self.unsaved > 0)
     }
 
     /// The lines that are in RAM only, oldest first, each ended by a newline.
@@ -174,6 +184,7 @@ impl Ledger {
     pub fn saved(&mut self) {
         self.unsaved = 0;
         self.unsaved_bytes = 0;
+        self.was_saved = true;
         self.trim();
     }
 

@@ -1,0 +1,32 @@
+//! What a person asks of the daemon itself: status, the ledger, a preview.
+
+use super::feature::Answer;
+use super::run::Agent;
+use crate::card::Exit;
+use crate::clock::Now;
+use serde_json::{Value, json};
+
+/// Answers one question to the daemon itself.
+pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, now: Now) -> Answer {
+    match verb {
+        "status" => {
+            let status = agent.supervisor().status(now);
+            Answer::done("", serde_json::to_value(status).unwrap_or_default())
+        }
+        // Puts every line on disk; the asker reads it there, or here what a device without a disk has.
+        "checkpoint" => {
+            agent.save(false);
+            let lines: Vec<String> =
+                agent.gate().with_ledger(|ledger| ledger.lines().map(String::from).collect());
+            Answer::done("", json!({ "lines": lines }))
+        }
+        "preview" => {
+            let id = args.get("parcel").and_then(Value::as_str).unwrap_or_default();
+            let supervisor = agent.supervisor();
+            let hub = supervisor.household().membership.as_ref().map(|(_, hub)| hub.host.clone());
+            let body = supervisor.parcel(id).and_then(|parcel| supervisor.preview(parcel));
+            Answer::done("", json!({ "hub": hub, "body": body.map(|body| body.json().clone()) }))
+        }
+        _ => Answer::failed(Exit::Usage, format!("the agent does not know `{verb}`")),
+    }
+}

@@ -1,0 +1,381 @@
+//! The one event loop: gives the supervisor its time, its events and its world, and does what it asks.
+//!
+//! There is no timer without a reason: the only one is armed to the supervisor's next deadline. With
+//! everything off the loop sleeps in the kernel until something happens to the box.
+
+use super::config::{self, Config, ConfigError};
+use super::control::{Asked, DAEMON, Listener};
+use super::dial::{Dial, HandParts};
+use super::feature::{Answer, Asker, Event, Row};
+use super::household::Household;
+use super::jobs::{Happening, Jobs};
+use super::records::Records;
+use super::supervisor::{Command, Supervisor};
+use super::world::World;
+use crate::card::Exit;
+use crate::clock::{self, Clock, Wall};
+use crate::egress::gate::Gate;
+use crate::egress::ledger::Ledger;
+use crate::identity::{Identity, IdentityError};
+use crate::platform::exec::Exec;
+use crate::platform::netlink::Watcher;
+use crate::platform::root::Root;
+use crate::platform::service::Service;
+use crate::platform::timer::{ClockJump, WakeTimer};
+use crate::state::{StateDir, StateError};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Where state is kept when no directory is named.
+pub const DEFAULT_STATE: &str = "/var/lib/qcloud-agent";
+/// A suspend shorter than this leaves connections as they are.
+const SUSPEND_NOTICED: Duration = Duration::from_secs(2);
+/// The longest an orderly stop waits for connections to say goodbye (SIGTERM: exit within 5 s).
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How the daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// A configuration that must exist, or the default one.
+    pub config_path: Option<PathBuf>,
+    /// Prefix of every system path.
+    pub root: PathBuf,
+}
+
+/// Why the daemon cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// State.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The system.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    /// The exit code of a command that failed of it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::State(error) => error.exit(),
+            Self::Config(_) => Exit::Usage,
+            Self::Identity(_) | Self::System { .. } => Exit::Failed,
+        }
+    }
+}
+
+/// The agent, ready to run.
+pub struct Agent {
+    rows: &'static [Row],
+    options: Options,
+    clock: Clock,
+    supervisor: Supervisor,
+    gate: Gate,
+    records: Records,
+    world: World,
+    parts: HandParts,
+    jobs: Jobs,
+    happenings: mpsc::Receiver<Happening>,
+    events: mpsc::Sender<Happening>,
+    askers: HashMap<Asker, mpsc::Sender<Answer>>,
+    asked_so_far: u64,
+    suspended: Duration,
+    save_due: bool,
+    save_failed: bool,
+}
+
+impl Agent {
+    /// Opens state, identity and configuration. Nothing is sent before [`Agent::run`].
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub fn open(rows: &'static [Row], options: Options) -> Result<Self, RunError> {
+        let config = config::load(options.config_path.as_deref(), rows)?;
+        let state = Arc::new(StateDir::open(&options.state_dir)?);
+        let records = Records::new(Arc::clone(&state));
+        let (household, damaged) = records.load()?;
+        if let Some(damaged) = damaged {
+            tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
+        }
+        let clock = Clock::system(household.last_good);
+        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone())?);
+        let gate = gate_of(&household, &identity, &clock, &records);
+        let root = Root::new(&options.root);
+        let world = World::new(&config.agent, &root, &clock, Arc::clone(&identity));
+        let dial = Dial::new("", gate.clone(), world.outside());
+        let parts = HandParts { dial, identity: Arc::clone(&identity), root, exec: Exec };
+        let device = identity.key().id();
+        let supervisor = Supervisor::new(rows, gate.clone(), config.sections, household, device);
+        let (events, happenings) = mpsc::channel(256);
+        let jobs = Jobs::new(events.clone());
+        Ok(Self {
+            rows,
+            options,
+            clock,
+            supervisor,
+            gate,
+            records,
+            world,
+            parts,
+            jobs,
+            happenings,
+            events,
+            askers: HashMap::new(),
+            asked_so_far: 0,
+            suspended: clock::suspended(),
+            save_due: false,
+            save_failed: false,
+        })
+    }
+
+    /// Runs until SIGTERM or SIGINT, or until every question of `asked` is answered and no more can come.
+    ///
+    /// # Errors
+    /// [`RunError::System`] when signals or timers cannot be had.
+    pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> Result<(), RunError> {
+        let system = |what| move |source| RunError::System { what, source };
+        let mut signals = Signals::open().map_err(system("listen to signals"))?;
+        let timer = WakeTimer::open().map_err(system("make a timer"))?;
+        let jump = ClockJump::open().map_err(system("watch the wall clock"))?;
+        let watcher = tokio::spawn(watch_addresses(self.events.clone()));
+        let service = Service::from_environment();
+        self.supervisor.start(self.clock.now());
+        self.obey();
+        service.ready();
+        let mut more = true;
+        while more || !self.askers.is_empty() {
+            timer.arm(self.supervisor.next_wake().map(|(at, ..)| at)).map_err(system("arm a timer"))?;
+            tokio::select! {
+                happening = self.happenings.recv() => {
+                    if let Some(happening) = happening { self.happened(happening); }
+                }
+                Some((feature, ticket, end)) = self.jobs.ended() => {
+                    self.supervisor.done(feature, ticket, Err(end), self.clock.now());
+                }
+                question = asked.recv(), if more => match question {
+                    Some(question) => self.question(question),
+                    None => more = false,
+                },
+                _ = timer.fired() => self.supervisor.wake(self.clock.now()),
+                _ = jump.jumped() => self.supervisor.event(Event::WallClockSet, self.clock.now()),
+                signal = signals.next() => match signal {
+                    Told::Stop => break,
+                    Told::Reload => self.reload(&service),
+                },
+            }
+            self.notice_suspend();
+            self.obey();
+        }
+        service.stopping();
+        watcher.abort();
+        self.stop().await;
+        Ok(())
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        let now = self.clock.now();
+        match happening {
+            Happening::Replied(origin, result) => self.supervisor.replied(&origin, result, now),
+            Happening::Noted(feature, ticket, note) => {
+                self.supervisor.noted(feature, ticket, note, now);
+            }
+            Happening::Done(feature, ticket, result) => {
+                self.supervisor.done(feature, ticket, result, now);
+            }
+            Happening::Event(event) => {
+                if matches!(event, Event::Addresses(_)) {
+                    self.world.probe();
+                }
+                self.supervisor.event(event, now);
+            }
+        }
+    }
+
+    fn question(&mut self, Asked { request, answers }: Asked) {
+        self.asked_so_far += 1;
+        let asker = Asker(self.asked_so_far);
+        self.askers.insert(asker, answers);
+        let now = self.clock.now();
+        if request.noun == DAEMON {
+            let answer = super::house::answer(self, &request.verb, &request.args, now);
+            return self.answer(asker, answer);
+        }
+        self.supervisor.ask(asker, &request.noun, &request.verb, request.args, now);
+    }
+
+    fn answer(&mut self, asker: Asker, answer: Answer) {
+        let last = answer.exit.is_some();
+        let gone = self.askers.get(&asker).is_none_or(|way| way.try_send(answer).is_err());
+        if last || gone {
+            self.askers.remove(&asker);
+        }
+    }
+
+    /// Does what the supervisor asked for, until it asks for nothing more.
+    fn obey(&mut self) {
+        let mut answers = Vec::new();
+        for command in self.supervisor.commands() {
+            match command {
+                Command::Carry(origin, permit) => {
+                    self.jobs.carry(origin, permit, &self.world.outside());
+                }
+                Command::Run(feature, ticket, launch) => {
+                    let dial = Dial::new(feature, self.gate.clone(), self.world.outside());
+                    let parts = HandParts { dial, ..self.parts.clone() };
+                    self.jobs.run(feature, ticket, launch, parts);
+                }
+                Command::Cancel(feature, ticket) => self.jobs.cancel(feature, ticket),
+                Command::CancelAll(feature) => self.jobs.cancel_all(feature),
+                Command::Save => self.save_due = true,
+                // After the save, so that what a person was told survives a power cut.
+                Command::Answer(asker, answer) => answers.push((asker, answer)),
+                Command::Hub(hub, membership) => self.world.set_hub(hub.as_ref(), membership.as_deref()),
+            }
+        }
+        if self.save_due || self.gate.with_ledger(|ledger| ledger.is_due()) {
+            self.save(false);
+        }
+        for (asker, answer) in answers {
+            self.answer(asker, answer);
+        }
+    }
+
+    /// Puts everything on disk. A failure is told once, and the next save tries again.
+    pub(super) fn save(&mut self, stopped: bool) {
+        let household = self.supervisor.household_mut();
+        household.stopped = stopped;
+        match self.records.save(household, &self.gate) {
+            Ok(()) => {
+                self.save_due = false;
+                self.save_failed = false;
+            }
+            Err(error) => {
+                if !self.save_failed {
+                    tracing::error!(%error, source = ?std::error::Error::source(&error).map(ToString::to_string), "state cannot be saved");
+                }
+                self.save_due = false;
+                self.save_failed = true;
+            }
+        }
+    }
+
+    fn notice_suspend(&mut self) {
+        let suspended = clock::suspended();
+        if suspended > self.suspended + SUSPEND_NOTICED {
+            self.world.probe();
+            self.supervisor.event(Event::Resumed, self.clock.now());
+        }
+        self.suspended = suspended;
+    }
+
+    fn reload(&mut self, service: &Service) {
+        service.reloading(self.clock.now());
+        match config::load(self.options.config_path.as_deref(), self.rows) {
+            Ok(Config { sections, .. }) => self.supervisor.reload(sections, self.clock.now()),
+            Err(error) => tracing::error!(%error, "the configuration was not reloaded; the old one serves on"),
+        }
+        service.ready();
+    }
+
+    /// Ends everything in order, within [`GOODBYE`] and one save.
+    async fn stop(self) {
+        let Self { jobs, world, mut supervisor, records, gate, .. } = self;
+        drop(jobs);
+        world.goodbye(GOODBYE).await;
+        let lines = gate.with_ledger(|ledger| !ledger.unsaved().is_empty());
+        let household = supervisor.household_mut();
+        if lines || !household.stopped && *household != Household::default() {
+            household.stopped = true;
+            if let Err(error) = records.save(household, &gate) {
+                tracing::error!(%error, "state cannot be saved at the stop");
+            }
+        }
+    }
+
+    pub(super) fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+}
+
+fn gate_of(household: &Household, identity: &Identity, clock: &Clock, records: &Records) -> Gate {
+    let mut ledger = Ledger::new(household.ledger.clone(), identity.ledger_key());
+    let is_new = household.last_good == Wall::default();
+    if !is_new && !household.stopped {
+        ledger.append_gap(
+            "the agent did not stop in an orderly way: lines of that run may be missing here",
+            clock.now().wall,
+        );
+    }
+    let gate = Gate::new(clock.clone(), ledger);
+    let records = records.clone();
+    gate.set_keep(Box::new(move |lines| records.keep_lines(lines).is_ok()));
+    gate
+}
+
+async fn watch_addresses(events: mpsc::Sender<Happening>) {
+    let mut watcher = match Watcher::open() {
+        Ok(watcher) => watcher,
+        Err(error) => return tracing::error!(%error, "the box's own addresses cannot be watched"),
+    };
+    loop {
+        match watcher.changed().await {
+            Ok(addresses) => {
+                let event = Event::Addresses(Arc::new(addresses));
+                if events.send(Happening::Event(event)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => return tracing::error!(%error, "the box's own addresses are not watched any more"),
+        }
+    }
+}
+
+enum Told {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn open() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.term.recv() => Told::Stop,
+            _ = self.int.recv() => Told::Stop,
+            _ = self.hup.recv() => Told::Reload,
+        }
+    }
+}

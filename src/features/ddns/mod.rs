@@ -1,0 +1,268 @@
+//! DDNS: keeps `NAME.ZONE` answering with this device's address, by events and never by polling.
+//!
+//! The kernel tells of the box's own addresses; the hub tells, over the standing session where
+//! there is one, the address it sees. An update is sent when what shall stand in DNS differs from
+//! what the hub last confirmed, and at no other time.
+
+use crate::card::{Card, Switch, Warning};
+use crate::clock::{Boot, Now};
+use crate::daemon::dial::Hands;
+use crate::daemon::feature::{
+    BadConfig, Depth, Event, Feature, Input, NoJob, Out, Section, Ticket,
+};
+use crate::egress::backoff::Backoff;
+use crate::egress::outside::{Reply, SendError};
+use crate::platform::netlink::Addresses;
+use crate::wire::address::publishable;
+use crate::wire::ddns::{Answer, FORGET, Forget, UPDATE, Update, Updated};
+use crate::wire::Body;
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+static STALE: Warning = Warning {
+    code: "ddns-stale",
+    title: "The public name may point to an old address",
+    hint: "qcloud-agent ddns status",
+};
+
+/// A failed update is tried again after 5 s, doubling to 10 min (research/ddns.md section 3: connect, TLS
+/// and DNS failures); a change of address tries at once.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+const RETRY_MOST: Duration = Duration::from_secs(600);
+/// A line that flaps is slowed down: above this many updates in ten minutes, one in two minutes.
+const FLAPPING: usize = 10;
+const FLAP_WINDOW: Duration = Duration::from_secs(600);
+const FLAP_WAIT: Duration = Duration::from_secs(120);
+
+/// Keeps the name right.
+pub struct Ddns {
+    policy: Policy,
+    host: Option<String>,
+    addresses: Option<Arc<Addresses>>,
+    observed: Option<IpAddr>,
+    confirmed: Option<Confirmed>,
+    pending: Option<(Ticket, Update)>,
+    /// The hub said no for good to this; only a change asks again.
+    declined: Option<Update>,
+    backoff: Backoff,
+    wake: Option<(Boot, &'static str)>,
+    sent: VecDeque<Boot>,
+}
+
+/// `[ddns]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where addresses come from.
+    addresses: Policy,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Policy {
+    /// The box's own public addresses; for IPv4 behind a NAT the one the hub sees.
+    #[default]
+    Auto,
+    /// Only what the hub sees.
+    Observed,
+    /// Only the box's own.
+    Interfaces,
+}
+
+/// What the hub last confirmed, so that a restart without a change sends nothing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    confirmed: Option<Confirmed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Confirmed {
+    update: Update,
+    answer: Updated,
+}
+
+impl Feature for Ddns {
+    const CARD: Card = Card {
+        name: "ddns",
+        promise: "keeps NAME.ZONE answering with this device's address",
+        promises: &["D2", "D5"],
+        switch: Switch::OnOff,
+        parcels: &[&UPDATE],
+        forget: Some(&FORGET),
+        warnings: &[&STALE],
+        verbs: &[],
+    };
+    type Config = Config;
+    type Saved = Saved;
+    type Job = NoJob;
+    type Note = NoJob;
+
+    fn open(config: Config, saved: Saved, _: Now) -> Result<Self, BadConfig> {
+        Ok(Self {
+            policy: config.addresses,
+            host: None,
+            addresses: None,
+            observed: None,
+            confirmed: saved.confirmed,
+            pending: None,
+            declined: None,
+            backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
+            wake: None,
+            sent: VecDeque::new(),
+        })
+    }
+
+    fn handle(&mut self, input: Input<'_, NoJob>, now: Now, out: &mut Out<NoJob>) {
+        match input {
+            Input::Event(Event::Registered(membership, _)) => {
+                self.host = Some(membership.ddns_host());
+            }
+            Input::Event(Event::Unregistered) => {
+                self.host = None;
+                self.confirmed = None;
+                self.declined = None;
+                self.wake = None;
+                out.clear(&STALE);
+                out.save();
+            }
+            Input::Event(Event::Addresses(addresses)) => {
+                self.addresses = Some(Arc::clone(addresses));
+                self.wake = None;
+            }
+            Input::Event(Event::Observed(address)) => self.observed = Some(*address),
+            Input::Event(Event::Resumed) | Input::Wake => self.wake = None,
+            Input::Reply(ticket, result) => self.replied(ticket, result, now, out),
+            Input::Opened
+            | Input::Closing
+            | Input::Note(..)
+            | Input::Done(..)
+            | Input::Verb { .. }
+            | Input::Event(Event::HubChosen(_) | Event::WallClockSet) => return,
+        }
+        self.push(now, out);
+    }
+
+    fn next_wake(&self) -> Option<(Boot, &'static str)> {
+        self.wake
+    }
+
+    fn save(&self) -> Saved {
+        Saved { confirmed: self.confirmed }
+    }
+
+    fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
+        Some(Body::of(&Forget { nonce: nonce.into() }))
+    }
+
+    fn preview(&self, parcel: &crate::card::Parcel) -> Option<Body> {
+        (*parcel == UPDATE).then(|| self.wanted()).flatten().map(|update| Body::of(&update))
+    }
+
+    async fn work(job: NoJob, _: Hands<NoJob>) -> NoJob {
+        job
+    }
+
+    fn report(&self, _: Depth, section: &mut Section) {
+        section.fact("host", self.host.clone());
+        let answer = self.confirmed.map(|confirmed| confirmed.answer);
+        section.fact("a", answer.and_then(|a| a.a).map(|a| a.to_string()));
+        section.fact("aaaa", answer.and_then(|a| a.aaaa).map(|a| a.to_string()));
+        section.summary = match (&self.host, answer) {
+            (None, _) => "waits for this device to be registered".into(),
+            (Some(host), None) => format!("{host} does not answer yet"),
+            (Some(host), Some(Updated { a: None, aaaa: None, .. })) => {
+                format!("{host} has no address that may be published")
+            }
+            (Some(host), Some(Updated { a, aaaa, .. })) => {
+                let a = a.map(|a| a.to_string());
+                let texts: Vec<_> = a.into_iter().chain(aaaa.map(|a| a.to_string())).collect();
+                format!("{host} answers with {}", texts.join(" and "))
+            }
+        };
+    }
+}
+
+impl Ddns {
+    /// What shall stand in DNS, once enough is known.
+    fn wanted(&self) -> Option<Update> {
+        if self.policy == Policy::Observed {
+            return Some(Update { a: Answer::Observed, aaaa: Answer::Observed });
+        }
+        let addresses = self.addresses.as_ref()?;
+        let own_v4 = addresses.v4.iter().copied().find(|v4| publishable(IpAddr::V4(*v4)));
+        let a = match own_v4 {
+            Some(v4) => Answer::Address(v4),
+            None if self.policy == Policy::Auto && addresses.v4.iter().any(|v4| !is_shared(*v4)) => {
+                Answer::Observed
+            }
+            None => Answer::None,
+        };
+        let aaaa = addresses.v6.first().map_or(Answer::None, |v6| Answer::Address(*v6));
+        Some(Update { a, aaaa })
+    }
+
+    /// Sends an update if DNS should say something else than it was confirmed to say.
+    fn push(&mut self, now: Now, out: &mut Out<NoJob>) {
+        if self.host.is_none() || self.pending.is_some() || self.wake.is_some() {
+            return;
+        }
+        let Some(update) = self.wanted() else { return };
+        if self.is_confirmed(&update) || self.declined == Some(update) {
+            return;
+        }
+        self.sent.retain(|at| now.boot - *at < FLAP_WINDOW);
+        if let Some(last) = self.sent.back().filter(|_| self.sent.len() >= FLAPPING) {
+            self.wake = Some((*last + FLAP_WAIT, "the address changes often: wait before the next update"));
+            return;
+        }
+        self.sent.push_back(now.boot);
+        self.pending = Some((out.send(&update), update));
+    }
+
+    fn is_confirmed(&self, update: &Update) -> bool {
+        let Some(confirmed) = self.confirmed else { return false };
+        let by_hub = update.a == Answer::Observed || update.aaaa == Answer::Observed;
+        let seen = !by_hub || self.observed.is_none_or(|seen| seen == confirmed.answer.observed);
+        confirmed.update == *update && seen
+    }
+
+    fn replied(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Reply, SendError>,
+        now: Now,
+        out: &mut Out<NoJob>,
+    ) {
+        let Some((_, update)) = self.pending.take_if(|(asked, _)| *asked == ticket) else { return };
+        match result.and_then(Reply::read::<Updated>) {
+            Ok(answer) => {
+                self.confirmed = Some(Confirmed { update, answer });
+                self.observed = Some(answer.observed);
+                self.declined = None;
+                self.backoff.succeed();
+                out.clear(&STALE);
+                out.save();
+                out.emit(Event::Observed(answer.observed));
+            }
+            Err(error) => {
+                out.raise(&STALE, error.to_string());
+                if error.is_final() {
+                    self.declined = Some(update);
+                } else {
+                    let wait = self.backoff.fail(now, error.retry_after());
+                    self.wake = Some((now.boot + wait, "retry the DDNS update"));
+                }
+            }
+        }
+    }
+}
+
+/// 100.64.0.0/10 (RFC 6598): the provider's own NAT, behind which no A record leads to this box.
+fn is_shared(v4: Ipv4Addr) -> bool {
+    let [a, b, ..] = v4.octets();
+    a == 100 && (64..128).contains(&b)
+}

@@ -1,0 +1,392 @@
+//! Link: makes published services of this box reachable by name through any NAT.
+//!
+//! A standing session to the hub brings visitors in. Their TLS ends here, on the device: the hub sees
+//! a name, addresses and byte counts, and forwards what it cannot read.
+
+mod serve;
+mod services;
+
+use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
+use crate::clock::{Boot, Now};
+use crate::daemon::dial::Hands;
+use crate::daemon::feature::{
+    Answer, Asker, BadConfig, Depth, Event, Feature, Input, Out, Section, Ticket,
+};
+use crate::egress::backoff::Backoff;
+use crate::egress::outside::SendError;
+use crate::wire::Body;
+use crate::wire::label::Label;
+use crate::wire::link::{FORGET, Forget, ORIGIN, SESSION};
+use core::net::IpAddr;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use services::{Service, Services};
+use std::collections::{BTreeMap, VecDeque};
+use tokio::sync::watch;
+
+static DOWN: Warning = Warning {
+    code: "link-down",
+    title: "This device cannot be reached through the hub",
+    hint: "qcloud-agent link status",
+};
+
+/// While the hub is away: quickly at first, since most outages are restarts, then ever more slowly.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_SOON: Duration = Duration::from_millis(1500);
+const RETRY_MOST: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(60);
+/// Visits kept for `link status`.
+const VISITS_KEPT: usize = 50;
+
+/// Keeps the session and knows what is published.
+pub struct Link {
+    heartbeat: Duration,
+    configured: Services,
+    own: Services,
+    published: watch::Sender<Services>,
+    host: Option<String>,
+    state: State,
+    soon: Backoff,
+    later: Backoff,
+    down_since: Option<Boot>,
+    certificate: Option<Certificate>,
+    visits: VecDeque<Visit>,
+}
+
+enum State {
+    Idle,
+    Dialling(Ticket),
+    Up { ticket: Ticket, epoch: u64 },
+    Waiting { until: Boot, why: String },
+}
+
+/// `[link]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Seconds between two signs of life while nobody visits, 1 to 60. A NAT forgets a silent UDP flow
+    /// after 30 to 60 s in practice (RFC 4787 asks for two minutes).
+    heartbeat_seconds: u64,
+    /// What is published from the start: `publish.NAME = "http://HOST:PORT"`.
+    publish: BTreeMap<Label, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { heartbeat_seconds: 25, publish: BTreeMap::new() }
+    }
+}
+
+/// What the owner published by command.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    published: BTreeMap<Label, String>,
+}
+
+/// The certificate of the link name, made on this device.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// `sha256:HEX`.
+    fingerprint: String,
+    /// PEM, for whoever wants to pin it.
+    pem: String,
+}
+
+/// One visit, as the device's own log keeps it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Visit {
+    service: String,
+    from: IpAddr,
+    to_visitor: u64,
+    from_visitor: u64,
+    seconds: u64,
+    ended: String,
+}
+
+/// The one job: keep the session and serve its visitors.
+pub struct Job {
+    host: String,
+    heartbeat: Duration,
+    published: watch::Receiver<Services>,
+}
+
+/// What the job tells.
+pub enum Note {
+    /// The certificate visitors will see.
+    Certificate(Certificate),
+    /// The session stands.
+    Up {
+        /// Counts this device's sessions.
+        epoch: u64,
+        /// The address the hub sees.
+        observed: IpAddr,
+    },
+    /// The hub sees another address.
+    Observed(IpAddr),
+    /// A visitor left.
+    Visited(Visit),
+    /// The session is over.
+    Down(SendError),
+}
+
+impl Feature for Link {
+    const CARD: Card = Card {
+        name: "link",
+        promise: "makes the services you publish reachable at NAME.link.ZONE, through any NAT, unread by the hub",
+        promises: &["S14", "L5", "M2", "B2", "Y2"],
+        switch: Switch::OnOff,
+        parcels: &[&SESSION, &ORIGIN],
+        forget: Some(&FORGET),
+        warnings: &[&DOWN],
+        verbs: &[
+            Verb {
+                name: "publish",
+                about: "Make a service of this box reachable from outside",
+                args: &[
+                    Arg { name: "name", about: "Its name; `web` answers at the bare name too", kind: ArgKind::Positional },
+                    Arg { name: "url", about: "Where it listens: http://HOST:PORT", kind: ArgKind::Positional },
+                ],
+                top: false,
+            },
+            Verb {
+                name: "unpublish",
+                about: "Make it unreachable from outside again, and end its visits",
+                args: &[Arg { name: "name", about: "Its name", kind: ArgKind::Positional }],
+                top: false,
+            },
+            Verb {
+                name: "certificate",
+                about: "Print the certificate that visitors see",
+                args: &[],
+                top: false,
+            },
+        ],
+    };
+    type Config = Config;
+    type Saved = Saved;
+    type Job = Job;
+    type Note = Note;
+
+    fn open(config: Config, saved: Saved, _: Now) -> Result<Self, BadConfig> {
+        let bad = |why: String| BadConfig::new("link", why);
+        if !(1..=60).contains(&config.heartbeat_seconds) {
+            return Err(bad(format!("heartbeat_seconds: {} is not 1 to 60", config.heartbeat_seconds)));
+        }
+        let configured = Services::parse(&config.publish).map_err(|e| bad(format!("publish: {e}")))?;
+        // What is saved was checked when it was typed; a hand that edited it is told so.
+        let own = Services::parse(&saved.published).map_err(|e| bad(format!("saved: {e}")))?;
+        Ok(Self {
+            heartbeat: Duration::from_secs(config.heartbeat_seconds),
+            published: watch::Sender::new(configured.with(&own)),
+            configured,
+            own,
+            host: None,
+            state: State::Idle,
+            soon: Backoff::new(RETRY_FIRST, RETRY_SOON),
+            later: Backoff::new(RETRY_SOON, RETRY_MOST),
+            down_since: None,
+            certificate: None,
+            visits: VecDeque::new(),
+        })
+    }
+
+    fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
+        match input {
+            Input::Event(Event::Registered(membership, _)) => {
+                self.host = Some(membership.link_host());
+                self.dial(out);
+            }
+            Input::Event(Event::Unregistered) => self.leave(out),
+            Input::Event(Event::Addresses(_) | Event::Resumed) | Input::Wake => self.redial(out),
+            Input::Note(_, note) | Input::Done(_, Ok(note)) => self.note(note, now, out),
+            Input::Done(ticket, Err(_)) if self.is_current(ticket) => {
+                self.down("the session's job broke off".into(), None, now, out);
+            }
+            Input::Verb { asker, name: "publish", args } => self.publish(asker, args, out),
+            Input::Verb { asker, name: "unpublish", args } => self.unpublish(asker, args, out),
+            Input::Verb { asker, name: "certificate", .. } => self.show_certificate(asker, out),
+            Input::Opened
+            | Input::Closing
+            | Input::Reply(..)
+            | Input::Done(..)
+            | Input::Verb { .. }
+            | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::WallClockSet) => {}
+        }
+    }
+
+    fn next_wake(&self) -> Option<(Boot, &'static str)> {
+        match &self.state {
+            State::Waiting { until, .. } => Some((*until, "dial the hub again")),
+            State::Idle | State::Dialling(_) | State::Up { .. } => None,
+        }
+    }
+
+    fn save(&self) -> Saved {
+        Saved { published: self.own.to_texts() }
+    }
+
+    fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
+        Some(Body::of(&Forget { nonce: nonce.into() }))
+    }
+
+    async fn work(job: Job, hands: Hands<Note>) -> Note {
+        Note::Down(serve::serve(job, &hands).await)
+    }
+
+    fn report(&self, _: Depth, section: &mut Section) {
+        let services = self.published.borrow();
+        section.fact("host", self.host.clone());
+        section.fact("up", matches!(self.state, State::Up { .. }));
+        section.fact("published", json!(services.to_texts()));
+        section.fact("certificate", self.certificate.as_ref().map(|c| c.fingerprint.clone()));
+        section.fact("visits", json!(self.visits));
+        let host = self.host.as_deref().unwrap_or_default();
+        section.summary = match &self.state {
+            State::Idle => "waits for this device to be registered".into(),
+            State::Dialling(_) => "dials the hub".into(),
+            State::Waiting { why, .. } => format!("not reachable: {why}"),
+            State::Up { .. } if services.is_empty() => {
+                "the session stands, and nothing is published".into()
+            }
+            State::Up { epoch, .. } => {
+                section.fact("epoch", *epoch);
+                format!("https://{host} stands; published: {}", services.names())
+            }
+        };
+    }
+}
+
+impl Link {
+    fn dial(&mut self, out: &mut Out<Job>) {
+        let Some(host) = self.host.clone() else { return };
+        if matches!(self.state, State::Idle | State::Waiting { .. }) {
+            let job = Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
+            self.state = State::Dialling(out.run(job));
+        }
+    }
+
+    /// Dials at once if it was waiting; a session that stands is probed by the house.
+    fn redial(&mut self, out: &mut Out<Job>) {
+        if matches!(self.state, State::Waiting { .. }) {
+            self.dial(out);
+        }
+    }
+
+    fn leave(&mut self, out: &mut Out<Job>) {
+        if let State::Dialling(ticket) | State::Up { ticket, .. } = &self.state {
+            out.cancel(*ticket);
+        }
+        self.host = None;
+        self.certificate = None;
+        self.down_since = None;
+        self.state = State::Idle;
+        out.clear(&DOWN);
+    }
+
+    fn is_current(&self, asked: Ticket) -> bool {
+        match &self.state {
+            State::Dialling(ticket) | State::Up { ticket, .. } => *ticket == asked,
+            State::Idle | State::Waiting { .. } => false,
+        }
+    }
+
+    fn note(&mut self, note: Note, now: Now, out: &mut Out<Job>) {
+        match note {
+            Note::Certificate(certificate) => self.certificate = Some(certificate),
+            Note::Up { epoch, observed } => {
+                if let State::Dialling(ticket) = self.state {
+                    self.state = State::Up { ticket, epoch };
+                }
+                self.soon.succeed();
+                self.later.succeed();
+                self.down_since = None;
+                out.clear(&DOWN);
+                out.emit(Event::Observed(observed));
+                tracing::info!(epoch, "the session to the hub stands");
+            }
+            Note::Observed(address) => out.emit(Event::Observed(address)),
+            Note::Visited(visit) => {
+                if self.visits.len() >= VISITS_KEPT {
+                    self.visits.pop_front();
+                }
+                self.visits.push_back(visit);
+            }
+            Note::Down(error) if !matches!(self.state, State::Idle) => {
+                self.down(error.to_string(), error.retry_after(), now, out);
+            }
+            Note::Down(_) => {}
+        }
+    }
+
+    fn down(&mut self, why: String, at_least: Option<Duration>, now: Now, out: &mut Out<Job>) {
+        let since = *self.down_since.get_or_insert(now.boot);
+        let backoff = if now.boot - since < SOON { &mut self.soon } else { &mut self.later };
+        let until = now.boot + backoff.fail(now, at_least);
+        tracing::info!(%why, "the session to the hub is down");
+        out.raise(&DOWN, why.clone());
+        self.state = State::Waiting { until, why };
+    }
+
+    fn publish(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
+        let arg = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
+        let parsed = Label::parse(arg("name"))
+            .map_err(|e| e.to_string())
+            .and_then(|name| Ok((name, Service::parse(arg("url")).map_err(|e| e.to_string())?)));
+        let (name, service) = match parsed {
+            Ok(parsed) => parsed,
+            Err(text) => return out.answer(asker, Answer::failed(Exit::Usage, text)),
+        };
+        let mut text = format!("{name} is published: {service}");
+        if let Some(host) = &self.host {
+            text = format!("{text} is reachable at https://{}", services::host_of(&name, host));
+        }
+        if service.is_loopback() {
+            text.push_str("\nnote: the service sees its visitors come from this box itself; it must ask for a password from there too");
+        }
+        let json = json!({ "published": name, "url": service.to_string() });
+        self.own.insert(name, service);
+        self.republish(out);
+        out.answer(asker, Answer::done(text, json));
+    }
+
+    fn unpublish(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
+        let name = args.get("name").and_then(Value::as_str).unwrap_or_default();
+        let answer = match Label::parse(name) {
+            Err(bad) => Answer::failed(Exit::Usage, bad.to_string()),
+            Ok(name) if self.own.remove(&name) => {
+                Answer::done(format!("{name} is no longer published"), json!({ "unpublished": name }))
+            }
+            Ok(name) if self.configured.contains(&name) => {
+                let text = format!("{name} is published by the configuration file\nhint: remove it from [link.publish] and reload");
+                Answer::failed(Exit::Failed, text)
+            }
+            Ok(name) => {
+                let text = format!("{name} is not published\nhint: qcloud-agent link status");
+                Answer::failed(Exit::Failed, text)
+            }
+        };
+        self.republish(out);
+        out.answer(asker, answer);
+    }
+
+    fn republish(&mut self, out: &mut Out<Job>) {
+        self.published.send_replace(self.configured.with(&self.own));
+        out.save();
+    }
+
+    fn show_certificate(&self, asker: Asker, out: &mut Out<Job>) {
+        let answer = match &self.certificate {
+            Some(certificate) => Answer::done(
+                certificate.pem.clone(),
+                json!({ "fingerprint": certificate.fingerprint, "pem": certificate.pem }),
+            ),
+            None => Answer::failed(
+                Exit::Failed,
+                "there is no certificate yet: the session has not been dialled\nhint: qcloud-agent link status",
+            ),
+        };
+        out.answer(asker, answer);
+    }
+}
