@@ -4,4 +4,5 @@ pub mod clock;
 pub mod platform;
 pub mod sabotage;
 pub mod secret;
+pub mod state;
 pub mod wire;
