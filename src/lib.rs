@@ -1,7 +1,12 @@
 //! skeleton
 pub mod card;
 pub mod clock;
+pub mod daemon;
 pub mod egress;
+pub mod features;
+pub mod identity;
+pub mod platform;
 pub mod sabotage;
 pub mod secret;
+pub mod state;
 pub mod wire;

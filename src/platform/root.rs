@@ -1,0 +1,219 @@
+//! [`Root`]: the `--root` prefix, and the only maker of absolute system paths.
+//!
+//! With a prefix, the tree below it is somebody else's box seen on this one: a link in it is resolved
+//! inside the tree, as that box would, and never leads out of it. The kernel does that (`openat2` with
+//! `RESOLVE_IN_ROOT`, Linux 5.6); an older one gets the same rule walked component by component, which
+//! is sound as long as nobody changes the tree meanwhile.
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+
+/// The most symbolic links one path may lead through, as in the kernel (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+
+/// Where the system's files are: `/`, or the file tree of a box below some directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The file tree of a box below `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The running system.
+    pub fn system() -> Self {
+        Self::new("/")
+    }
+
+    /// Whether this is the running system, so that what is asked of the kernel fits what is read.
+    pub fn is_live(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// The place of a system path below this root. Links are not looked at; `..` stays inside.
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        let mut path = self.0.clone();
+        for part in normal_parts(absolute) {
+            path.push(part);
+        }
+        path
+    }
+
+    /// Reads a file of at most `cap_bytes`.
+    ///
+    /// # Errors
+    /// The system's own; `FileTooLarge` above the cap; `InvalidInput` for what is no regular file. No
+    /// link leads out of the root, and opening never blocks (a FIFO).
+    pub fn read(&self, absolute: &str, cap_bytes: u64) -> io::Result<Vec<u8>> {
+        let file = self.open(absolute, OFlag::O_NONBLOCK)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(cap_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length <= cap_bytes) {
+            Ok(bytes)
+        } else {
+            let what = format!("more than {cap_bytes} bytes");
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, what))
+        }
+    }
+
+    /// Reads a text of at most `cap_bytes`; bytes that are no UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// As [`Root::read`].
+    pub fn read_text(&self, absolute: &str, cap_bytes: u64) -> io::Result<String> {
+        self.read(absolute, cap_bytes).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The names in a directory, in order; names that are no UTF-8 are left out.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn names(&self, absolute: &str) -> io::Result<Vec<String>> {
+        let directory = if self.is_live() { self.path(absolute) } else { self.resolve(absolute)? };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(directory)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, absolute: &str, flags: OFlag) -> io::Result<File> {
+        if self.is_live() {
+            return open_plain(&self.path(absolute), flags);
+        }
+        let root = open_plain(&self.0, OFlag::O_DIRECTORY)?;
+        // The dot is for the root itself: the kernel knows no empty path.
+        let relative = Path::new(".").join(normal_parts(absolute).collect::<PathBuf>());
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | flags)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        match openat2(&root, &relative, how) {
+            Ok(fd) => Ok(File::from(fd)),
+            // Older kernels do not know the call; sandboxes of that age forbid what they do not know.
+            Err(Errno::ENOSYS | Errno::EPERM) => open_plain(&self.resolve(absolute)?, flags),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Follows every link of a path inside the root, the last component's too.
+    fn resolve(&self, absolute: &str) -> io::Result<PathBuf> {
+        let mut todo: VecDeque<OsString> = normal_parts(absolute).collect();
+        let mut done: Vec<OsString> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = todo.pop_front() {
+            if part == ".." {
+                done.pop();
+                continue;
+            }
+            let here = self.0.join(done.iter().collect::<PathBuf>()).join(&part);
+            if !std::fs::symlink_metadata(&here)?.is_symlink() {
+                done.push(part);
+                continue;
+            }
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(Errno::ELOOP.into());
+            }
+            let target = std::fs::read_link(&here)?;
+            if target.is_absolute() {
+                done.clear();
+            }
+            for step in target.components().rev() {
+                match step {
+                    Component::Normal(name) => todo.push_front(name.to_owned()),
+                    Component::ParentDir => todo.push_front("..".into()),
+                    Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+                }
+            }
+        }
+        Ok(self.0.join(done.iter().collect::<PathBuf>()))
+    }
+}
+
+/// The named components of an absolute path, with `..` applied to what stands before it.
+fn normal_parts(absolute: &str) -> impl Iterator<Item = OsString> + use<> {
+    let mut parts: Vec<OsString> = Vec::new();
+    for component in Path::new(absolute).components() {
+        match component {
+            Component::Normal(name) => parts.push(name.to_owned()),
+            Component::ParentDir => drop(parts.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    parts.into_iter()
+}
+
+fn open_plain(path: &Path, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// A new empty directory of this test process; the caller's name keeps tests apart.
+    pub(crate) fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("qcloud-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn every_path_stays_below_the_root() {
+        let root = Root::new("/srv/box");
+        assert_eq!(root.path("/etc/hostname"), Path::new("/srv/box/etc/hostname"));
+        assert_eq!(root.path("etc//./x/../hostname"), Path::new("/srv/box/etc/hostname"));
+        assert_eq!(root.path("/../../etc/shadow"), Path::new("/srv/box/etc/shadow"));
+        assert_eq!(Root::system().path("/etc"), Path::new("/etc"));
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_root_and_never_out_of_it() {
+        let outside = scratch("root-outside");
+        std::fs::write(outside.join("secret"), "outside").unwrap();
+        let tree = scratch("root-tree");
+        std::fs::create_dir_all(tree.join("etc/config")).unwrap();
+        std::fs::write(tree.join("etc/config/a"), "inside").unwrap();
+        symlink("/etc/config/a", tree.join("etc/absolute")).unwrap();
+        symlink("config/../config/a", tree.join("etc/relative")).unwrap();
+        symlink(outside.join("secret"), tree.join("etc/out")).unwrap();
+        symlink("../../../../../../../../../../etc/passwd", tree.join("etc/up")).unwrap();
+        symlink("/etc/loop", tree.join("etc/loop")).unwrap();
+        let root = Root::new(&tree);
+        for good in ["/etc/absolute", "/etc/relative"] {
+            assert_eq!(root.read_text(good, 99).unwrap(), "inside");
+            assert_eq!(root.resolve(good).unwrap(), tree.join("etc/config/a"));
+        }
+        for bad in ["/etc/out", "/etc/up", "/etc/loop"] {
+            assert!(root.read(bad, 99).is_err(), "{bad}");
+            assert!(root.resolve(bad).is_err(), "{bad}");
+        }
+        assert_eq!(root.names("/etc/config").unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_file_is_refused() {
+        let tree = scratch("root-cap");
+        std::fs::write(tree.join("five"), "12345").unwrap();
+        nix::unistd::mkfifo(&tree.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let root = Root::new(&tree);
+        assert_eq!(root.read("/five", 5).unwrap(), b"12345");
+        assert_eq!(root.read("/five", 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(root.read("/", 9).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(root.read("/fifo", 9).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

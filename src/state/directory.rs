@@ -1,0 +1,305 @@
+//! State in a directory: the order of system calls that a power cut cannot break.
+
+use super::document::{self, Read};
+use super::{Loaded, MAX_FILE, StateError};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use serde_json::Value;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The permissions of others, and of the group.
+const OTHERS: u32 = 0o077;
+
+pub(super) struct Directory {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// One step of putting a file in place. A crash may come between any two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A temporary file of an earlier crash goes.
+    Clear,
+    /// A new one is made, exclusively.
+    Create,
+    /// It is filled.
+    Write,
+    /// Its bytes are on the disk.
+    SyncFile,
+    /// It takes its name.
+    Rename,
+    /// The name is on the disk.
+    SyncDirectory,
+}
+
+pub(super) const STEPS: &[Step] =
+    &[Step::Clear, Step::Create, Step::Write, Step::SyncFile, Step::Rename, Step::SyncDirectory];
+
+impl Directory {
+    pub(super) fn open(path: &Path) -> Result<Self, StateError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(failed("make", path))?;
+        let open = |path: &Path, flags: OFlag| {
+            OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
+        };
+        // A link is followed here: systemd's StateDirectory= is one. What it leads to is what counts.
+        let found = open(path, OFlag::O_DIRECTORY).and_then(|file| file.metadata());
+        refuse_unsafe(path, &found.map_err(failed("open", path))?, "directory", 0o700)?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&lock_path)
+            .map_err(failed("open", &lock_path))?;
+        match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { path: path.into(), _lock: lock }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(StateError::Busy { path: path.into() }),
+            Err((_, errno)) => Err(failed("lock", &lock_path)(errno.into())),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn load(&self, name: &str) -> Result<Option<Loaded>, StateError> {
+        let Some((_, _, loaded)) = self.newest(name)? else { return Ok(None) };
+        Ok(Some(loaded))
+    }
+
+    pub(super) fn save(&self, name: &str, body: &Value) -> Result<(), StateError> {
+        self.save_until(name, body, STEPS)
+    }
+
+    /// Saves as far as the given steps go; all of them, but in tests.
+    pub(super) fn save_until(
+        &self,
+        name: &str,
+        body: &Value,
+        steps: &[Step],
+    ) -> Result<(), StateError> {
+        let (slot, generation) = match self.newest(name)? {
+            Some((_, _, loaded)) if loaded.damaged.is_none() && loaded.body == *body => {
+                return Ok(());
+            }
+            // Never over the newest good one.
+            Some((slot, generation, _)) => (1 - slot, generation.saturating_add(1)),
+            None => (0, 1),
+        };
+        let target = self.slot(name, slot);
+        self.put(&target, &document::encode(generation, body), steps)
+    }
+
+    pub(super) fn write_once(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let target = self.path.join(name);
+        // The lock keeps other processes out, so what is not there now is not there at the rename.
+        match target.symlink_metadata() {
+            Ok(_) => Err(StateError::Exists { path: target }),
+            Err(error) if is_missing(&error) => self.put(&target, bytes, STEPS),
+            Err(error) => Err(failed("look at", &target)(error)),
+        }
+    }
+
+    pub(super) fn read_private(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        read(&self.path.join(name))
+    }
+
+    pub(super) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        let failed = failed("append to", &path);
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&path)
+            .map_err(&failed)?;
+        let before = file.metadata().map_err(&failed)?;
+        refuse_unsafe(&path, &before, "file", 0o600)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            // A torn line would read as tampering. Cutting a file needs no space.
+            let _ = file.set_len(before.len());
+            return Err(failed(error));
+        }
+        if before.len() == 0 { self.sync() } else { Ok(()) }
+    }
+
+    pub(super) fn rotate(&self, name: &str, most_bytes: u64) -> Result<bool, StateError> {
+        let path = self.path.join(name);
+        match path.symlink_metadata() {
+            Ok(found) if found.len() > most_bytes => {}
+            Ok(_) => return Ok(false),
+            Err(error) if is_missing(&error) => return Ok(false),
+            Err(error) => return Err(failed("look at", &path)(error)),
+        }
+        let old = self.path.join(format!("{name}.1"));
+        std::fs::rename(&path, old).map_err(failed("rename", &path))?;
+        self.sync().map(|()| true)
+    }
+
+    pub(super) fn remove(&self, name: &str) -> Result<(), StateError> {
+        let [first, second] = [self.slot(name, 0), self.slot(name, 1)];
+        let mut all = vec![self.path.join(name), self.path.join(format!("{name}.1"))];
+        all.extend([temporary(&first), temporary(&second), first, second]);
+        for path in all {
+            clear(&path).map_err(failed("remove", &path))?;
+        }
+        self.sync()
+    }
+
+    fn slot(&self, name: &str, slot: u64) -> PathBuf {
+        self.path.join(format!("{name}.{slot}.json"))
+    }
+
+    /// Slot, generation and content of the newest generation that holds.
+    fn newest(&self, name: &str) -> Result<Option<(u64, u64, Loaded)>, StateError> {
+        let paths = [self.slot(name, 0), self.slot(name, 1)];
+        let mut best: Option<(u64, u64, Value)> = None;
+        let mut damage = Vec::new();
+        for (slot, path) in [0, 1].into_iter().zip(&paths) {
+            match read_document(path)? {
+                Read::Missing => {}
+                Read::Future { schema } => {
+                    return Err(StateError::Future { path: path.clone(), schema });
+                }
+                Read::Bad(why) => damage.push(format!("{}: {why}", path.display())),
+                Read::Good { generation, body } => {
+                    if best.as_ref().is_none_or(|(_, newest, _)| generation > *newest) {
+                        best = Some((slot, generation, body));
+                    }
+                }
+            }
+        }
+        let damaged = Some(damage.join("; ")).filter(|text| !text.is_empty());
+        match (best, damaged) {
+            (Some((slot, generation, body)), damaged) => {
+                Ok(Some((slot, generation, Loaded { body, damaged })))
+            }
+            (None, None) => Ok(None),
+            (None, Some(why)) => {
+                let [first, second] = paths;
+                Err(StateError::Damaged { first, second, why })
+            }
+        }
+    }
+
+    /// Puts a file in place, whole or not at all.
+    fn put(&self, target: &Path, bytes: &[u8], steps: &[Step]) -> Result<(), StateError> {
+        let temporary = temporary(target);
+        let mut file: Option<File> = None;
+        for step in steps {
+            let done = match step {
+                Step::Clear => clear(&temporary),
+                Step::Create => OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&temporary)
+                    .map(|made| file = Some(made)),
+                Step::Write => file.as_mut().map_or(Ok(()), |file| file.write_all(bytes)),
+                Step::SyncFile => file.as_ref().map_or(Ok(()), File::sync_all),
+                Step::Rename => std::fs::rename(&temporary, target),
+                Step::SyncDirectory => return self.sync(),
+            };
+            if let Err(error) = done {
+                // The next save would clear it too; a full disk is better off at once.
+                let _ = clear(&temporary);
+                return Err(failed("write", target)(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StateError> {
+        File::open(&self.path)
+            .and_then(|directory| directory.sync_all())
+            .map_err(failed("write", &self.path))
+    }
+}
+
+fn temporary(target: &Path) -> PathBuf {
+    target.with_added_extension("tmp")
+}
+
+fn clear(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if !is_missing(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn read_document(path: &Path) -> Result<Read, StateError> {
+    match read(path) {
+        Ok(None) => Ok(Read::Missing),
+        Ok(Some(bytes)) => Ok(document::decode(&bytes)),
+        // A block that the disk no longer gives is damage like any other.
+        Err(StateError::Io { source, .. }) if is_damage(&source) => {
+            Ok(Read::Bad(source.to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error().map(Errno::from_raw) == Some(Errno::EIO)
+        || error.kind() == io::ErrorKind::FileTooLarge
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
+        Ok(file) => file,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    refuse_unsafe(path, &file.metadata().map_err(failed("read", path))?, "file", 0o600)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed("read", path))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+        return Err(failed("read", path)(io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(Some(bytes))
+}
+
+/// Refuses what is no such thing, belongs to another user, or is open to others.
+fn refuse_unsafe(
+    path: &Path,
+    found: &Metadata,
+    kind: &str,
+    wanted_mode: u32,
+) -> Result<(), StateError> {
+    let us = nix::unistd::geteuid().as_raw();
+    let is_kind = if kind == "directory" { found.is_dir() } else { found.is_file() };
+    if is_kind && found.uid() == us && found.mode() & OTHERS == 0 {
+        return Ok(());
+    }
+    let is = if found.is_dir() {
+        "directory"
+    } else if found.is_file() {
+        "file"
+    } else {
+        "special file"
+    };
+    Err(StateError::Unsafe {
+        path: path.into(),
+        found: format!("a {is} of uid {} with mode {:04o}", found.uid(), found.mode() & 0o7777),
+        wanted: format!("a {kind} of uid {us} with mode {wanted_mode:04o}"),
+    })
+}
+
+fn failed(tried: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
+    let path = path.to_path_buf();
+    move |source| StateError::Io { tried, path: path.clone(), source }
+}
