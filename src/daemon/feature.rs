@@ -10,6 +10,7 @@ use super::dial::{HandParts, Hands};
 use crate::card::{Card, Exit, Parcel, Warning};
 use crate::clock::{Boot, Now};
 use crate::egress::outside::{Pending, Reply, SendError};
+use crate::identity::pin::HubPin;
 use crate::platform::netlink::Addresses;
 use crate::wire::registration::Membership;
 use crate::wire::{Body, ParcelBody};
@@ -143,7 +144,7 @@ pub struct HubAddress {
     /// Port of the API and of the session.
     pub port: u16,
     /// `sha256:HEX` of its CA's key; without one the public authorities decide.
-    pub pin: Option<String>,
+    pub pin: Option<HubPin>,
 }
 
 /// An answer to a person.

@@ -3,6 +3,7 @@
 use super::household::Household;
 use crate::egress::gate::Gate;
 use crate::state::{StateDir, StateError};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The household's name in the state directory.
@@ -35,8 +36,8 @@ impl Records {
         match serde_json::from_value(loaded.body) {
             Ok(household) => Ok((household, loaded.damaged)),
             Err(error) => Err(StateError::Damaged {
-                first: self.state.path().unwrap_or_default().join("household.0.json"),
-                second: self.state.path().unwrap_or_default().join("household.1.json"),
+                first: self.state.path().unwrap_or(Path::new("")).join("household.0.json"),
+                second: self.state.path().unwrap_or(Path::new("")).join("household.1.json"),
                 why: error.to_string(),
             }),
         }

@@ -3,7 +3,7 @@
 use super::config::AgentConfig;
 use super::feature::HubAddress;
 use crate::clock::Clock;
-use crate::egress::carriers::{Carriers, HubTls};
+use crate::egress::carriers::Carriers;
 use crate::egress::outside::Outside;
 use crate::egress::resolver::{Resolver, servers_of};
 use crate::identity::Identity;
@@ -42,8 +42,8 @@ impl World {
 
     /// Shows ourselves to this hub from here on.
     pub fn set_hub(&self, hub: Option<&HubAddress>, membership: Option<&Membership>) {
-        let tls = hub.and_then(|hub| match self.identity.hub_tls(hub.pin.as_deref(), membership) {
-            Ok((anonymous, device, session)) => Some(HubTls { anonymous, device, session }),
+        let tls = hub.and_then(|hub| match self.identity.hub_tls(hub.pin.as_ref(), membership) {
+            Ok(tls) => Some(tls),
             Err(error) => {
                 tracing::error!(%error, "this device cannot show itself to its hub");
                 None

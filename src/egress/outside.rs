@@ -22,8 +22,12 @@ pub trait Outside: Send + Sync + 'static {
     fn carry(&self, permit: Permit) -> Pending<Result<Reply, SendError>>;
 
     /// Joins the session to the hub, dialling it when nobody has. Dropping the [`Session`] leaves it, and
-    /// the last to leave closes it.
-    fn session(&self, passage: Passage) -> Pending<Result<Session, SendError>>;
+    /// the last to leave closes it. `heartbeat` is the time between two signs of life while nothing flows.
+    fn session(
+        &self,
+        passage: Passage,
+        heartbeat: Duration,
+    ) -> Pending<Result<Session, SendError>>;
 
     /// Connects to a service of this box or its network.
     fn local(&self, passage: Passage) -> Pending<Result<Flow, SendError>>;

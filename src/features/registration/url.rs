@@ -25,13 +25,8 @@ pub(super) fn parse(text: &str, pin: Option<String>) -> Result<HubAddress, BadUr
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = split(authority).ok_or_else(|| BadUrl::Shape(shown()))?;
-    if let Some(pin) = &pin {
-        let hex = pin.strip_prefix("sha256:").unwrap_or_default();
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(BadUrl::Pin(printable(pin, 80)));
-        }
-    }
-    Ok(HubAddress { host, port, pin: pin.map(|pin| pin.to_ascii_lowercase()) })
+    let pin = pin.map(|pin| pin.parse().map_err(|_| BadUrl::Pin(printable(&pin, 80)))).transpose()?;
+    Ok(HubAddress { host, port, pin })
 }
 
 fn split(authority: &str) -> Option<(String, u16)> {

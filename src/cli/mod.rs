@@ -1,0 +1,157 @@
+//! The command line: a tree made from the cards, and everything that is printed.
+//!
+//! stdout is the answer, stderr the rest, `--json` is stable. An error is one line of what failed on
+//! what and why, then a hint.
+
+pub mod egress;
+pub mod print;
+pub mod status;
+pub mod talk;
+pub mod tree;
+#[cfg(feature = "hub")]
+pub mod r#try;
+
+use crate::card::Exit;
+use crate::daemon::control::Request;
+use crate::daemon::feature::{Answer, Row};
+use crate::daemon::run::{Agent, Options};
+use crate::platform::facts;
+use crate::platform::root::Root;
+use clap::ArgMatches;
+use print::Printer;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Runs one command line, program name first, and gives the exit code.
+pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
+    let matches = match tree::command(rows).try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return print::usage(&error),
+    };
+    start_logging(&matches);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let printer = Printer::new(matches.get_flag("json"));
+    match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(dispatch(rows, &matches, &printer));
+            // A blocked write must not hold up the end of the process.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => printer.fail(Exit::Failed, &format!("cannot start: {error}")),
+    }
+}
+
+async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer) -> Exit {
+    let options = options(matches);
+    match matches.subcommand() {
+        Some(("run", _)) => run(rows, options, printer).await,
+        Some(("status", _)) => status::print(rows, &options, None, printer).await,
+        Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
+        #[cfg(feature = "hub")]
+        Some(("try", sub)) => r#try::run(sub.get_flag("once"), sub.get_one("break"), printer).await,
+        Some((noun, sub)) => feature(rows, &options, noun, sub, printer).await,
+        None => Exit::Usage,
+    }
+}
+
+/// The daemon, in the foreground.
+async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit {
+    let listener = crate::daemon::control::Listener::open;
+    let state_dir = options.state_dir.clone();
+    let agent = match Agent::open(rows, options) {
+        Ok(agent) => agent,
+        Err(error) => return printer.fail(error.exit(), &print::chain(&error)),
+    };
+    let (asked, questions) = tokio::sync::mpsc::channel(16);
+    match listener(&state_dir) {
+        Ok(listener) => {
+            tokio::spawn(listener.serve(asked));
+        }
+        Err(error) => {
+            let text = format!("cannot open the control socket in {}: {error}", state_dir.display());
+            return printer.fail(Exit::Failed, &text);
+        }
+    }
+    match agent.run(questions).await {
+        Ok(()) => Exit::Done,
+        Err(error) => printer.fail(error.exit(), &print::chain(&error)),
+    }
+}
+
+/// A verb of a feature's card, or `on`, `off` and `status`.
+async fn feature(
+    rows: &'static [Row],
+    options: &Options,
+    noun: &str,
+    sub: &ArgMatches,
+    printer: &Printer,
+) -> Exit {
+    let top = |row: &&Row| row.card.verbs.iter().any(|verb| verb.top && verb.name == noun);
+    let (feature, verb, matches) = match rows.iter().find(top) {
+        Some(row) => (row.card.name, noun, sub),
+        None => match sub.subcommand() {
+            Some(("status", _)) => return status::print(rows, options, Some(noun), printer).await,
+            Some((verb, matches)) => (noun, verb, matches),
+            None => return Exit::Usage,
+        },
+    };
+    let mut args = tree::arguments(rows, feature, verb, matches);
+    if verb == "register" && args.get("name").is_none() {
+        args["name"] = facts::default_name(&Root::new(&options.root)).as_str().into();
+    }
+    let request = Request { noun: feature.into(), verb: verb.into(), args };
+    match talk::ask(rows, options, request, |progress| printer.progress(&progress)).await {
+        Ok(answer) => printer.answer(&answer),
+        Err(failed) => printer.fail(failed.exit, &failed.text),
+    }
+}
+
+fn options(matches: &ArgMatches) -> Options {
+    let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
+    Options {
+        state_dir: path("state").unwrap_or_else(|| crate::daemon::run::DEFAULT_STATE.into()),
+        config_path: path("config"),
+        root: path("root").unwrap_or_else(|| "/".into()),
+    }
+}
+
+/// Logs go to stderr; without journald a service manager or an init script decides where that leads.
+fn start_logging(matches: &ArgMatches) {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let ours = match (matches.subcommand_name(), matches.get_count("verbose")) {
+        (_, 2..) => LevelFilter::TRACE,
+        (_, 1) => LevelFilter::DEBUG,
+        (Some("run"), _) => LevelFilter::INFO,
+        _ => LevelFilter::ERROR,
+    };
+    let targets = Targets::new().with_target("qcloud_agent", ours).with_default(LevelFilter::ERROR);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false);
+    // A second call in one process keeps the first subscriber.
+    let _ = tracing_subscriber::registry().with(targets).with(layer).try_init();
+}
+
+/// A command that could not be asked.
+pub struct Failed {
+    /// The exit code.
+    pub exit: Exit,
+    /// One line, perhaps with a hint.
+    pub text: String,
+}
+
+impl From<Failed> for Answer {
+    fn from(failed: Failed) -> Self {
+        Self::failed(failed.exit, failed.text)
+    }
+}
+
+/// A member of a JSON object as text.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,84 @@
+//! `status`: one screen.
+
+use super::print::Printer;
+use super::{talk, text};
+use crate::card::Exit;
+use crate::daemon::control::{DAEMON, Request};
+use crate::daemon::feature::Row;
+use crate::daemon::run::{Agent, Options};
+use serde_json::{Value, json};
+
+/// Prints the status of the agent, or of one feature.
+pub async fn print(
+    rows: &'static [Row],
+    options: &Options,
+    feature: Option<&str>,
+    printer: &Printer,
+) -> Exit {
+    let request = Request { noun: DAEMON.into(), verb: "status".into(), args: json!({}) };
+    let mut status = match talk::ask_running(options, &request).await {
+        Ok(Some(answer)) => answer.json,
+        Ok(None) => match Agent::open(rows, options.clone()) {
+            Ok(agent) => serde_json::to_value(agent.status()).unwrap_or_default(),
+            Err(error) => return printer.fail(error.exit(), &super::print::chain(&error)),
+        },
+        Err(failed) => return printer.fail(failed.exit, &failed.text),
+    };
+    let Some(name) = feature else {
+        let text = screen(&status);
+        return printer.show(&text, &status);
+    };
+    let features = status["features"].as_array_mut().map(core::mem::take).unwrap_or_default();
+    let of = features.into_iter().find(|f| f["name"] == name).unwrap_or_default();
+    let text = one(&of);
+    printer.show(&text, &of)
+}
+
+/// The whole screen.
+pub fn screen(status: &Value) -> String {
+    let mut lines = vec![format!("device {}", text(status, "device"))];
+    match status.get("registered").filter(|r| !r.is_null()) {
+        Some(place) => lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub"))),
+        None => lines.push("not registered (qcloud-agent register --hub https://HOST)".into()),
+    }
+    if status["running"] == false {
+        lines.push("the agent is not running (qcloud-agent run)".into());
+    }
+    lines.push(String::new());
+    for feature in status["features"].as_array().into_iter().flatten() {
+        let summary = match text(feature, "summary") {
+            "" => text(feature, "promise"),
+            summary => summary,
+        };
+        lines.push(format!("{:<13} {:<8} {summary}", text(feature, "name"), text(feature, "state")));
+    }
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        lines.push(format!("\nwarning: {}: {}", text(warning, "title"), text(warning, "details")));
+        lines.push(format!("hint: {}", text(warning, "hint")));
+    }
+    for owed in status["owed"].as_array().into_iter().flatten() {
+        lines.push(format!("\nowed: the hub has not erased its part of {} yet", owed.as_str().unwrap_or("?")));
+    }
+    if let Some(next) = status.get("next").filter(|n| !n.is_null()) {
+        lines.push(format!("\nnext: {} ({}) in {} s", text(next, "why"), text(next, "feature"), next["seconds"]));
+    }
+    lines.push(format!("\nledger: {} lines (qcloud-agent egress ledger)", status["ledger_lines"]));
+    lines.join("\n")
+}
+
+fn one(feature: &Value) -> String {
+    let mut lines = vec![format!(
+        "{} is {}: {}",
+        text(feature, "name"),
+        text(feature, "state"),
+        match text(feature, "summary") {
+            "" => text(feature, "promise"),
+            summary => summary,
+        }
+    )];
+    for (name, value) in feature["facts"].as_object().into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), String::from);
+        lines.push(format!("  {name:<12} {value}"));
+    }
+    lines.join("\n")
+}

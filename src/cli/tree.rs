@@ -1,0 +1,140 @@
+//! The command tree, generated from the cards.
+
+use crate::card::{ArgKind, Switch};
+use crate::daemon::feature::Row;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// The whole tree.
+pub fn command(rows: &'static [Row]) -> Command {
+    let mut root = Command::new("qcloud-agent")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Gives this box a cloud life that its owner can see through and switch off piece by piece")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args(global())
+        .subcommand(Command::new("run").about("Run the agent in the foreground"))
+        .subcommand(Command::new("status").about("Show what is on, what it does and what is wrong"))
+        .subcommand(egress());
+    for row in rows {
+        let (top, own): (Vec<_>, Vec<_>) = row.card.verbs.iter().partition(|verb| verb.top);
+        root = root.subcommands(top.into_iter().map(verb));
+        if row.card.switch == Switch::OnOff {
+            let noun = Command::new(row.card.name)
+                .about(row.card.promise)
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(Command::new("on").about("Switch it on"))
+                .subcommand(Command::new("off").about("Switch it off, and have the hub erase its data"))
+                .subcommand(Command::new("status").about("Show what it does"))
+                .subcommands(own.into_iter().map(verb));
+            root = root.subcommand(noun);
+        }
+    }
+    with_try(root)
+}
+
+fn global() -> [Arg; 5] {
+    let path = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .help(help)
+            .global(true)
+            .value_parser(value_parser!(PathBuf))
+    };
+    [
+        path("state", "DIR", "State directory [/var/lib/qcloud-agent]"),
+        path("config", "FILE", "Configuration [/etc/qcloud-agent/config.toml]"),
+        path("root", "DIR", "Prefix of every system path [/]"),
+        Arg::new("json").long("json").help("Answer in JSON").global(true).action(ArgAction::SetTrue),
+        Arg::new("verbose")
+            .short('v')
+            .long("verbose")
+            .help("Log more; twice for everything")
+            .global(true)
+            .action(ArgAction::Count),
+    ]
+}
+
+fn egress() -> Command {
+    let parcel = Arg::new("parcel").value_name("PARCEL").required(true).help("Its id in the catalog");
+    Command::new("egress")
+        .about("Show what can leave this device, and what has left it")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("catalog").about("List everything that can ever leave, and why"))
+        .subcommand(Command::new("preview").about("Show what a parcel would be, without sending it").arg(parcel))
+        .subcommand(Command::new("ledger").about("List what left and what was refused"))
+        .subcommand(Command::new("verify").about("Check that no line of the ledger was altered or removed"))
+}
+
+fn verb(verb: &'static crate::card::Verb) -> Command {
+    let args = verb.args.iter().map(|arg| {
+        let made = Arg::new(arg.name).help(arg.about);
+        match arg.kind {
+            ArgKind::Positional => made.required(true),
+            ArgKind::Required => made.long(arg.name).required(true),
+            ArgKind::Optional => made.long(arg.name),
+        }
+    });
+    Command::new(verb.name).about(verb.about).args(args)
+}
+
+#[cfg(feature = "hub")]
+fn with_try(root: Command) -> Command {
+    let once = Arg::new("once")
+        .long("once")
+        .action(ArgAction::SetTrue)
+        .help("Check each step, print what was found, and end");
+    let breaks = Arg::new("break")
+        .long("break")
+        .hide(true)
+        .help("Break one part on purpose, to see its steps fail")
+        .value_parser(super::r#try::BREAKS.to_vec());
+    let hub = Command::new("hub")
+        .hide(true)
+        .disable_help_flag(true)
+        .arg(Arg::new("args").num_args(..).allow_hyphen_values(true).trailing_var_arg(true));
+    root.subcommand(
+        Command::new("try")
+            .about("Show a device's life on this machine: a hub, an agent and a web page on loopback")
+            .args([once, breaks]),
+    )
+    .subcommand(hub)
+}
+
+#[cfg(not(feature = "hub"))]
+fn with_try(root: Command) -> Command {
+    root
+}
+
+/// The arguments of a verb by name, as the control socket takes them.
+pub fn arguments(rows: &[Row], feature: &str, verb: &str, matches: &ArgMatches) -> Value {
+    let card = rows.iter().map(|row| row.card).find(|card| card.name == feature);
+    let verb = card.and_then(|card| card.verbs.iter().find(|v| v.name == verb));
+    let mut args = json!({});
+    for arg in verb.map(|verb| verb.args).unwrap_or_default() {
+        if let Some(value) = matches.get_one::<String>(arg.name) {
+            args[arg.name] = value.as_str().into();
+        }
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_tree_is_sound_and_every_warnings_hint_is_a_command_of_it() {
+        let rows = crate::features::ALL;
+        super::command(rows).debug_assert();
+        for row in rows {
+            for warning in row.card.warnings {
+                let words = warning.hint.split_whitespace();
+                let parsed = super::command(rows).try_get_matches_from(words);
+                assert!(parsed.is_ok(), "{}: {}", warning.code, warning.hint);
+            }
+        }
+    }
+}
