@@ -1,6 +1,7 @@
 //! skeleton
 pub mod card;
 pub mod clock;
+pub mod identity;
 pub mod platform;
 pub mod sabotage;
 pub mod secret;
