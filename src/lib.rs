@@ -1,9 +1,12 @@
 //! skeleton
 pub mod card;
+pub mod cli;
 pub mod clock;
 pub mod daemon;
 pub mod egress;
 pub mod features;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod identity;
 pub mod platform;
 pub mod sabotage;

@@ -290,7 +290,7 @@ fn check(name: &str) -> Result<(), StateError> {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
         && !name.starts_with('.')
         && name != "lock";
-    if fits { Ok(()) } else { Err(StateError::Name(crate::wire::label::printable(name, 64))) }
+    if fits { Ok(()) } else { Err(StateError::Name(name.escape_debug().take(64).collect())) }
 }
 
 #[cfg(test)]
