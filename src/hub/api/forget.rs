@@ -1,0 +1,70 @@
+//! The three demands to forget. The answer is a signed receipt of what was erased.
+
+use super::refusal::Refusal;
+use super::registration::json;
+use super::{Call, Reply};
+use crate::hub::state::Hub;
+use crate::hub::store::{Device, Scope};
+use crate::wire::receipt::{Forgotten, Receipt, TYPE};
+use crate::wire::{
+    ddns as wire_ddns, link as wire_link, registration as wire_registration, signed,
+};
+use axum::http::StatusCode;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The longest nonce that comes back in a receipt.
+const MAX_NONCE: usize = 128;
+
+pub(super) fn registration(hub: Arc<Hub>, call: Call) -> Reply {
+    Box::pin(async move {
+        let demand: wire_registration::Forget = call.read()?;
+        forget(&hub, call.device()?, Scope::Registration, demand.nonce).await
+    })
+}
+
+pub(super) fn ddns(hub: Arc<Hub>, call: Call) -> Reply {
+    Box::pin(async move {
+        let demand: wire_ddns::Forget = call.read()?;
+        forget(&hub, call.device()?, Scope::Ddns, demand.nonce).await
+    })
+}
+
+pub(super) fn link(hub: Arc<Hub>, call: Call) -> Reply {
+    Box::pin(async move {
+        let demand: wire_link::Forget = call.read()?;
+        forget(&hub, call.device()?, Scope::Link, demand.nonce).await
+    })
+}
+
+async fn forget(hub: &Hub, device: &Device, scope: Scope, nonce: String) -> Result<Value, Refusal> {
+    if nonce.is_empty() || nonce.len() > MAX_NONCE {
+        let error = format!("`nonce` must be 1 to {MAX_NONCE} bytes long");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error).field("nonce"));
+    }
+    let _turn = hub.locks.of(&device.id).await;
+    // First the session: visitors that end by this write nothing down.
+    match scope {
+        Scope::Registration => {
+            hub.presence.forget(device.name.as_str(), "this device was unregistered")
+        }
+        Scope::Link => hub.presence.forget(device.name.as_str(), "link was switched off"),
+        Scope::Ddns => {}
+    }
+    let rows = hub.store.erase(device.clone(), scope).await?;
+    match scope {
+        Scope::Registration => hub.zone.change(|zone| zone.remove(&device.name)),
+        Scope::Ddns => hub.zone.change(|zone| zone.set(&device.name, None)),
+        Scope::Link => {}
+    }
+    tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
+    let receipt = Receipt {
+        device: device.id.clone(),
+        feature: scope.feature().into(),
+        nonce,
+        erased_at: hub.clock.now().wall,
+        rows,
+        kept: Vec::new(),
+    };
+    json(&Forgotten { receipt: signed::sign(&receipt, TYPE, &hub.keys.receipt) })
+}

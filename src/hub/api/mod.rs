@@ -1,0 +1,199 @@
+//! The HTTPS API: one table of routes, read from the parcels the wire declares.
+//!
+//! What is not in the table does not exist: any other path or method gets the same 404.
+
+mod ddns;
+mod forget;
+pub mod refusal;
+
+pub(super) use self::registration::shown_code;
+mod registration;
+
+use self::refusal::Refusal;
+use super::hello::Prefixed;
+use super::state::Hub;
+use super::store::{Device, Hash};
+use super::tls::{Faces, key_hash};
+use crate::card::{Caller, Carriage, Parcel};
+use crate::wire::{MAX_BODY, ddns as wire_ddns, link, registration as wire_registration};
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use core::net::IpAddr;
+use core::pin::Pin;
+use core::time::Duration;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the head of a request may take, the first one and each after it.
+const HEAD: Duration = Duration::from_secs(15);
+/// How long the body of a request may take.
+const BODY: Duration = Duration::from_secs(15);
+
+/// What a handler comes to.
+type Reply = Pin<Box<dyn Future<Output = Result<Value, Refusal>> + Send>>;
+type Handler = fn(Arc<Hub>, Call) -> Reply;
+
+/// One parcel and what is done with it.
+pub struct Route {
+    /// Declares path and caller.
+    pub parcel: &'static Parcel,
+    handler: Handler,
+}
+
+/// Everything that is served.
+pub static ROUTES: &[Route] = &[
+    Route { parcel: &wire_registration::START, handler: registration::start },
+    Route { parcel: &wire_registration::POLL, handler: registration::poll },
+    Route { parcel: &wire_registration::FORGET, handler: forget::registration },
+    Route { parcel: &wire_ddns::UPDATE, handler: ddns::update },
+    Route { parcel: &wire_ddns::FORGET, handler: forget::ddns },
+    Route { parcel: &link::FORGET, handler: forget::link },
+];
+
+impl Route {
+    /// Where it is served; `None` for a parcel that does not come by HTTPS.
+    pub fn place(&self) -> Option<(&'static str, Caller)> {
+        match self.parcel.how {
+            Carriage::Https { path, caller } => Some((path, caller)),
+            Carriage::Session | Carriage::Lookup | Carriage::Local => None,
+        }
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    address: IpAddr,
+    key: Option<Hash>,
+}
+
+impl Peer {
+    /// Somebody at this address, who has shown nothing yet.
+    pub fn at(address: IpAddr) -> Self {
+        Self { address, key: None }
+    }
+}
+
+/// A request as its handler gets it.
+struct Call {
+    peer: Peer,
+    device: Option<Device>,
+    body: Bytes,
+}
+
+impl Call {
+    /// Reads the body as the one type this parcel has.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        serde_json::from_slice(&self.body).map_err(|e| Refusal::not_understood(&e))
+    }
+
+    /// The device that asks. Routes for devices only run with one.
+    fn device(&self) -> Result<&Device, Refusal> {
+        self.device.as_ref().ok_or_else(Refusal::not_registered)
+    }
+}
+
+/// The API, ready to converse over connections.
+#[derive(Clone)]
+pub struct Api {
+    router: Router,
+    acceptor: TlsAcceptor,
+}
+
+impl Api {
+    /// Builds the routes.
+    pub fn new(hub: &Arc<Hub>, faces: &Faces) -> Self {
+        let mut router = Router::new();
+        for route in ROUTES {
+            let Some((path, _)) = route.place() else { continue };
+            let serve =
+                move |State(hub): State<Arc<Hub>>, request: Request| serve(route, hub, request);
+            router = router.route(path, axum::routing::post(serve).fallback(nothing_here));
+        }
+        let router = router.fallback(nothing_here).with_state(Arc::clone(hub));
+        Self { router, acceptor: TlsAcceptor::from(Arc::clone(&faces.api)) }
+    }
+
+    /// Speaks TLS and HTTP over one connection until it ends.
+    pub async fn converse(&self, stream: Prefixed<TcpStream>, peer: Peer) {
+        let handshake = timeout(HANDSHAKE, self.acceptor.accept(stream)).await;
+        let Ok(Ok(tls)) = handshake else {
+            tracing::debug!("a TLS handshake failed");
+            return;
+        };
+        let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
+        let peer = Peer { key: key_hash(chain), ..peer };
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
+        let outcome = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(tls), service)
+            .await;
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a connection to the API broke");
+        }
+    }
+}
+
+async fn nothing_here() -> Response {
+    Refusal::nothing_here().into_response()
+}
+
+async fn serve(route: &'static Route, hub: Arc<Hub>, request: Request) -> Response {
+    match answer(route, hub, request).await {
+        Ok(value) => Json(value).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value, Refusal> {
+    let peer = request.extensions().get::<Peer>().copied().ok_or_else(Refusal::nothing_here)?;
+    let (_, caller) = route.place().ok_or_else(Refusal::nothing_here)?;
+    let device = match caller {
+        Caller::Device => Some(known_device(&hub, peer).await?),
+        Caller::Anonymous | Caller::Applicant => {
+            bounded(&hub, route, peer)?;
+            None
+        }
+    };
+    let body = read_body(request.into_body()).await?;
+    (route.handler)(hub, Call { peer, device, body }).await
+}
+
+async fn known_device(hub: &Hub, peer: Peer) -> Result<Device, Refusal> {
+    let key = peer.key.ok_or_else(Refusal::not_registered)?;
+    hub.device_of(key).await?.ok_or_else(Refusal::not_registered)
+}
+
+/// Bounds those without a certificate. A sandbox has only one address, and no strangers.
+fn bounded(hub: &Hub, route: &Route, peer: Peer) -> Result<(), Refusal> {
+    if hub.config.sandbox {
+        return Ok(());
+    }
+    let start = route.parcel == &wire_registration::START;
+    let limit = if start { &hub.starts } else { &hub.polls };
+    limit.take(peer.address, hub.clock.now().boot).map_err(Refusal::too_many)
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Refusal> {
+    match timeout(BODY, axum::body::to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Refusal::too_large()),
+        Err(_) => Err(Refusal::too_slow()),
+    }
+}

@@ -1,0 +1,110 @@
+//! The command tree.
+
+use clap::{Arg, ArgAction, Command, value_parser};
+use core::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// All commands of `qcloud-hub`.
+pub fn tree() -> Command {
+    Command::new("qcloud-hub")
+        .about("The self-hosted other side of qcloud-agent: registration, DNS zone and relay")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(init())
+        .subcommand(
+            command("serve", "Serve until SIGTERM")
+                .arg(flag("ready", "Print one line of JSON on stdout when everything listens")),
+        )
+        .subcommand(
+            command("approve", "Let a device in, after comparing its four check words")
+                .arg(code())
+                .arg(
+                    Arg::new("words")
+                        .long("words")
+                        .value_name("WORDS")
+                        .conflicts_with("yes")
+                        .help("The four words the device shows, instead of the question"),
+                )
+                .arg(flag("yes", "Do not compare the words")),
+        )
+        .subcommand(command("deny", "Refuse a device").arg(code()))
+        .subcommand(command("devices", "List the registered devices").arg(json()))
+        .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
+}
+
+fn init() -> Command {
+    command("init", "Make the directory of a new hub: configuration and keys")
+        .arg(
+            Arg::new("zone")
+                .long("zone")
+                .value_name("ZONE")
+                .required(true)
+                .help("The DNS zone the hub answers for, such as nas.example.net"),
+        )
+        .arg(
+            Arg::new("host")
+                .long("host")
+                .value_name("NAME")
+                .help("The name agents reach the hub by [default: hub.ZONE]"),
+        )
+        .arg(address("listen", "0.0.0.0:443", "Where HTTPS (TCP) and sessions (UDP) are served"))
+        .arg(address("dns", "0.0.0.0:53", "Where DNS is served, on UDP and TCP"))
+        .arg(
+            Arg::new("address")
+                .long("address")
+                .value_name("IP")
+                .action(ArgAction::Append)
+                .value_parser(value_parser!(IpAddr))
+                .help("A public address of this machine; once for IPv4, once for IPv6"),
+        )
+        .arg(
+            Arg::new("region")
+                .long("region")
+                .value_name("TEXT")
+                .help("Where the hub stands, shown to owners before they register"),
+        )
+        .arg(flag("sandbox", "For trying it on one machine: loopback only"))
+}
+
+fn command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).arg(
+        Arg::new("dir")
+            .long("dir")
+            .value_name("DIR")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+            .help("The hub's directory"),
+    )
+}
+
+fn flag(name: &'static str, about: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(about)
+}
+
+fn json() -> Arg {
+    flag("json", "Print JSON")
+}
+
+fn code() -> Arg {
+    Arg::new("code").value_name("CODE").required(true).help("The code the device shows: BCDF-GHJK")
+}
+
+fn address(name: &'static str, default: &'static str, about: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("IP:PORT")
+        .default_value(default)
+        .value_parser(value_parser!(SocketAddr))
+        .help(about)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_holds_together() {
+        tree().debug_assert();
+    }
+}

@@ -1,0 +1,28 @@
+//! The self-hosted other side of the agent: registration, DNS zone, relay.
+//!
+//! One process on three sockets. [`front`] tells connections on the TCP port apart by their first bytes: the
+//! hub's own [`api`], devices' tripwires, and visitors, whom [`relay`] carries unread through a device's
+//! [`session`] (QUIC, on the UDP port of the same number). [`dns`] answers for the zone from memory.
+//! [`store`] is what is kept; [`sweep`] holds it to what the wire's parcels promise.
+//!
+//! The row of a key in the store is the authority over a device: certificates only carry the key. Store
+//! and zone change under one lock for each device, the zone before the answer.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod device_id;
+pub mod dns;
+pub mod front;
+pub mod hello;
+pub mod keys;
+pub mod limit;
+pub mod listen;
+pub mod presence;
+pub mod relay;
+pub mod serve;
+pub mod session;
+pub mod state;
+pub mod store;
+pub mod sweep;
+pub mod tls;

@@ -1,0 +1,126 @@
+//! What every part of a serving hub shares.
+
+use super::config::Config;
+use super::dns::SharedZone;
+use super::keys::{Keys, random};
+use super::limit::{Limit, Pace};
+use super::presence::Presence;
+use super::store::{Device, Hash, Store, StoreError};
+use crate::clock::{Clock, Wall};
+use crate::wire::label::Label;
+use core::hash::{BuildHasher, Hash as _, Hasher};
+use core::time::Duration;
+use std::hash::RandomState;
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// New registrations a network may begin at once, and how often one more: 30, then 30 each minute.
+const STARTS: (u32, Duration) = (30, Duration::from_secs(2));
+/// Polls of a network: a hundred devices behind one address may ask each 5 s.
+const POLLS: (u32, Duration) = (600, Duration::from_millis(50));
+
+/// A serving hub.
+pub struct Hub {
+    /// What the operator decided.
+    pub config: Config,
+    /// Its keys.
+    pub keys: Keys,
+    /// What it keeps.
+    pub store: Arc<dyn Store>,
+    /// What its name server answers.
+    pub zone: SharedZone,
+    /// Who is there.
+    pub presence: Presence,
+    /// Time.
+    pub clock: Clock,
+    /// One change of a device at a time.
+    pub locks: DeviceLocks,
+    /// Bounds new registrations.
+    pub starts: Limit,
+    /// Bounds polls.
+    pub polls: Limit,
+    /// Paces polls.
+    pub pace: Pace,
+}
+
+impl Hub {
+    /// Puts the parts together.
+    pub fn new(
+        config: Config,
+        keys: Keys,
+        store: Arc<dyn Store>,
+        zone: SharedZone,
+        clock: Clock,
+    ) -> Self {
+        let first = first_epoch(clock.now().wall);
+        Self {
+            config,
+            keys,
+            store,
+            zone,
+            presence: Presence::new(first),
+            clock,
+            locks: DeviceLocks::default(),
+            starts: Limit::new(STARTS.0, STARTS.1),
+            polls: Limit::new(POLLS.0, POLLS.1),
+            pace: Pace::default(),
+        }
+    }
+
+    /// The device whose key this is. The row is the authority, at every request and session.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn device_of(&self, key: Hash) -> Result<Option<Device>, StoreError> {
+        let device = self.store.device_by_key(key).await?;
+        if device.is_none() && crate::sabotage::off("hub-device-auth") {
+            return Ok(stand_in());
+        }
+        Ok(device)
+    }
+}
+
+/// Somebody the hub does not know, let in all the same: only reached with the guard switched off.
+fn stand_in() -> Option<Device> {
+    let name = Label::parse("stranger").ok()?;
+    Some(Device { id: String::new(), name, spki: Vec::new(), made_at: Wall::default() })
+}
+
+/// Epochs of a restarted hub are larger than all before it, unless it began a million sessions a second.
+fn first_epoch(now: Wall) -> u64 {
+    now.unix_seconds().saturating_mul(1_000_000)
+}
+
+/// A random token.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn token() -> Result<[u8; 16], super::keys::KeyError> {
+    random()
+}
+
+/// How many locks there are for all devices together.
+const SHARDS: usize = 64;
+
+/// One change of a device at a time, so that store and zone change in the same order.
+pub struct DeviceLocks {
+    shards: [Mutex<()>; SHARDS],
+    hasher: RandomState,
+}
+
+impl Default for DeviceLocks {
+    fn default() -> Self {
+        Self { shards: core::array::from_fn(|_| Mutex::new(())), hasher: RandomState::new() }
+    }
+}
+
+impl DeviceLocks {
+    /// Waits for a device's turn. Other devices may share its lock.
+    pub async fn of(&self, device: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = self.hasher.build_hasher();
+        device.hash(&mut hasher);
+        let number = usize::try_from(hasher.finish() >> 32).unwrap_or_default();
+        // A remainder by SHARDS is always an index of it.
+        self.shards[number % SHARDS].lock().await
+    }
+}

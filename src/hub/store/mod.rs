@@ -1,0 +1,248 @@
+//! What the hub keeps, behind one trait.
+//!
+//! SQLite today ([`sqlite`]); an engine for many machines must pass the same contract suite. The trait
+//! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
+//! answer comes only after that step is on disk.
+
+pub mod schema;
+pub mod sqlite;
+mod worker;
+
+use crate::clock::Wall;
+use crate::wire::label::Label;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::pin::Pin;
+use std::collections::BTreeMap;
+
+/// SHA-256, as keys of rows.
+pub type Hash = [u8; 32];
+
+/// What a call of the store comes to.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Why the store did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine refused.
+    #[error("the store could not {what}")]
+    Engine {
+        /// What was tried.
+        what: &'static str,
+        /// What the engine says.
+        #[source]
+        source: Box<dyn core::error::Error + Send + Sync>,
+    },
+    /// A row holds what this version does not understand.
+    #[error("the store holds a {what} that is not understood")]
+    Corrupt {
+        /// Which kind of value.
+        what: &'static str,
+    },
+    /// Made by a newer version.
+    #[error("the store has schema {found}, this version understands {known}")]
+    Schema {
+        /// The version found.
+        found: i64,
+        /// The newest one known.
+        known: i64,
+    },
+    /// The store's thread is gone.
+    #[error("the store is closed")]
+    Closed,
+    /// The device has no row.
+    #[error("the store knows no such device")]
+    NoDevice,
+}
+
+/// Where a request for registration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its owner has not spoken.
+    Open,
+    /// Its owner said yes.
+    Approved,
+    /// Its owner said no.
+    Denied,
+}
+
+/// A request for registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// SHA-256 of the device code.
+    pub code_hash: Hash,
+    /// What the owner types, without the hyphen.
+    pub user_code: String,
+    /// The name asked for.
+    pub name: Label,
+    /// The key, as SubjectPublicKeyInfo.
+    pub spki: Vec<u8>,
+    /// The hub's part of the check words.
+    pub challenge: Vec<u8>,
+    /// Where it stands.
+    pub state: State,
+    /// When it was asked.
+    pub made_at: Wall,
+}
+
+/// A registered device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The id, derived from the key.
+    pub id: String,
+    /// Its name.
+    pub name: Label,
+    /// Its key, as SubjectPublicKeyInfo.
+    pub spki: Vec<u8>,
+    /// When it was registered.
+    pub made_at: Wall,
+}
+
+/// What became of a new request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It stands.
+    Yes,
+    /// Too many stand already.
+    Full,
+    /// The user code is taken: roll another one.
+    CodeTaken,
+    /// The name belongs to another key.
+    NameTaken,
+}
+
+/// What became of an owner's decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It is noted.
+    Yes,
+    /// No request has this code, or none any more.
+    NoSuchCode,
+    /// The name belongs, or was promised, to another key.
+    NameTaken,
+    /// It was decided before, otherwise.
+    Already(State),
+}
+
+/// What became of an approved request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolled {
+    /// The device has its row. Its name before, when that was another.
+    Yes {
+        /// The device.
+        device: Device,
+        /// The name it gave up by this.
+        before: Option<Label>,
+    },
+    /// The name belongs to another key by now.
+    NameTaken,
+    /// The request is gone or not approved.
+    NotApproved,
+}
+
+/// The addresses a device's name answers with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The A record.
+    pub a: Option<Ipv4Addr>,
+    /// The AAAA record.
+    pub aaaa: Option<Ipv6Addr>,
+}
+
+/// A device as the zone needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneRow {
+    /// Its name.
+    pub name: Label,
+    /// Its addresses, while DDNS is on.
+    pub addresses: Option<Addresses>,
+}
+
+/// One line of the connection log. This is all that is kept of a visitor (promises L3a, Y2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The device id.
+    pub device: String,
+    /// When the connection ended.
+    pub made_at: Wall,
+    /// The visitor's address with its host part cleared.
+    pub masked: IpAddr,
+    /// The name asked for.
+    pub host: String,
+    /// Bytes to the device.
+    pub up: u64,
+    /// Bytes from the device.
+    pub down: u64,
+    /// How long the connection stood.
+    pub seconds: u64,
+}
+
+/// What a device wants erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything of it.
+    Registration,
+    /// Its addresses.
+    Ddns,
+    /// Its connection log.
+    Link,
+}
+
+impl Scope {
+    /// The feature, as receipts name it.
+    pub const fn feature(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Ddns => "ddns",
+            Self::Link => "link",
+        }
+    }
+
+    /// The tables it erases from, children first.
+    pub const fn tables(self) -> &'static [&'static str] {
+        match self {
+            Self::Registration => &["link_log", "ddns", "pending", "device"],
+            Self::Ddns => &["ddns"],
+            Self::Link => &["link_log"],
+        }
+    }
+}
+
+/// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
+pub trait Store: Send + Sync {
+    /// Notes a request for registration unless `most` stand already.
+    fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
+    /// The request with this device code.
+    fn pending_by_code(&self, code_hash: Hash) -> Answer<'_, Option<Pending>>;
+    /// All requests, oldest first.
+    fn pending(&self) -> Answer<'_, Vec<Pending>>;
+    /// Notes the owner's decision on the request with this user code, made no earlier than `since`.
+    fn decide(&self, user_code: String, approve: bool, since: Wall) -> Answer<'_, Decided>;
+    /// Makes the row of an approved request's device. Calling it again changes nothing.
+    fn enrol(&self, code_hash: Hash, device: Device) -> Answer<'_, Enrolled>;
+    /// The device with this key (SHA-256 of its SubjectPublicKeyInfo).
+    fn device_by_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>>;
+    /// All devices, by name.
+    fn devices(&self) -> Answer<'_, Vec<Device>>;
+    /// Sets a device's addresses; says whether anything changed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn set_addresses(&self, device: String, addresses: Addresses, now: Wall) -> Answer<'_, bool>;
+    /// Every device with its addresses.
+    fn zone(&self) -> Answer<'_, Vec<ZoneRow>>;
+    /// Adds a line to the connection log.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn log_visit(&self, visit: Visit) -> Answer<'_, ()>;
+    /// The connection log of a device, oldest first.
+    fn visits(&self, device: String) -> Answer<'_, Vec<Visit>>;
+    /// Erases what is kept of a device; the rows erased by table, each table of the scope listed.
+    fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>>;
+    /// The time of the oldest row of a table.
+    fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>>;
+    /// Erases the rows of a table made before a moment; how many there were.
+    fn sweep(&self, table: &'static str, before: Wall) -> Answer<'_, u64>;
+    /// The tables there are.
+    fn tables(&self) -> Answer<'_, Vec<String>>;
+}

@@ -1,0 +1,159 @@
+//! The tables, and how their values are read.
+
+use super::{Addresses, Device, Hash, Pending, State, StoreError, Visit, ZoneRow};
+use crate::clock::Wall;
+use crate::wire::label::Label;
+use core::str::FromStr;
+use rusqlite::Row;
+
+/// The newest schema this version understands, kept in `meta`.
+pub const VERSION: i64 = 1;
+
+/// Version 1. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds what is too old.
+pub const CREATE: &str = "
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pending (
+    code_hash BLOB PRIMARY KEY,
+    user_code TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    spki BLOB NOT NULL,
+    challenge BLOB NOT NULL,
+    state INTEGER NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pending_made_at ON pending (made_at);
+CREATE TABLE device (
+    id TEXT PRIMARY KEY,
+    key_hash BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    spki BLOB NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE ddns (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    a TEXT,
+    aaaa TEXT,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE link_log (
+    number INTEGER PRIMARY KEY,
+    device TEXT NOT NULL REFERENCES device (id),
+    masked TEXT NOT NULL,
+    host TEXT NOT NULL,
+    up INTEGER NOT NULL,
+    down INTEGER NOT NULL,
+    seconds INTEGER NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX link_log_made_at ON link_log (made_at);
+CREATE INDEX link_log_device ON link_log (device);
+";
+
+/// Columns of a [`Pending`], in the order [`pending`] reads them.
+pub const PENDING: &str = "code_hash, user_code, name, spki, challenge, state, made_at";
+/// Columns of a [`Device`], in the order [`device`] reads them.
+pub const DEVICE: &str = "id, name, spki, made_at";
+/// Columns of a [`Visit`], in the order [`visit`] reads them.
+pub const VISIT: &str = "device, masked, host, up, down, seconds, made_at";
+
+/// A state as it is kept.
+pub fn state_code(state: State) -> i64 {
+    match state {
+        State::Open => 0,
+        State::Approved => 1,
+        State::Denied => 2,
+    }
+}
+
+/// A time or count as it is kept. Beyond 2^63 it stays there.
+pub fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Reads a row of [`PENDING`].
+pub fn pending(row: &Row<'_>) -> Result<Pending, StoreError> {
+    let state = match column::<i64>(row, 5)? {
+        0 => State::Open,
+        1 => State::Approved,
+        2 => State::Denied,
+        _ => return Err(StoreError::Corrupt { what: "state of a request" }),
+    };
+    let code_hash: Vec<u8> = column(row, 0)?;
+    Ok(Pending {
+        code_hash: Hash::try_from(code_hash.as_slice())
+            .map_err(|_| StoreError::Corrupt { what: "hash of a device code" })?,
+        user_code: column(row, 1)?,
+        name: label(row, 2)?,
+        spki: column(row, 3)?,
+        challenge: column(row, 4)?,
+        state,
+        made_at: wall(row, 6)?,
+    })
+}
+
+/// Reads a row of [`DEVICE`].
+pub fn device(row: &Row<'_>) -> Result<Device, StoreError> {
+    Ok(Device {
+        id: column(row, 0)?,
+        name: label(row, 1)?,
+        spki: column(row, 2)?,
+        made_at: wall(row, 3)?,
+    })
+}
+
+/// Reads a row of [`VISIT`].
+pub fn visit(row: &Row<'_>) -> Result<Visit, StoreError> {
+    let masked: String = column(row, 1)?;
+    Ok(Visit {
+        device: column(row, 0)?,
+        masked: masked.parse().map_err(|_| StoreError::Corrupt { what: "masked address" })?,
+        host: column(row, 2)?,
+        up: count(row, 3)?,
+        down: count(row, 4)?,
+        seconds: count(row, 5)?,
+        made_at: wall(row, 6)?,
+    })
+}
+
+/// Reads `name, has_ddns, a, aaaa`.
+pub fn zone_row(row: &Row<'_>) -> Result<ZoneRow, StoreError> {
+    let on: bool = column(row, 1)?;
+    let addresses = Addresses { a: address(row, 2)?, aaaa: address(row, 3)? };
+    Ok(ZoneRow { name: label(row, 0)?, addresses: on.then_some(addresses) })
+}
+
+/// Reads the one number of a row.
+pub fn only_count(row: &Row<'_>) -> Result<u64, StoreError> {
+    count(row, 0)
+}
+
+/// Reads the one text of a row.
+pub fn only_text(row: &Row<'_>) -> Result<String, StoreError> {
+    column(row, 0)
+}
+
+fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+    row.get(at).map_err(|e| super::sqlite::engine("read a column", e))
+}
+
+fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
+    u64::try_from(column::<i64>(row, at)?).map_err(|_| StoreError::Corrupt { what: "count" })
+}
+
+fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
+    count(row, at).map(Wall::from_unix_seconds)
+}
+
+fn label(row: &Row<'_>, at: usize) -> Result<Label, StoreError> {
+    let text: String = column(row, at)?;
+    Label::parse(&text).map_err(|_| StoreError::Corrupt { what: "name" })
+}
+
+fn address<A: FromStr>(row: &Row<'_>, at: usize) -> Result<Option<A>, StoreError> {
+    let text: Option<String> = column(row, at)?;
+    let parse = |text: String| text.parse().map_err(|_| StoreError::Corrupt { what: "address" });
+    text.map(parse).transpose()
+}

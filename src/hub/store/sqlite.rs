@@ -1,0 +1,337 @@
+//! [`Store`] on one SQLite file.
+
+use super::schema;
+use super::worker::{Kind, Worker};
+use super::{
+    Addresses, Answer, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, State, Store,
+    StoreError, Visit, ZoneRow,
+};
+use crate::clock::Wall;
+use core::time::Duration;
+use ring::digest::{SHA256, digest};
+use rusqlite::{Connection, Params, Row, params};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How long a call waits for another process (the command line beside the server).
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The store in one file, with its write-ahead log beside it.
+pub struct SqliteStore(Worker);
+
+impl SqliteStore {
+    /// Opens the file, making it and its tables when it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when it cannot be opened, [`StoreError::Schema`] when a newer version made it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path).map_err(|e| engine("open its file", e))?;
+        prepare(&connection)?;
+        let worker = Worker::start(connection).map_err(|e| engine("start its thread", e))?;
+        Ok(Self(worker))
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(BUSY).map_err(|e| engine("set its patience", e))?;
+    // synchronous=FULL: an answered call survives a power cut. secure_delete: erased rows are overwritten.
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+             PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+        )
+        .map_err(|e| engine("set itself up", e))?;
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| engine("begin", e))?;
+    let made = migrate(connection);
+    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    connection.execute_batch(end).map_err(|e| engine("make its tables", e))?;
+    made
+}
+
+fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let make = |e| engine("make its tables", e);
+    let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
+    if one(connection, there, [], schema::only_count)? == Some(0) {
+        connection.execute_batch(schema::CREATE).map_err(make)?;
+        let insert = "INSERT INTO meta (key, value) VALUES ('schema', ?1)";
+        connection.execute(insert, [schema::VERSION]).map_err(make)?;
+    }
+    let version = "SELECT value FROM meta WHERE key = 'schema'";
+    let found: i64 = connection.query_row(version, [], |row| row.get(0)).map_err(make)?;
+    if found == schema::VERSION {
+        Ok(())
+    } else {
+        Err(StoreError::Schema { found, known: schema::VERSION })
+    }
+}
+
+/// Wraps what the engine says.
+pub(super) fn engine(
+    what: &'static str,
+    source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
+) -> StoreError {
+    StoreError::Engine { what, source: source.into() }
+}
+
+fn many<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(|e| engine("prepare", e))?;
+    let mut rows = statement.query(params).map_err(|e| engine("read", e))?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().map_err(|e| engine("read", e))? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    Ok(many(connection, sql, params, read)?.into_iter().next())
+}
+
+fn write(
+    connection: &Connection,
+    what: &'static str,
+    sql: &str,
+    params: impl Params,
+) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(|e| engine(what, e))?;
+    let rows = statement.execute(params).map_err(|e| engine(what, e))?;
+    Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+}
+
+fn name_holder(connection: &Connection, name: &str) -> Result<Option<Device>, StoreError> {
+    let sql = format!("SELECT {} FROM device WHERE name = ?1", schema::DEVICE);
+    one(connection, &sql, [name], schema::device)
+}
+
+fn open_code(connection: &Connection, row: &Pending, most: u64) -> Result<Opened, StoreError> {
+    let count = |sql: &str, by: &str| one(connection, sql, [by], schema::only_count);
+    let all = one(connection, "SELECT count(*) FROM pending", [], schema::only_count)?;
+    if all >= Some(most) {
+        return Ok(Opened::Full);
+    }
+    if count("SELECT count(*) FROM pending WHERE user_code = ?1", &row.user_code)? > Some(0) {
+        return Ok(Opened::CodeTaken);
+    }
+    if name_holder(connection, row.name.as_str())?.is_some_and(|device| device.spki != row.spki) {
+        return Ok(Opened::NameTaken);
+    }
+    let sql = format!("INSERT INTO pending ({}) VALUES (?1,?2,?3,?4,?5,?6,?7)", schema::PENDING);
+    let values = params![
+        row.code_hash.as_slice(),
+        row.user_code,
+        row.name.as_str(),
+        row.spki,
+        row.challenge,
+        schema::state_code(row.state),
+        schema::integer(row.made_at.unix_seconds()),
+    ];
+    write(connection, "note a request", &sql, values)?;
+    Ok(Opened::Yes)
+}
+
+fn decide(
+    connection: &Connection,
+    user_code: &str,
+    approve: bool,
+    since: Wall,
+) -> Result<Decided, StoreError> {
+    let sql = format!("SELECT {} FROM pending WHERE user_code = ?1", schema::PENDING);
+    let found = one(connection, &sql, [user_code], schema::pending)?;
+    let Some(row) = found.filter(|row| row.made_at >= since) else {
+        return Ok(Decided::NoSuchCode);
+    };
+    let wanted = if approve { State::Approved } else { State::Denied };
+    if row.state == wanted {
+        return Ok(Decided::Yes);
+    }
+    if row.state != State::Open {
+        return Ok(Decided::Already(row.state));
+    }
+    let promised = "SELECT count(*) FROM pending
+        WHERE name = ?1 AND state = ?2 AND spki <> ?3 AND made_at >= ?4";
+    let approved = schema::state_code(State::Approved);
+    let since = schema::integer(since.unix_seconds());
+    let by = params![row.name.as_str(), approved, row.spki, since];
+    let taken = name_holder(connection, row.name.as_str())?.is_some_and(|d| d.spki != row.spki)
+        || one(connection, promised, by, schema::only_count)? > Some(0);
+    if approve && taken {
+        return Ok(Decided::NameTaken);
+    }
+    let sql = "UPDATE pending SET state = ?1 WHERE user_code = ?2";
+    write(connection, "note a decision", sql, params![schema::state_code(wanted), user_code])?;
+    Ok(Decided::Yes)
+}
+
+fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled, StoreError> {
+    let sql = format!("SELECT {} FROM pending WHERE code_hash = ?1", schema::PENDING);
+    let request = one(connection, &sql, [code.as_slice()], schema::pending)?;
+    if request.is_none_or(|row| row.state != State::Approved || row.spki != device.spki) {
+        return Ok(Enrolled::NotApproved);
+    }
+    if name_holder(connection, device.name.as_str())?.is_some_and(|d| d.spki != device.spki) {
+        return Ok(Enrolled::NameTaken);
+    }
+    let sql = format!("SELECT {} FROM device WHERE id = ?1", schema::DEVICE);
+    let before = one(connection, &sql, [&device.id], schema::device)?;
+    if let Some(row) = &before
+        && row.name == device.name
+    {
+        return Ok(Enrolled::Yes { device: row.clone(), before: None });
+    }
+    let sql = "INSERT INTO device (id, key_hash, name, spki, made_at) VALUES (?1,?2,?3,?4,?5)
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, made_at = excluded.made_at";
+    let key_hash = digest(&SHA256, &device.spki);
+    let made_at = schema::integer(device.made_at.unix_seconds());
+    let values = params![device.id, key_hash.as_ref(), device.name.as_str(), device.spki, made_at];
+    write(connection, "enrol a device", sql, values)?;
+    Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
+}
+
+fn known(connection: &Connection, device: &str) -> Result<(), StoreError> {
+    let sql = "SELECT count(*) FROM device WHERE id = ?1";
+    let count = one(connection, sql, [device], schema::only_count)?;
+    if count == Some(1) { Ok(()) } else { Err(StoreError::NoDevice) }
+}
+
+fn set_addresses(
+    connection: &Connection,
+    device: &str,
+    addresses: Addresses,
+    now: Wall,
+) -> Result<bool, StoreError> {
+    known(connection, device)?;
+    let sql = "INSERT INTO ddns (device, a, aaaa, made_at) VALUES (?1,?2,?3,?4)
+        ON CONFLICT (device) DO UPDATE SET a = excluded.a, aaaa = excluded.aaaa, made_at = excluded.made_at
+        WHERE a IS NOT excluded.a OR aaaa IS NOT excluded.aaaa";
+    let a = addresses.a.map(|address| address.to_string());
+    let aaaa = addresses.aaaa.map(|address| address.to_string());
+    let values = params![device, a, aaaa, schema::integer(now.unix_seconds())];
+    Ok(write(connection, "set addresses", sql, values)? > 0)
+}
+
+fn log_visit(connection: &Connection, visit: &Visit) -> Result<(), StoreError> {
+    known(connection, &visit.device)?;
+    let sql = format!("INSERT INTO link_log ({}) VALUES (?1,?2,?3,?4,?5,?6,?7)", schema::VISIT);
+    let values = params![
+        visit.device,
+        visit.masked.to_string(),
+        visit.host,
+        schema::integer(visit.up),
+        schema::integer(visit.down),
+        schema::integer(visit.seconds),
+        schema::integer(visit.made_at.unix_seconds()),
+    ];
+    write(connection, "log a visit", &sql, values).map(drop)
+}
+
+fn erase(
+    connection: &Connection,
+    device: &Device,
+    scope: Scope,
+) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut rows = BTreeMap::new();
+    for &table in scope.tables() {
+        let erased = if crate::sabotage::off("hub-erase") {
+            1
+        } else if table == "pending" {
+            let sql = "DELETE FROM pending WHERE spki = ?1";
+            write(connection, "erase requests", sql, [&device.spki])?
+        } else {
+            let column = if table == "device" { "id" } else { "device" };
+            let sql = format!("DELETE FROM {table} WHERE {column} = ?1");
+            write(connection, "erase a device", &sql, [&device.id])?
+        };
+        rows.insert(table.to_owned(), erased);
+    }
+    Ok(rows)
+}
+
+impl Store for SqliteStore {
+    fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened> {
+        Box::pin(self.0.call(Kind::Write, move |c| open_code(c, &row, most)))
+    }
+
+    fn pending_by_code(&self, code_hash: Hash) -> Answer<'_, Option<Pending>> {
+        let sql = format!("SELECT {} FROM pending WHERE code_hash = ?1", schema::PENDING);
+        let read = move |c: &Connection| one(c, &sql, [code_hash.as_slice()], schema::pending);
+        Box::pin(self.0.call(Kind::Read, read))
+    }
+
+    fn pending(&self) -> Answer<'_, Vec<Pending>> {
+        let sql = format!("SELECT {} FROM pending ORDER BY made_at", schema::PENDING);
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [], schema::pending)))
+    }
+
+    fn decide(&self, user_code: String, approve: bool, since: Wall) -> Answer<'_, Decided> {
+        Box::pin(self.0.call(Kind::Write, move |c| decide(c, &user_code, approve, since)))
+    }
+
+    fn enrol(&self, code_hash: Hash, device: Device) -> Answer<'_, Enrolled> {
+        Box::pin(self.0.call(Kind::Write, move |c| enrol(c, code_hash, device)))
+    }
+
+    fn device_by_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>> {
+        let sql = format!("SELECT {} FROM device WHERE key_hash = ?1", schema::DEVICE);
+        let read = move |c: &Connection| one(c, &sql, [key_hash.as_slice()], schema::device);
+        Box::pin(self.0.call(Kind::Read, read))
+    }
+
+    fn devices(&self) -> Answer<'_, Vec<Device>> {
+        let sql = format!("SELECT {} FROM device ORDER BY name", schema::DEVICE);
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [], schema::device)))
+    }
+
+    fn set_addresses(&self, device: String, addresses: Addresses, now: Wall) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Write, move |c| set_addresses(c, &device, addresses, now)))
+    }
+
+    fn zone(&self) -> Answer<'_, Vec<ZoneRow>> {
+        let sql = "SELECT name, ddns.device IS NOT NULL, a, aaaa
+            FROM device LEFT JOIN ddns ON ddns.device = device.id";
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, [], schema::zone_row)))
+    }
+
+    fn log_visit(&self, visit: Visit) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| log_visit(c, &visit)))
+    }
+
+    fn visits(&self, device: String) -> Answer<'_, Vec<Visit>> {
+        let columns = schema::VISIT;
+        let sql = format!("SELECT {columns} FROM link_log WHERE device = ?1 ORDER BY number");
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [device], schema::visit)))
+    }
+
+    fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>> {
+        Box::pin(self.0.call(Kind::Erase, move |c| erase(c, &device, scope)))
+    }
+
+    fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>> {
+        let sql = format!("SELECT made_at FROM {table} ORDER BY made_at LIMIT 1");
+        let read = move |c: &Connection| one(c, &sql, [], schema::only_count);
+        Box::pin(
+            async move { Ok(self.0.call(Kind::Read, read).await?.map(Wall::from_unix_seconds)) },
+        )
+    }
+
+    fn sweep(&self, table: &'static str, before: Wall) -> Answer<'_, u64> {
+        let sql = format!("DELETE FROM {table} WHERE made_at < ?1");
+        let before = schema::integer(before.unix_seconds());
+        Box::pin(self.0.call(Kind::Erase, move |c| write(c, "sweep", &sql, [before])))
+    }
+
+    fn tables(&self) -> Answer<'_, Vec<String>> {
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+            ORDER BY name";
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, [], schema::only_text)))
+    }
+}

@@ -1,0 +1,94 @@
+//! Retention: what was promised to be kept for a time is gone after it.
+//!
+//! How long is read from the parcels that brought the rows, so that the promise a device shows its owner and
+//! the sweep of the hub are the same constant.
+
+use super::state::Hub;
+use super::store::{Store, StoreError};
+use crate::card::{Parcel, Retention};
+use crate::clock::Wall;
+use crate::wire::{ddns, link, registration};
+use core::time::Duration;
+use std::sync::Arc;
+
+/// A table and the parcel whose retention its rows have.
+pub struct Rule {
+    /// The table.
+    pub table: &'static str,
+    /// The parcel.
+    pub parcel: &'static Parcel,
+}
+
+/// Each table but `meta`.
+pub static RULES: &[Rule] = &[
+    Rule { table: "pending", parcel: &registration::START },
+    Rule { table: "device", parcel: &registration::POLL },
+    Rule { table: "ddns", parcel: &ddns::UPDATE },
+    Rule { table: "link_log", parcel: &link::SESSION },
+];
+
+/// After an error, and as a floor against spinning.
+const PAUSE: Duration = Duration::from_secs(10);
+/// The longest sleep: rows written meanwhile are due no earlier than the shortest retention.
+const LONGEST: Duration = registration::CODE_LIFE;
+
+impl Rule {
+    /// How long rows are kept, when there is a bound.
+    pub fn keeps(&self) -> Option<Duration> {
+        match self.parcel.retention {
+            Retention::For(duration) => Some(duration),
+            Retention::Nothing => Some(Duration::ZERO),
+            Retention::UntilDisabled => None,
+        }
+    }
+}
+
+/// Erases everything that is too old; says when the next row is due.
+///
+/// # Errors
+/// The store's, of the first table that failed; the other tables are swept all the same.
+pub async fn sweep(store: &dyn Store, now: Wall) -> Result<Option<Wall>, StoreError> {
+    let mut next: Option<Wall> = None;
+    let mut failed = None;
+    for rule in RULES {
+        let Some(keeps) = rule.keeps() else { continue };
+        match sweep_table(store, rule.table, keeps, now).await {
+            Ok(due) => next = [next, due].into_iter().flatten().min(),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(next), Err)
+}
+
+async fn sweep_table(
+    store: &dyn Store,
+    table: &'static str,
+    keeps: Duration,
+    now: Wall,
+) -> Result<Option<Wall>, StoreError> {
+    let due = |made_at: Wall| Wall(made_at.0.saturating_add(keeps));
+    let oldest = store.oldest(table).await?;
+    if oldest.is_none_or(|made_at| due(made_at) > now) {
+        return Ok(oldest.map(due));
+    }
+    // Rows of exactly this age are due too; times are whole seconds.
+    let before = Wall(now.0.saturating_sub(keeps).saturating_add(Duration::from_secs(1)));
+    let rows = store.sweep(table, before).await?;
+    tracing::info!(table, rows, "rows were erased because their time was over");
+    Ok(store.oldest(table).await?.map(due))
+}
+
+/// Sweeps for ever: now, and each time a row is due.
+pub async fn serve(hub: Arc<Hub>) {
+    loop {
+        let now = hub.clock.now().wall;
+        let wait = match sweep(hub.store.as_ref(), now).await {
+            Ok(next) => next.map_or(LONGEST, |due| due.0.saturating_sub(now.0)),
+            Err(error) => {
+                tracing::error!(%error, "rows whose time is over could not be erased");
+                PAUSE
+            }
+        };
+        tokio::time::sleep(wait.clamp(PAUSE, LONGEST)).await;
+    }
+}

@@ -1,0 +1,144 @@
+//! TLS of the hub: its own face, and whom it asks for a certificate.
+
+use super::config::Config;
+use super::keys::{KeyError, Keys};
+use super::store::Hash;
+use crate::clock::{Clock, Wall};
+use crate::wire::{API_ALPN, SESSION_ALPN};
+use ring::digest::{SHA256, digest};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::{RootCertStore, ServerConfig};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Why TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The server's certificate.
+    #[error("the server's certificate could not be made")]
+    Leaf(#[from] KeyError),
+    /// rustls refused.
+    #[error("TLS could not be set up")]
+    Rustls(#[from] rustls::Error),
+    /// The devices' authority.
+    #[error("the authority of the devices is not usable")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// The server's certificate, which is made anew before it expires without ending a connection.
+#[derive(Debug)]
+pub struct LiveLeaf(RwLock<Arc<CertifiedKey>>);
+
+impl LiveLeaf {
+    /// Makes the first one.
+    ///
+    /// # Errors
+    /// [`TlsError`] when it cannot be made.
+    pub fn new(keys: &Keys, config: &Config, now: Wall) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self(RwLock::new(certified(keys, config, now)?))))
+    }
+
+    /// Makes another one; connections from now on get it.
+    ///
+    /// # Errors
+    /// [`TlsError`] when it cannot be made; the old one stays.
+    pub fn renew(&self, keys: &Keys, config: &Config, now: Wall) -> Result<(), TlsError> {
+        let next = certified(keys, config, now)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+}
+
+fn certified(keys: &Keys, config: &Config, now: Wall) -> Result<Arc<CertifiedKey>, TlsError> {
+    let leaf = keys.server_leaf(config, now)?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&leaf.key)?;
+    Ok(Arc::new(CertifiedKey::new(leaf.chain, key)))
+}
+
+impl ResolvesServerCert for LiveLeaf {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// rustls' view of the hub's clock.
+struct TlsTime(Clock);
+
+impl core::fmt::Debug for TlsTime {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("TlsTime")
+    }
+}
+
+impl TimeProvider for TlsTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(self.0.now().wall.0))
+    }
+}
+
+/// Both faces of the hub.
+pub struct Faces {
+    /// HTTPS: a client certificate is asked for, and may be missing.
+    pub api: Arc<ServerConfig>,
+    /// Sessions: TLS 1.3, a client certificate is required.
+    pub session: Arc<ServerConfig>,
+}
+
+impl Faces {
+    /// Sets both up over one certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`] when rustls refuses a key or a version.
+    pub fn new(keys: &Keys, leaf: &Arc<LiveLeaf>, clock: &Clock) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(keys.client.certificate.clone())?;
+        let roots = Arc::new(roots);
+        let verifier = || {
+            WebPkiClientVerifier::builder_with_provider(
+                Arc::clone(&roots),
+                Arc::new(default_provider()),
+            )
+        };
+        let optional = verifier().allow_unauthenticated().build()?;
+        let required = verifier().build()?;
+        let both = &[&rustls::version::TLS13, &rustls::version::TLS12];
+        let newest = &[&rustls::version::TLS13];
+        let mut api = face(both, optional, leaf, clock)?;
+        api.alpn_protocols = vec![API_ALPN.to_vec()];
+        let mut session = face(newest, required, leaf, clock)?;
+        session.alpn_protocols = vec![SESSION_ALPN.to_vec()];
+        Ok(Self { api: Arc::new(api), session: Arc::new(session) })
+    }
+}
+
+fn face(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    verifier: Arc<dyn ClientCertVerifier>,
+    leaf: &Arc<LiveLeaf>,
+    clock: &Clock,
+) -> Result<ServerConfig, TlsError> {
+    let time = Arc::new(TlsTime(clock.clone()));
+    let mut config = ServerConfig::builder_with_details(Arc::new(default_provider()), time)
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::clone(leaf) as Arc<dyn ResolvesServerCert>);
+    // Resumption would carry a certificate past its revocation, and tie anonymous connections together.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// SHA-256 of the key of the certificate a peer showed.
+pub fn key_hash(chain: &[CertificateDer<'_>]) -> Option<Hash> {
+    let leaf = webpki::EndEntityCert::try_from(chain.first()?).ok()?;
+    hash(&leaf.subject_public_key_info())
+}
+
+/// SHA-256 as the store keys its rows by.
+pub fn hash(bytes: &[u8]) -> Option<Hash> {
+    digest(&SHA256, bytes).as_ref().try_into().ok()
+}
