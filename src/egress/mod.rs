@@ -6,7 +6,13 @@
 pub mod backoff;
 pub mod catalogue;
 pub mod consent;
+mod faults;
 pub mod gate;
 pub mod ledger;
+pub mod local;
+pub mod metered;
 pub mod outside;
 pub mod permit;
+pub mod pump;
+#[cfg(test)]
+mod testing;
