@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod catalogue;
 pub mod consent;
+mod dns;
 mod faults;
 pub mod gate;
 pub mod ledger;
@@ -14,5 +15,6 @@ pub mod metered;
 pub mod outside;
 pub mod permit;
 pub mod pump;
+pub mod resolver;
 #[cfg(test)]
 mod testing;
