@@ -6,7 +6,15 @@
 pub mod backoff;
 pub mod catalogue;
 pub mod consent;
+mod dns;
+mod faults;
 pub mod gate;
 pub mod ledger;
+pub mod local;
+pub mod metered;
 pub mod outside;
 pub mod permit;
+pub mod pump;
+pub mod resolver;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,94 @@
+//! How the words of sockets, rustls, quinn and reqwest become a [`SendError`].
+
+use super::outside::SendError;
+use super::permit::Target;
+use crate::wire::label::printable;
+use core::error::Error;
+use core::time::Duration;
+
+/// The most characters of a reason from outside that are shown.
+const REASON: usize = 200;
+
+/// No connection to `to`.
+pub(super) fn unreachable(to: &Target, why: impl core::fmt::Display) -> SendError {
+    SendError::Unreachable { to: to.to_string(), why: printable(&why.to_string(), REASON) }
+}
+
+/// The peer at `to` is not whom it should be.
+pub(super) fn not_trusted(to: &Target, why: impl core::fmt::Display) -> SendError {
+    SendError::NotTrusted { to: to.to_string(), why: printable(&why.to_string(), REASON) }
+}
+
+/// No answer from `to` within `limit`.
+pub(super) fn timed_out(to: &Target, limit: Duration) -> SendError {
+    SendError::TimedOut { to: to.to_string(), seconds: limit.as_secs() }
+}
+
+/// No address for the host of `to`.
+pub(super) fn no_address(to: &Target, why: impl core::fmt::Display) -> SendError {
+    SendError::NoAddress { host: to.host.clone(), why: printable(&why.to_string(), REASON) }
+}
+
+/// What went wrong, from a chain of errors: the verifier's word if there is one, else the innermost.
+pub(super) fn of_chain(to: &Target, error: &(dyn Error + 'static)) -> SendError {
+    let mut last = error;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = rustls_in(error) {
+            return of_rustls(to, tls);
+        }
+        last = error;
+        next = error.source();
+    }
+    unreachable(to, last)
+}
+
+/// rustls hands its error over inside an `io::Error`, whose `source` skips it.
+fn rustls_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.downcast_ref().or_else(|| inside.and_then(|inside| inside.downcast_ref()))
+}
+
+fn of_rustls(to: &Target, error: &rustls::Error) -> SendError {
+    use rustls::Error::{
+        AlertReceived, General, InvalidCertRevocationList, InvalidCertificate,
+        NoCertificatesPresented, UnsupportedNameType,
+    };
+    if matches!(
+        error,
+        InvalidCertificate(_)
+            | InvalidCertRevocationList(_)
+            | NoCertificatesPresented
+            | UnsupportedNameType
+            | General(_)
+    ) {
+        return not_trusted(to, error);
+    }
+    if let AlertReceived(alert) = error {
+        return unreachable(to, format_args!("the hub refused us in TLS ({alert:?})"));
+    }
+    unreachable(to, format_args!("TLS: {error}"))
+}
+
+/// What ended or prevented a QUIC connection.
+pub(super) fn of_quinn(to: &Target, error: &quinn::ConnectionError) -> SendError {
+    // RFC 9001 section 4.8: a TLS alert is the transport error 0x100 + alert.
+    let is_tls = |code: quinn::TransportErrorCode| (0x100..0x200).contains(&u64::from(code));
+    match error {
+        quinn::ConnectionError::TransportError(e) if is_tls(e.code) => {
+            not_trusted(to, if e.reason.is_empty() { e.to_string() } else { e.reason.clone() })
+        }
+        quinn::ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => {
+            let alert = u64::from(close.error_code) - 0x100;
+            unreachable(to, format_args!("the hub refused us in TLS (alert {alert})"))
+        }
+        quinn::ConnectionError::TransportError(_)
+        | quinn::ConnectionError::ConnectionClosed(_)
+        | quinn::ConnectionError::ApplicationClosed(_)
+        | quinn::ConnectionError::VersionMismatch
+        | quinn::ConnectionError::Reset
+        | quinn::ConnectionError::TimedOut
+        | quinn::ConnectionError::LocallyClosed
+        | quinn::ConnectionError::CidsExhausted => unreachable(to, error),
+    }
+}
