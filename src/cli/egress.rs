@@ -51,7 +51,11 @@ fn entry(parcel: &Parcel) -> String {
     let mut lines = vec![
         parcel.id.to_string(),
         format!("  {}", parcel.what),
-        format!("  to {}; kept there: {}", catalogue::recipient(parcel.to), catalogue::kept(parcel.retention)),
+        format!(
+            "  to {}; kept there: {}",
+            catalogue::recipient(parcel.to),
+            catalogue::kept(parcel.retention)
+        ),
     ];
     if parcel.purpose.needs_consent() {
         lines.push("  only with your consent".into());
@@ -72,7 +76,8 @@ async fn preview(rows: &'static [Row], options: &Options, id: &str, printer: &Pr
         );
         return printer.fail(Exit::Usage, &text);
     };
-    let request = Request { noun: DAEMON.into(), verb: "preview".into(), args: json!({ "parcel": id }) };
+    let request =
+        Request { noun: DAEMON.into(), verb: "preview".into(), args: json!({ "parcel": id }) };
     let live = match talk::ask_running(options, &request).await {
         Ok(answer) => answer.map(|answer| answer.json).unwrap_or_default(),
         Err(failed) => return printer.fail(failed.exit, &failed.text),
@@ -139,13 +144,16 @@ fn show_ledger(lines: &[String], printer: &Printer) -> Exit {
 fn verify(lines: &[String], printer: &Printer) -> Exit {
     match ledger::verify(lines.iter().map(String::as_str)) {
         Ok(head) => {
-            let text = format!("{} lines follow each other, up to number {}", lines.len(), head.seq);
+            let text =
+                format!("{} lines follow each other, up to number {}", lines.len(), head.seq);
             printer.show(&text, &json!({ "ok": true, "lines": lines.len(), "head": head }))
         }
         Err(broken) => {
             let text = format!("the ledger does not hold: {broken}");
             let exit = printer.fail(Exit::Failed, &text);
-            print::err("hint: lines before it are sound; compare with a backup of the state directory");
+            print::err(
+                "hint: lines before it are sound; compare with a backup of the state directory",
+            );
             exit
         }
     }

@@ -69,7 +69,8 @@ async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit 
             tokio::spawn(listener.serve(asked));
         }
         Err(error) => {
-            let text = format!("cannot open the control socket in {}: {error}", state_dir.display());
+            let text =
+                format!("cannot open the control socket in {}: {error}", state_dir.display());
             return printer.fail(Exit::Failed, &text);
         }
     }

@@ -38,7 +38,9 @@ pub async fn print(
 pub fn screen(status: &Value) -> String {
     let mut lines = vec![format!("device {}", text(status, "device"))];
     match status.get("registered").filter(|r| !r.is_null()) {
-        Some(place) => lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub"))),
+        Some(place) => {
+            lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub")))
+        }
         None => lines.push("not registered (qcloud-agent register --hub https://HOST)".into()),
     }
     if status["running"] == false {
@@ -50,17 +52,29 @@ pub fn screen(status: &Value) -> String {
             "" => text(feature, "promise"),
             summary => summary,
         };
-        lines.push(format!("{:<13} {:<8} {summary}", text(feature, "name"), text(feature, "state")));
+        lines.push(format!(
+            "{:<13} {:<8} {summary}",
+            text(feature, "name"),
+            text(feature, "state")
+        ));
     }
     for warning in status["warnings"].as_array().into_iter().flatten() {
         lines.push(format!("\nwarning: {}: {}", text(warning, "title"), text(warning, "details")));
         lines.push(format!("hint: {}", text(warning, "hint")));
     }
     for owed in status["owed"].as_array().into_iter().flatten() {
-        lines.push(format!("\nowed: the hub has not erased its part of {} yet", owed.as_str().unwrap_or("?")));
+        lines.push(format!(
+            "\nowed: the hub has not erased its part of {} yet",
+            owed.as_str().unwrap_or("?")
+        ));
     }
     if let Some(next) = status.get("next").filter(|n| !n.is_null()) {
-        lines.push(format!("\nnext: {} ({}) in {} s", text(next, "why"), text(next, "feature"), next["seconds"]));
+        lines.push(format!(
+            "\nnext: {} ({}) in {} s",
+            text(next, "why"),
+            text(next, "feature"),
+            next["seconds"]
+        ));
     }
     lines.push(format!("\nledger: {} lines (qcloud-agent egress ledger)", status["ledger_lines"]));
     lines.join("\n")

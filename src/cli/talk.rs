@@ -66,5 +66,8 @@ async fn host(
     };
     let (ran, ()) = tokio::join!(agent.run(questions), read);
     ran.map_err(|error| Failed { exit: error.exit(), text: print::chain(&error) })?;
-    last.ok_or_else(|| Failed { exit: Exit::Failed, text: "stopped before there was an answer".into() })
+    last.ok_or_else(|| Failed {
+        exit: Exit::Failed,
+        text: "stopped before there was an answer".into(),
+    })
 }

@@ -26,7 +26,9 @@ pub fn command(rows: &'static [Row]) -> Command {
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommand(Command::new("on").about("Switch it on"))
-                .subcommand(Command::new("off").about("Switch it off, and have the hub erase its data"))
+                .subcommand(
+                    Command::new("off").about("Switch it off, and have the hub erase its data"),
+                )
                 .subcommand(Command::new("status").about("Show what it does"))
                 .subcommands(own.into_iter().map(verb));
             root = root.subcommand(noun);
@@ -48,7 +50,11 @@ fn global() -> [Arg; 5] {
         path("state", "DIR", "State directory [/var/lib/qcloud-agent]"),
         path("config", "FILE", "Configuration [/etc/qcloud-agent/config.toml]"),
         path("root", "DIR", "Prefix of every system path [/]"),
-        Arg::new("json").long("json").help("Answer in JSON").global(true).action(ArgAction::SetTrue),
+        Arg::new("json")
+            .long("json")
+            .help("Answer in JSON")
+            .global(true)
+            .action(ArgAction::SetTrue),
         Arg::new("verbose")
             .short('v')
             .long("verbose")
@@ -59,15 +65,22 @@ fn global() -> [Arg; 5] {
 }
 
 fn egress() -> Command {
-    let parcel = Arg::new("parcel").value_name("PARCEL").required(true).help("Its id in the catalog");
+    let parcel =
+        Arg::new("parcel").value_name("PARCEL").required(true).help("Its id in the catalog");
     Command::new("egress")
         .about("Show what can leave this device, and what has left it")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Command::new("catalog").about("List everything that can ever leave, and why"))
-        .subcommand(Command::new("preview").about("Show what a parcel would be, without sending it").arg(parcel))
+        .subcommand(
+            Command::new("preview")
+                .about("Show what a parcel would be, without sending it")
+                .arg(parcel),
+        )
         .subcommand(Command::new("ledger").about("List what left and what was refused"))
-        .subcommand(Command::new("verify").about("Check that no line of the ledger was altered or removed"))
+        .subcommand(
+            Command::new("verify").about("Check that no line of the ledger was altered or removed"),
+        )
 }
 
 fn verb(verb: &'static crate::card::Verb) -> Command {
@@ -99,7 +112,9 @@ fn with_try(root: Command) -> Command {
         .arg(Arg::new("args").num_args(..).allow_hyphen_values(true).trailing_var_arg(true));
     root.subcommand(
         Command::new("try")
-            .about("Show a device's life on this machine: a hub, an agent and a web page on loopback")
+            .about(
+                "Show a device's life on this machine: a hub, an agent and a web page on loopback",
+            )
             .args([once, breaks]),
     )
     .subcommand(hub)

@@ -87,7 +87,8 @@ pub fn parse(text: &str, path: &Path, rows: &[Row]) -> Result<Config, ConfigErro
     let mut config = Config::default();
     for (name, value) in table {
         if name == "agent" {
-            config.agent = serde_json::from_value(value).map_err(|e| wrong(format!("[agent] {e}")))?;
+            config.agent =
+                serde_json::from_value(value).map_err(|e| wrong(format!("[agent] {e}")))?;
             continue;
         }
         if !rows.iter().any(|row| row.card.name == name) {
@@ -99,7 +100,8 @@ pub fn parse(text: &str, path: &Path, rows: &[Row]) -> Result<Config, ConfigErro
         };
         if let Some(enabled) = section.remove("enabled") {
             let enabled = enabled.as_bool();
-            let enabled = enabled.ok_or_else(|| wrong(format!("[{name}] enabled is not true or false")))?;
+            let enabled =
+                enabled.ok_or_else(|| wrong(format!("[{name}] enabled is not true or false")))?;
             config.sections.enabled.insert(name.clone(), enabled);
         }
         config.sections.values.insert(name, Value::Object(section));
@@ -127,7 +129,8 @@ mod tests {
 
     #[test]
     fn sections_go_to_their_features_and_enabled_to_the_house() {
-        let config = of("[ddns]\nenabled = true\naddresses = 'observed'\n").expect("a configuration");
+        let config =
+            of("[ddns]\nenabled = true\naddresses = 'observed'\n").expect("a configuration");
         assert_eq!(config.sections.enabled.get("ddns"), Some(&true));
         assert_eq!(config.sections.values["ddns"], serde_json::json!({ "addresses": "observed" }));
     }

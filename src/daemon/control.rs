@@ -114,7 +114,8 @@ async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) {
             receiver
         }
         Err(error) => {
-            let answer = Answer::failed(Exit::Usage, format!("the request is not understood: {error}"));
+            let answer =
+                Answer::failed(Exit::Usage, format!("the request is not understood: {error}"));
             return write_answer(&mut writer, answer).await;
         }
     };
@@ -135,7 +136,8 @@ async fn read_request(reader: impl tokio::io::AsyncRead + Unpin) -> io::Result<R
 }
 
 async fn write_answer(writer: &mut (impl tokio::io::AsyncWrite + Unpin), answer: Answer) {
-    let wire = WireAnswer { exit: answer.exit.map(Exit::code), text: answer.text, json: answer.json };
+    let wire =
+        WireAnswer { exit: answer.exit.map(Exit::code), text: answer.text, json: answer.json };
     let mut line = serde_json::to_vec(&wire).unwrap_or_default();
     line.push(b'\n');
     // A person who went away does not need the answer.

@@ -105,9 +105,9 @@ pub struct HandParts {
 /// The exit code a failed sending ends a command with.
 pub const fn exit_of(error: &SendError) -> Exit {
     match error {
-        SendError::NoAddress { .. } | SendError::Unreachable { .. } | SendError::TimedOut { .. } => {
-            Exit::HubUnreachable
-        }
+        SendError::NoAddress { .. }
+        | SendError::Unreachable { .. }
+        | SendError::TimedOut { .. } => Exit::HubUnreachable,
         SendError::Refused(_)
         | SendError::NotTrusted { .. }
         | SendError::Declined { .. }

@@ -69,7 +69,9 @@ enum Unsettled {
 impl Supervisor {
     /// Whether this device is leaving its hub.
     pub(super) fn is_leaving(&self) -> bool {
-        self.rows.iter().any(|row| row.card.switch == Switch::Always && self.erasures.has(row.card.name))
+        self.rows
+            .iter()
+            .any(|row| row.card.switch == Switch::Always && self.erasures.has(row.card.name))
     }
 
     /// Switches a feature off and has the hub forget it. The asker hears when the receipt is there, or
@@ -95,7 +97,8 @@ impl Supervisor {
             self.erasures.add(name, nonce, asker, now);
         } else if let Some(asker) = asker {
             let text = format!("{name} is off; the hub holds nothing of it");
-            self.commands.push(Command::Answer(asker, Answer::done(text, serde_json::json!({"off": name}))));
+            self.commands
+                .push(Command::Answer(asker, Answer::done(text, serde_json::json!({"off": name}))));
         }
         self.household.saved.remove(name);
         self.save(now);
@@ -122,7 +125,9 @@ impl Supervisor {
             attempt.at = None;
             let owed = self.household.owed.iter().find(|owed| owed.nonce == attempt.nonce);
             let row = self.rows.iter().find(|row| row.card.name == attempt.feature);
-            let (Some(owed), Some(parcel)) = (owed, row.and_then(|row| row.card.forget)) else { continue };
+            let (Some(owed), Some(parcel)) = (owed, row.and_then(|row| row.card.forget)) else {
+                continue;
+            };
             let body = Body::restored(parcel, owed.body.clone());
             match self.gate.pass(attempt.feature, &body) {
                 Ok(permit) => {
@@ -241,6 +246,7 @@ fn erased(kept: &KeptReceipt) -> Answer {
         "{feature} is off; the hub erased {total} rows at {} and signed for it",
         erased_at.rfc3339()
     );
-    let json = serde_json::json!({"off": feature, "receipt": kept.receipt, "document": kept.document});
+    let json =
+        serde_json::json!({"off": feature, "receipt": kept.receipt, "document": kept.document});
     Answer::done(text, json)
 }

@@ -62,7 +62,10 @@ impl Jobs {
 
     /// Ends all jobs of a feature.
     pub fn cancel_all(&mut self, feature: &'static str) {
-        self.running.values().filter(|(name, ..)| *name == feature).for_each(|(_, _, task)| task.abort());
+        self.running
+            .values()
+            .filter(|(name, ..)| *name == feature)
+            .for_each(|(_, _, task)| task.abort());
     }
 
     /// Waits for a job that ended without a word, and tells how. Cancel-safe.

@@ -4,12 +4,13 @@
 //! everything off the loop sleeps in the kernel until something happens to the box.
 
 use super::config::{self, Config, ConfigError};
-use super::control::{Asked, DAEMON, Listener};
+use super::control::{Asked, DAEMON};
 use super::dial::{Dial, HandParts};
 use super::feature::{Answer, Asker, Event, Row};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
 use super::records::Records;
+use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::world::World;
 use crate::card::Exit;
@@ -161,7 +162,9 @@ impl Agent {
         service.ready();
         let mut more = true;
         while more || !self.askers.is_empty() {
-            timer.arm(self.supervisor.next_wake().map(|(at, ..)| at)).map_err(system("arm a timer"))?;
+            timer
+                .arm(self.supervisor.next_wake().map(|(at, ..)| at))
+                .map_err(system("arm a timer"))?;
             tokio::select! {
                 happening = self.happenings.recv() => {
                     if let Some(happening) = happening { self.happened(happening); }
@@ -246,7 +249,9 @@ impl Agent {
                 Command::Save => self.save_due = true,
                 // After the save, so that what a person was told survives a power cut.
                 Command::Answer(asker, answer) => answers.push((asker, answer)),
-                Command::Hub(hub, membership) => self.world.set_hub(hub.as_ref(), membership.as_deref()),
+                Command::Hub(hub, membership) => {
+                    self.world.set_hub(hub.as_ref(), membership.as_deref())
+                }
             }
         }
         if self.save_due || self.gate.with_ledger(|ledger| ledger.is_due()) {
@@ -289,7 +294,9 @@ impl Agent {
         service.reloading(self.clock.now());
         match config::load(self.options.config_path.as_deref(), self.rows) {
             Ok(Config { sections, .. }) => self.supervisor.reload(sections, self.clock.now()),
-            Err(error) => tracing::error!(%error, "the configuration was not reloaded; the old one serves on"),
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not reloaded; the old one serves on")
+            }
         }
         service.ready();
     }
@@ -307,6 +314,11 @@ impl Agent {
                 tracing::error!(%error, "state cannot be saved at the stop");
             }
         }
+    }
+
+    /// What `status` shows of an agent that does not run.
+    pub fn status(&self) -> Status {
+        self.supervisor.status(self.clock.now())
     }
 
     pub(super) fn supervisor(&self) -> &Supervisor {
@@ -346,7 +358,9 @@ async fn watch_addresses(events: mpsc::Sender<Happening>) {
                     return;
                 }
             }
-            Err(error) => return tracing::error!(%error, "the box's own addresses are not watched any more"),
+            Err(error) => {
+                return tracing::error!(%error, "the box's own addresses are not watched any more");
+            }
         }
     }
 }

@@ -13,6 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub struct Status {
     /// The device id.
     pub device: String,
+    /// Whether the agent runs; the rest is then what it would do.
+    pub running: bool,
     /// Where it is registered: `NAME at HOST`, or nothing.
     pub registered: Option<Registered>,
     /// Each feature, in the order of the list.
@@ -81,14 +83,24 @@ impl Supervisor {
     pub fn status(&self, now: Now) -> Status {
         Status {
             device: self.device.clone(),
-            registered: self.household.membership.as_ref().filter(|_| !self.is_leaving()).map(|(m, hub)| {
-                Registered { name: m.name.to_string(), zone: m.zone.clone(), hub: format!("{}:{}", hub.host, hub.port) }
-            }),
+            running: self.started,
+            registered: self.household.membership.as_ref().filter(|_| !self.is_leaving()).map(
+                |(m, hub)| Registered {
+                    name: m.name.to_string(),
+                    zone: m.zone.clone(),
+                    hub: format!("{}:{}", hub.host, hub.port),
+                },
+            ),
             features: self.rows.iter().map(|row| self.feature_status(row.card)).collect(),
             warnings: self
                 .warnings
                 .values()
-                .map(|(w, details)| WarningStatus { code: w.code, title: w.title, details: details.clone(), hint: w.hint })
+                .map(|(w, details)| WarningStatus {
+                    code: w.code,
+                    title: w.title,
+                    details: details.clone(),
+                    hint: w.hint,
+                })
                 .collect(),
             owed: self.household.owed.iter().map(|owed| owed.feature.clone()).collect(),
             next: self.next_wake().map(|(at, feature, why)| NextWake {
@@ -126,7 +138,8 @@ impl Supervisor {
             }
             None if self.broken.contains_key(card.name) => "broken",
             None if self.erasures.has(card.name) => "leaving",
-            None if self.is_on(card) => "broken",
+            None if self.is_on(card) && self.started => "broken",
+            None if self.is_on(card) => "on",
             None => "off",
         };
         FeatureStatus { name: card.name, state, promise: card.promise, section }

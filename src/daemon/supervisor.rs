@@ -7,7 +7,8 @@
 
 use super::erasure::Erasures;
 use super::feature::{
-    AnyFeature, AnyNote, Answer, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Row, Ticket,
+    Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Row,
+    Ticket,
 };
 use super::household::Household;
 use crate::card::{Card, Switch, Warning};
@@ -90,6 +91,7 @@ pub struct Supervisor {
     pub(super) erasures: Erasures,
     pub(super) facts: Facts,
     pub(super) commands: Vec<Command>,
+    pub(super) started: bool,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -144,6 +146,7 @@ impl Supervisor {
             erasures: Erasures::default(),
             facts: Facts::default(),
             commands: Vec::new(),
+            started: false,
             inbox: VecDeque::new(),
             incarnations: 0,
         }
@@ -151,6 +154,7 @@ impl Supervisor {
 
     /// Opens everything that is switched on, and takes up erasures owed since before.
     pub fn start(&mut self, now: Now) {
+        self.started = true;
         if let Some((membership, hub)) = self.household.membership.clone() {
             self.gate.set_hub(Some(target(&hub)));
             self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
@@ -218,7 +222,8 @@ impl Supervisor {
             let (at, why) = catch_unwind(AssertUnwindSafe(|| live.feature.next_wake())).ok()??;
             Some((at, *name, why))
         });
-        let broken = self.broken.iter().map(|(name, b)| (b.again_at, *name, "try the feature again"));
+        let broken =
+            self.broken.iter().map(|(name, b)| (b.again_at, *name, "try the feature again"));
         let owed = self.erasures.next_wake().map(|at| (at, "daemon", "retry an owed erasure"));
         features.chain(broken).chain(owed).min()
     }
@@ -275,7 +280,8 @@ impl Supervisor {
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let (config, saved) = (self.section(name), self.saved(name));
-        let opened = catch_unwind(AssertUnwindSafe(|| (row.open)(&config, &saved, incarnation, now)));
+        let opened =
+            catch_unwind(AssertUnwindSafe(|| (row.open)(&config, &saved, incarnation, now)));
         match opened {
             Ok(Ok(feature)) => {
                 self.warnings.remove(&(BAD_CONFIG.code, name));
@@ -342,7 +348,9 @@ impl Supervisor {
             match mail {
                 Mail::Opened => self.deliver(name, Input::Opened, now),
                 Mail::Wake => self.deliver(name, Input::Wake, now),
-                Mail::Reply(ticket, result) => self.deliver(name, Input::Reply(ticket, result), now),
+                Mail::Reply(ticket, result) => {
+                    self.deliver(name, Input::Reply(ticket, result), now)
+                }
                 Mail::Note(ticket, note) => self.deliver(name, Input::Note(ticket, note), now),
                 Mail::Done(ticket, result) => self.deliver(name, Input::Done(ticket, result), now),
                 Mail::Event(event) => self.deliver(name, Input::Event(&event), now),
@@ -420,8 +428,10 @@ impl Supervisor {
 
     fn quarantine(&mut self, name: &'static str, why: &str, now: Now) {
         tracing::error!(feature = name, why, "a feature was set aside");
-        let mut backoff =
-            self.broken.remove(name).map_or(Backoff::new(RESTART_FIRST, RESTART_MOST), |b| b.backoff);
+        let mut backoff = self
+            .broken
+            .remove(name)
+            .map_or(Backoff::new(RESTART_FIRST, RESTART_MOST), |b| b.backoff);
         let wait = backoff.fail(now, None);
         self.gate.close(name);
         self.live.remove(name);
@@ -433,8 +443,12 @@ impl Supervisor {
     /// Tries features that broke again. The backoff is kept until the feature lives through its first
     /// inputs, so that one that panics at once is tried ever less often.
     fn restart_broken(&mut self, now: Now) {
-        let due: Vec<_> =
-            self.broken.iter().filter(|(_, b)| b.again_at <= now.boot).map(|(name, _)| *name).collect();
+        let due: Vec<_> = self
+            .broken
+            .iter()
+            .filter(|(_, b)| b.again_at <= now.boot)
+            .map(|(name, _)| *name)
+            .collect();
         for name in due {
             let Some(row) = self.row(name) else { continue };
             let backoff = self.broken.get(name).map(|b| b.backoff.clone());

@@ -18,7 +18,8 @@ impl Supervisor {
             ("on", Switch::OnOff) => self.switch_on(row.card, asker, now),
             ("off", Switch::OnOff) => self.turn_off(row.card, asker, now),
             _ if self.erasures.has(name) => {
-                let text = format!("{name} is still being erased at the hub\nhint: qcloud-agent status");
+                let text =
+                    format!("{name} is still being erased at the hub\nhint: qcloud-agent status");
                 self.reply(asker, Answer::failed(Exit::Busy, text));
             }
             _ if self.broken.contains_key(name) => {
@@ -33,7 +34,8 @@ impl Supervisor {
                 self.forward(name, asker, verb, args);
             }
             _ => {
-                let text = format!("{name} does not know `{verb}`\nhint: qcloud-agent {name} --help");
+                let text =
+                    format!("{name} does not know `{verb}`\nhint: qcloud-agent {name} --help");
                 self.reply(asker, Answer::failed(Exit::Usage, text));
             }
         }
@@ -65,7 +67,8 @@ impl Supervisor {
         let name = card.name;
         let Some(row) = self.row(name) else { return };
         if self.erasures.is_in_flight(name) {
-            let text = format!("{name} is just being erased at the hub\nhint: try again in a moment");
+            let text =
+                format!("{name} is just being erased at the hub\nhint: try again in a moment");
             return self.reply(asker, Answer::failed(Exit::Busy, text));
         }
         self.waive_erasure(name);
@@ -76,11 +79,15 @@ impl Supervisor {
         }
         self.settle(now);
         let answer = match self.warnings.get(&(super::supervisor::BAD_CONFIG.code, name)) {
-            Some((_, why)) => Answer::failed(Exit::Failed, format!("{name} cannot be opened: {why}")),
+            Some((_, why)) => {
+                Answer::failed(Exit::Failed, format!("{name} cannot be opened: {why}"))
+            }
             None => {
                 let waits = self.household.membership.is_none() && card.forget.is_some();
                 let text = if waits {
-                    format!("{name} is on, and waits for this device to be registered\nhint: qcloud-agent register --hub URL")
+                    format!(
+                        "{name} is on, and waits for this device to be registered\nhint: qcloud-agent register --hub URL"
+                    )
                 } else {
                     format!("{name} is on")
                 };

@@ -23,11 +23,8 @@ pub trait Outside: Send + Sync + 'static {
 
     /// Joins the session to the hub, dialling it when nobody has. Dropping the [`Session`] leaves it, and
     /// the last to leave closes it. `heartbeat` is the time between two signs of life while nothing flows.
-    fn session(
-        &self,
-        passage: Passage,
-        heartbeat: Duration,
-    ) -> Pending<Result<Session, SendError>>;
+    fn session(&self, passage: Passage, heartbeat: Duration)
+    -> Pending<Result<Session, SendError>>;
 
     /// Connects to a service of this box or its network.
     fn local(&self, passage: Passage) -> Pending<Result<Flow, SendError>>;

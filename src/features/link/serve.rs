@@ -4,6 +4,7 @@ use super::services::{Service, Services};
 use super::{Certificate, Job, Note, Visit};
 use crate::daemon::dial::Hands;
 use crate::egress::outside::{Flow, SendError, SessionEvent};
+use crate::egress::pump::pump;
 use crate::wire::label::Label;
 use crate::wire::link::{Hello, Origin, VISITOR_WAIT, Verdict, Visitor};
 use core::net::IpAddr;
