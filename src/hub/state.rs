@@ -86,9 +86,9 @@ fn stand_in() -> Option<Device> {
     Some(Device { id: String::new(), name, spki: Vec::new(), made_at: Wall::default() })
 }
 
-/// Epochs of a restarted hub are larger than all before it, unless it began a million sessions a second.
+/// Microseconds: epochs of a restarted hub are larger than all before it, unless a million sessions began each second.
 fn first_epoch(now: Wall) -> u64 {
-    now.unix_seconds().saturating_mul(1_000_000)
+    u64::try_from(now.0.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A random token.

@@ -174,3 +174,21 @@ async fn forgetting_link_ends_the_session_and_a_stranger_gets_none() {
     };
     assert!(matches!(refused, quinn::ConnectionError::ApplicationClosed(_)), "{refused}");
 }
+
+#[tokio::test]
+async fn a_crashed_hub_tells_its_devices_at_once() {
+    let mut hub = Hub::start();
+    let device = Device::registered(&hub, "box").await;
+    let (mut session, welcome) = Session::open(&hub, &device).await;
+    let ToDevice::Welcome { epoch: before, tripwire, .. } = welcome else { panic!("no welcome") };
+    let mut wire = TcpStream::connect(hub.listen).await.unwrap();
+    let token = BASE64URL_NOPAD.decode(tripwire.as_bytes()).unwrap();
+    wire.write_all(&[&[TRIPWIRE_MAGIC][..], &token].concat()).await.unwrap();
+    hub.crash();
+    assert!(matches!(wire.read(&mut [0]).await, Ok(0) | Err(_)), "the tripwire breaks");
+    frame::write(&mut session.send, &ToHub::Heartbeat { number: 1 }).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(2), session.connection.closed()).await;
+    assert_eq!(closed.expect("far sooner than the idle timeout"), quinn::ConnectionError::Reset);
+    let (_session, welcome) = Session::open(&hub, &device).await;
+    assert!(matches!(welcome, ToDevice::Welcome { epoch, .. } if epoch > before));
+}

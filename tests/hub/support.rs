@@ -47,6 +47,20 @@ pub fn command(args: &[&str], dir: &Path) -> Output {
     command.args(args).arg("--dir").arg(dir).stdin(Stdio::null()).output().unwrap()
 }
 
+fn serve(dir: &Path) -> (Child, SocketAddr, SocketAddr) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_qcloud-hub"))
+        .args(["serve", "--ready", "--dir"])
+        .arg(dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let at = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
+    (child, at("listen"), at("dns"))
+}
+
 impl Hub {
     pub fn start() -> Self {
         Self::start_with(&["--sandbox"])
@@ -61,17 +75,19 @@ impl Hub {
         args.extend(more);
         let made = command(&args, &dir);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_qcloud-hub"))
-            .args(["serve", "--ready", "--dir"])
-            .arg(&dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        let at = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
-        Self { child, listen: at("listen"), dns: at("dns"), dir, _temp: temp }
+        let (child, listen, dns) = serve(&dir);
+        Self { child, listen, dns, dir, _temp: temp }
+    }
+
+    /// Kills the hub without a word and starts it again where it was.
+    pub fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let path = self.dir.join("hub.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let fixed = format!("listen = \"{}\"", self.listen);
+        std::fs::write(&path, text.replace("listen = \"127.0.0.1:0\"", &fixed)).unwrap();
+        (self.child, self.listen, self.dns) = serve(&self.dir);
     }
 
     pub fn command(&self, args: &[&str]) -> Output {
