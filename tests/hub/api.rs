@@ -57,8 +57,10 @@ async fn a_device_registers_moves_and_is_forgotten() {
     let rows = [("ddns", 1), ("device", 1), ("link_log", 0), ("pending", 1)];
     assert_eq!(receipt.rows, rows.map(|(table, count)| (table.to_owned(), count)).into());
 
-    let (status, _) = device.post(&hub, "/v1/ddns/update", &update).await;
-    assert_eq!(status, 401, "its certificate is worth nothing without its row");
+    for (path, body) in [("/v1/ddns/update", &update), ("/v1/link/forget", &nonce)] {
+        let (status, _) = device.post(&hub, path, body).await;
+        assert_eq!(status, 401, "its certificate is worth nothing without its row");
+    }
     assert_eq!(hub.stop(), Some(0));
     for entry in std::fs::read_dir(&hub.dir).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();

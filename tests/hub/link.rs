@@ -4,6 +4,7 @@ use super::support::{Device, HOST, Hub};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use qcloud_agent::hub::hello::REFUSAL;
+use qcloud_agent::hub::session::CLOSED_UNKNOWN_DEVICE;
 use qcloud_agent::hub::store::Store;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::wire::link::{Hello, TRIPWIRE_MAGIC, ToDevice, ToHub, Verdict, Visitor};
@@ -172,7 +173,8 @@ async fn forgetting_link_ends_the_session_and_a_stranger_gets_none() {
         Err(error) => error,
         Ok(connection) => connection.closed().await,
     };
-    assert!(matches!(refused, quinn::ConnectionError::ApplicationClosed(_)), "{refused}");
+    let quinn::ConnectionError::ApplicationClosed(close) = refused else { panic!("{refused}") };
+    assert_eq!(close.error_code, CLOSED_UNKNOWN_DEVICE);
 }
 
 #[tokio::test]
