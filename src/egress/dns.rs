@@ -3,6 +3,7 @@
 //! A and AAAA are asked at once over one connected socket: the kernel drops what another host sends, the
 //! port is random, and so are the two ids. Nothing is believed that does not echo the question.
 
+use super::ledger::Outcome;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use domain::base::iana::Rcode;
@@ -35,24 +36,22 @@ pub(super) enum Answer {
     Broken(String),
 }
 
-/// Bytes that left for a server and came from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bytes {
-    pub(super) up: u64,
-    pub(super) down: u64,
-}
-
-/// Asks `server` for both families. Always ends within `wait`, with what has come till then.
-pub(super) async fn ask(host: &Host, server: SocketAddr, wait: Duration) -> (Answer, Bytes) {
-    let mut bytes = Bytes::default();
+/// Asks `server` for both families. Always ends within `wait`, with what has come till then. The bytes
+/// of the messages are counted as they go.
+pub(super) async fn ask(
+    host: &Host,
+    server: SocketAddr,
+    wait: Duration,
+    bytes: &mut Outcome,
+) -> Answer {
     let mut answers = [None, None];
-    let asked = exchange(host, server, &mut answers, &mut bytes);
+    let asked = exchange(host, server, &mut answers, bytes);
     let broke = match tokio::time::timeout(wait, asked).await {
         Ok(Ok(())) => None,
         Ok(Err(e)) => Some(e.to_string()),
         Err(_) => Some(format!("no answer in {} s", wait.as_secs())),
     };
-    (combine(answers, broke), bytes)
+    combine(answers, broke)
 }
 
 /// One usable family is enough: a server that is silent about AAAA is common, and not the host's fault.
@@ -83,7 +82,7 @@ async fn exchange(
     host: &Host,
     server: SocketAddr,
     answers: &mut [Option<Answer>; 2],
-    bytes: &mut Bytes,
+    bytes: &mut Outcome,
 ) -> io::Result<()> {
     let socket = connected(server).await?;
     let questions = [question(host, TYPES[0])?, question(host, TYPES[1])?];
@@ -125,7 +124,7 @@ async fn over_tcp(
     host: &Host,
     rtype: Rtype,
     server: SocketAddr,
-    bytes: &mut Bytes,
+    bytes: &mut Outcome,
 ) -> io::Result<Answer> {
     let question = question(host, rtype)?;
     let mut stream = TcpStream::connect(server).await?;
