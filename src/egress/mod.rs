@@ -4,6 +4,7 @@
 //! permit ends as a line of the ledger, refused ones included.
 
 pub mod backoff;
+pub mod carriers;
 pub mod catalogue;
 pub mod consent;
 mod dns;
@@ -16,7 +17,7 @@ pub mod metered;
 pub mod outside;
 pub mod permit;
 pub mod pump;
-mod quic;
+pub mod quic;
 pub mod resolver;
 pub mod session;
 #[cfg(test)]

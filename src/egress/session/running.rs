@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How long a hub whose tripwire broke may take for a heartbeat.
-const URGENT: Duration = Duration::from_secs(1).checked_div(2).expect("2 is not zero");
+const URGENT: Duration = Duration::from_millis(500);
 /// For the last words of a broken connection and for the packet that closes one.
 const PARTING: Duration = Duration::from_millis(500);
 
@@ -101,7 +101,7 @@ impl Running {
                 command = self.commands.recv() => self.command(command),
                 index = revoked(&mut self.members) => self.dismiss(index, Some(SendError::Revoked)),
                 greeted = &mut greeting, if !is_up => self.greeted(greeted),
-                frame = next_frame(&mut self.control) => self.frame(frame).await,
+                frame = next_frame(&mut self.control) => self.frame(frame),
                 () = tokio::time::sleep_until(due), if is_up => self.tick(),
                 stream = self.link.connection.accept_bi(), if is_up => match stream {
                     Ok((send, recv)) => {
@@ -127,12 +127,8 @@ impl Running {
 
     fn command(&mut self, command: Option<Command>) -> Result<(), End> {
         match command {
-            Some(Command::Join(mut member)) => {
-                member.reached(self.link.connection.remote_address());
-                if let Some((epoch, observed)) = self.up {
-                    member.tell(epoch, observed);
-                }
-                self.members.push(*member);
+            Some(Command::Join(member)) => {
+                self.admit(*member);
                 Ok(())
             }
             Some(Command::Leave(id)) => match self.members.iter().position(|m| m.id == id) {
@@ -149,16 +145,25 @@ impl Running {
         }
     }
 
-    /// Lets a member go, and ends the session with the last of them, unless somebody comes just now.
+    fn admit(&mut self, mut member: Member) {
+        member.reached(self.link.connection.remote_address());
+        if let Some((epoch, observed)) = self.up {
+            member.tell(epoch, observed);
+        }
+        self.members.push(member);
+    }
+
+    /// Lets a member go. The last one ends the session, unless somebody comes just now.
     fn dismiss(&mut self, index: usize, why: End) -> Result<(), End> {
-        self.charge();
-        self.members.remove(index).dismiss(why.clone());
-        while self.members.is_empty() {
+        while self.members.len() == 1 {
             match self.commands.try_recv() {
-                Ok(command) => self.command(Some(command))?,
+                Ok(Command::Join(member)) => self.admit(*member),
+                Ok(Command::Leave(_) | Command::Probe) => {}
                 Err(_) => return Err(why),
             }
         }
+        self.charge();
+        self.members.remove(index).dismiss(why);
         Ok(())
     }
 
@@ -187,7 +192,7 @@ impl Running {
         }
     }
 
-    async fn frame(&mut self, frame: Option<io::Result<ToDevice>>) -> Result<(), End> {
+    fn frame(&mut self, frame: Option<io::Result<ToDevice>>) -> Result<(), End> {
         match frame {
             Some(Ok(ToDevice::Heartbeat { number, observed })) => {
                 self.charge();
