@@ -19,6 +19,10 @@ const ALIASES: usize = 8;
 /// two addresses need neither.
 const DATAGRAM: usize = 512;
 
+/// How long an answer for one family waits for the other. RFC 8305 section 3 waits 50 ms; a slow resolver that
+/// looks both up takes longer, and one that drops AAAA must not cost the whole wait.
+const OTHER: Duration = Duration::from_millis(500);
+
 /// A name as it is asked for.
 pub(super) type Host = Name<Vec<u8>>;
 
@@ -91,8 +95,13 @@ async fn exchange(
     }
     let mut buffer = [0; DATAGRAM];
     while answers.iter().any(Option::is_none) {
+        let enough = answers.iter().flatten().any(|a| matches!(a, Answer::Addresses(..)));
+        let patience = if enough { OTHER } else { Duration::MAX };
         // An ICMP error shows here as ConnectionRefused and ends it.
-        let length = socket.recv(&mut buffer).await?;
+        let Ok(received) = tokio::time::timeout(patience, socket.recv(&mut buffer)).await else {
+            break;
+        };
+        let length = received?;
         bytes.down += count(length);
         let Ok(message) = Message::from_slice(&buffer[..length]) else { continue };
         let Some(which) = questions.iter().position(|q| message.is_answer(q)) else { continue };

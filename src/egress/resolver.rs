@@ -180,6 +180,7 @@ mod tests {
     type Behave = fn(&Message<[u8]>) -> Vec<Vec<u8>>;
 
     /// A name server that answers each datagram with what `behave` says, and questions over TCP well.
+    #[allow(clippy::disallowed_methods, reason = "the other side of the test")]
     async fn name_server(behave: Behave) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();

@@ -65,9 +65,7 @@ impl Member {
     /// Writes its ledger line, then tells it why the session is over; nothing when it left by itself.
     pub(super) fn dismiss(self, why: Option<SendError>) {
         let Self { mut passage, last, .. } = self;
-        if let Some(why) = &why {
-            passage.ended(why.to_string());
-        }
+        passage.ended(why.as_ref().map_or_else(|| "ok".to_owned(), ToString::to_string));
         drop(passage);
         if let Some((last, why)) = last.zip(why) {
             last.send(SessionEvent::Down(why));

@@ -103,12 +103,13 @@ impl Sessions {
     /// hub has welcomed the device.
     ///
     /// The bytes of the connection's UDP datagrams count for the passage that joined first, and for the next
-    /// one when that leaves. Cancel-safe.
+    /// one when that leaves. Cancel-safe: dropped half-way, its line says `given up`.
     ///
     /// # Errors
     /// [`SendError`] when nobody answers within 5 s of the look-up, the peer is not the hub, this device has
     /// no certificate, or the passage was taken back meanwhile.
     pub async fn join(&self, mut passage: Passage) -> Result<outside::Session, SendError> {
+        passage.ended("given up");
         let joined = tokio::select! {
             () = passage.revoked() => Err(SendError::Revoked),
             joined = self.shared_or_dialled(&passage) => joined,

@@ -296,6 +296,7 @@ async fn a_stranger_in_the_hubs_place_is_not_trusted() {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "the other side of the test")]
 async fn switching_off_stops_a_dial() {
     let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = silent.local_addr().unwrap();
