@@ -10,12 +10,16 @@ pub mod consent;
 mod dns;
 mod faults;
 pub mod gate;
+pub mod https;
 pub mod ledger;
 pub mod local;
 pub mod metered;
 pub mod outside;
 pub mod permit;
 pub mod pump;
+pub mod quic;
 pub mod resolver;
+pub mod session;
 #[cfg(test)]
 mod testing;
+mod underway;
