@@ -203,8 +203,8 @@ impl Agent {
                 self.supervisor.done(feature, ticket, result, now);
             }
             Happening::Event(event) => {
-                if matches!(event, Event::Addresses(_)) {
-                    self.world.probe();
+                if let Event::Addresses(addresses) = &event {
+                    self.world.set_addresses(addresses);
                 }
                 self.supervisor.event(event, now);
             }

@@ -3,14 +3,17 @@
 use super::config::AgentConfig;
 use super::feature::HubAddress;
 use crate::clock::Clock;
-use crate::egress::carriers::Carriers;
+use crate::egress::carriers::{Carriers, Settings};
 use crate::egress::outside::Outside;
+use crate::egress::quic::Memory;
 use crate::egress::resolver::{Resolver, servers_of};
 use crate::identity::Identity;
+use crate::platform::facts;
+use crate::platform::netlink::Addresses;
 use crate::platform::root::Root;
 use crate::wire::registration::Membership;
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// `/etc/resolv.conf` is a few lines; more than this is not one.
 const RESOLV_CONF_MOST: u64 = 64 * 1024;
@@ -19,6 +22,7 @@ const RESOLV_CONF_MOST: u64 = 64 * 1024;
 pub struct World {
     carriers: Arc<Carriers>,
     identity: Arc<Identity>,
+    own: Arc<RwLock<Addresses>>,
 }
 
 impl World {
@@ -32,7 +36,15 @@ impl World {
         };
         let hosts = config.hosts.iter().map(|(host, ip)| (host.clone(), *ip)).collect();
         let resolver = Resolver::new(servers, hosts, clock.clone());
-        Self { carriers: Arc::new(Carriers::new(resolver, clock.clone())), identity }
+        // A box that does not tell how much memory it has gets the small windows.
+        let available = facts::Live::read(root).map_or(0, |live| live.available_bytes);
+        let settings = Settings::new(Memory::for_available(available));
+        let own: Arc<RwLock<Addresses>> = Arc::default();
+        let known = Arc::clone(&own);
+        let is_own =
+            Arc::new(move |ip| known.read().unwrap_or_else(PoisonError::into_inner).contains(ip));
+        let carriers = Arc::new(Carriers::new(resolver, settings, is_own, clock.clone()));
+        Self { carriers, identity, own }
     }
 
     /// For dialling.
@@ -52,7 +64,13 @@ impl World {
         self.carriers.set_hub(tls);
     }
 
-    /// Asks the session for a sign of life: the network changed, or the box was suspended.
+    /// The box has other addresses now; the session must show that it lived through that.
+    pub fn set_addresses(&self, addresses: &Addresses) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = addresses.clone();
+        self.probe();
+    }
+
+    /// Asks the session for a sign of life: the box was suspended.
     pub fn probe(&self) {
         self.carriers.probe();
     }

@@ -1,6 +1,5 @@
 //! The world outside as it really is: HTTPS, the QUIC session, and TCP to services of this box.
 
-pub use super::https::HubTls;
 pub use super::session::Settings;
 
 use super::faults;
@@ -13,7 +12,9 @@ use super::session::Sessions;
 use super::underway::Underway;
 use crate::card::Carriage;
 use crate::clock::Clock;
+use crate::identity::HubTls;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Says whether an address is one of this machine's own.
@@ -54,6 +55,11 @@ impl Carriers {
     pub fn probe(&self) {
         self.sessions.probe();
     }
+
+    /// Completes when the session, if there is one, has ended in order.
+    pub async fn goodbye(&self) {
+        self.sessions.over().await;
+    }
 }
 
 impl Outside for Carriers {
@@ -73,9 +79,13 @@ impl Outside for Carriers {
         })
     }
 
-    fn session(&self, passage: Passage) -> Pending<Result<Session, SendError>> {
+    fn session(
+        &self,
+        passage: Passage,
+        heartbeat: Duration,
+    ) -> Pending<Result<Session, SendError>> {
         let sessions = Arc::clone(&self.sessions);
-        Box::pin(async move { sessions.join(passage).await })
+        Box::pin(async move { sessions.join(passage, heartbeat).await })
     }
 
     fn local(&self, passage: Passage) -> Pending<Result<Flow, SendError>> {
@@ -88,14 +98,15 @@ impl Outside for Carriers {
 mod tests {
     use super::*;
     use crate::egress::quic::Memory;
-    use crate::egress::session::HEARTBEAT;
     use crate::egress::testing::{
         clock, gate, lines, permit, pki, service_passage, session_passage, target,
     };
 
+    const HEARTBEAT: Duration = Duration::from_secs(25);
+
     fn carriers() -> Carriers {
         let resolver = Resolver::new(vec![], vec![], clock());
-        let settings = Settings::new(HEARTBEAT, Memory::Ample);
+        let settings = Settings::new(Memory::Ample);
         Carriers::new(resolver, settings, Arc::new(|_| false), clock())
     }
 
@@ -105,7 +116,8 @@ mod tests {
         let gate = gate(target("hub.example.test", 443));
         let error = carriers.carry(permit(&gate)).await.unwrap_err().to_string();
         assert!(error.ends_with("there is no TLS configuration for a hub"), "{error}");
-        let error = carriers.session(session_passage(&gate)).await.err().unwrap().to_string();
+        let error =
+            carriers.session(session_passage(&gate), HEARTBEAT).await.err().unwrap().to_string();
         assert!(error.ends_with("no certificate of the hub yet"), "{error}");
         assert!(lines(&gate).iter().all(|line| line.result != "ok" && line.up == 0));
         let tls = pki(b"http/1.1").trusting;
@@ -120,6 +132,6 @@ mod tests {
         let gate = gate(target("hub.example.test", 443));
         assert!(carriers.local(session_passage(&gate)).await.is_err());
         let (_, passage) = service_passage(target("127.0.0.1", 1));
-        assert!(carriers.session(passage).await.is_err());
+        assert!(carriers.session(passage, HEARTBEAT).await.is_err());
     }
 }

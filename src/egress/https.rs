@@ -11,6 +11,7 @@ use super::resolver::Resolver;
 use super::underway::Underway;
 use crate::card::{Caller, Carriage};
 use crate::clock::{Clock, Wall};
+use crate::identity::HubTls;
 use crate::wire::MAX_BODY;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -26,17 +27,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const TOTAL: Duration = Duration::from_secs(15);
 /// A longer Retry-After is a mistake or malice; an hour spares the hub as well.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-
-/// The TLS configurations for one hub, ready-made.
-#[derive(Clone)]
-pub struct HubTls {
-    /// Without a client certificate, ALPN `http/1.1`: for [`Caller::Anonymous`] and [`Caller::Applicant`].
-    pub anonymous: Arc<rustls::ClientConfig>,
-    /// With the device's certificate, ALPN `http/1.1`.
-    pub device: Option<Arc<rustls::ClientConfig>>,
-    /// With the device's certificate, TLS 1.3 only, ALPN `qcloud/1`.
-    pub session: Option<Arc<rustls::ClientConfig>>,
-}
 
 /// The HTTPS carrier of one hub.
 pub struct Https {

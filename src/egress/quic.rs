@@ -137,12 +137,13 @@ fn endpoint(peer: SocketAddr) -> io::Result<Endpoint> {
 
 #[allow(clippy::disallowed_methods, reason = "the session's passage was judged by the gate")]
 fn bind(peer: SocketAddr) -> io::Result<UdpSocket> {
-    let any = if peer.is_ipv4() {
-        IpAddr::from(Ipv4Addr::UNSPECIFIED)
-    } else {
-        IpAddr::from(Ipv6Addr::UNSPECIFIED)
+    // To a hub on this very machine nothing is opened that others could reach.
+    let local = match peer.ip() {
+        ip if ip.is_loopback() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    UdpSocket::bind((any, 0))
+    UdpSocket::bind((local, 0))
 }
 
 fn transport(memory: Memory) -> TransportConfig {

@@ -18,6 +18,7 @@ use super::resolver::Resolver;
 use crate::card::Carriage;
 use core::time::Duration;
 use member::Member;
+use pulse::Rate;
 use running::{Command, Running};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
@@ -26,25 +27,21 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 /// Events that wait for a member; beyond it visitors are turned away. A page with all its parts is below 100.
 const EVENTS: usize = 256;
-/// The keep-alive of most NATs for UDP is 30 s or more (RFC 4787 wants 120 s).
-pub const HEARTBEAT: Duration = Duration::from_secs(25);
 /// How fast a dead hub shows while a visitor waits.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// What a session is run with.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Between heartbeats while no visitor is there.
-    pub heartbeat: Duration,
     /// How large its windows may be.
     pub memory: Memory,
     busy: Duration,
 }
 
 impl Settings {
-    /// Heartbeats every `heartbeat` when idle, every second while a visitor is there.
-    pub const fn new(heartbeat: Duration, memory: Memory) -> Self {
-        Self { heartbeat, memory, busy: BUSY }
+    /// With heartbeats every second while a visitor is there.
+    pub const fn new(memory: Memory) -> Self {
+        Self { memory, busy: BUSY }
     }
 }
 
@@ -99,7 +96,15 @@ impl Sessions {
         }
     }
 
-    /// Joins the session, dialling it when there is none to that hub. [`SessionEvent::Up`] follows once the
+    /// Completes when there is no session, or when the one there is has told the hub that it ends.
+    pub async fn over(&self) {
+        let commands = self.current.lock().await.as_ref().map(|shared| shared.commands.clone());
+        if let Some(commands) = commands {
+            commands.closed().await;
+        }
+    }
+
+    /// Joins the session, dialling it with heartbeats every `heartbeat` when there is none to that hub. [`SessionEvent::Up`] follows once the
     /// hub has welcomed the device.
     ///
     /// The bytes of the connection's UDP datagrams count for the passage that joined first, and for the next
@@ -108,11 +113,15 @@ impl Sessions {
     /// # Errors
     /// [`SendError`] when nobody answers within 5 s of the look-up, the peer is not the hub, this device has
     /// no certificate, or the passage was taken back meanwhile.
-    pub async fn join(&self, mut passage: Passage) -> Result<outside::Session, SendError> {
+    pub async fn join(
+        &self,
+        mut passage: Passage,
+        heartbeat: Duration,
+    ) -> Result<outside::Session, SendError> {
         passage.ended("given up");
         let joined = tokio::select! {
             () = passage.revoked() => Err(SendError::Revoked),
-            joined = self.shared_or_dialled(&passage) => joined,
+            joined = self.shared_or_dialled(&passage, heartbeat) => joined,
         };
         let commands = match joined {
             Ok(commands) => commands,
@@ -135,6 +144,7 @@ impl Sessions {
     async fn shared_or_dialled(
         &self,
         passage: &Passage,
+        heartbeat: Duration,
     ) -> Result<UnboundedSender<Command>, SendError> {
         let to = passage.permit().to().clone();
         if !matches!(passage.permit().parcel().how, Carriage::Session) {
@@ -153,7 +163,8 @@ impl Sessions {
         let addresses = self.resolver.resolve(passage.permit()).await?;
         let dialled = quic::dial(&to, tls, &addresses, self.settings.memory).await?;
         let (commands, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(Running::new(dialled, to.clone(), receiver, self.settings).run());
+        let rate = Rate { idle: heartbeat, busy: self.settings.busy };
+        tokio::spawn(Running::new(dialled, to.clone(), receiver, rate).run());
         *current = Some(Shared { to, commands: commands.clone() });
         Ok(commands)
     }

@@ -1,6 +1,5 @@
 //! The task that runs a session from its first member to its end.
 
-use super::Settings;
 use super::control::{self, Control, PATIENCE, Welcomed};
 use super::member::Member;
 use super::pulse::{Beat, Pulse, Rate, Signs};
@@ -67,9 +66,8 @@ impl Running {
         link: Dialled,
         to: Target,
         commands: UnboundedReceiver<Command>,
-        settings: Settings,
+        rate: Rate,
     ) -> Self {
-        let rate = Rate { idle: settings.heartbeat, busy: settings.busy };
         Self {
             link,
             to,

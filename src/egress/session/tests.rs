@@ -87,11 +87,8 @@ fn ip(last: u8) -> core::net::IpAddr {
     [192, 0, 2, last].into()
 }
 
-fn sessions(hub: &Hub, heartbeat_ms: u64) -> (Sessions, Gate) {
-    let settings = Settings {
-        busy: Duration::from_millis(30),
-        ..Settings::new(Duration::from_millis(heartbeat_ms), Memory::Scarce)
-    };
+fn sessions(hub: &Hub) -> (Sessions, Gate) {
+    let settings = Settings { busy: Duration::from_millis(30), ..Settings::new(Memory::Scarce) };
     let sessions = Sessions::new(resolver(), settings);
     sessions.set_tls(Some(Arc::clone(&hub.trusting)));
     (sessions, gate(target("hub.example.test", hub.port())))
@@ -137,8 +134,10 @@ async fn last_line(gate: &Gate) -> crate::egress::ledger::Line {
 #[tokio::test]
 async fn it_comes_up_beats_and_tells_of_another_address() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 20);
-    let (joined, end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(100));
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(20);
+    let (joined, end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(100));
     let mut session = joined.unwrap();
     up(&mut session).await;
     let event = next(&mut session).await;
@@ -155,8 +154,10 @@ async fn it_comes_up_beats_and_tells_of_another_address() {
 #[tokio::test]
 async fn a_visitor_passes_both_ways_and_a_dropped_flow_is_reset() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 25_000);
-    let (joined, end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(100));
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(25_000);
+    let (joined, end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(100));
     let mut session = joined.unwrap();
     up(&mut session).await;
     let (mut send, mut recv) = end.visitor("nas.example.test").await;
@@ -183,8 +184,10 @@ async fn a_visitor_passes_both_ways_and_a_dropped_flow_is_reset() {
 #[tokio::test]
 async fn a_stuck_consumer_turns_visitors_away_and_the_heart_goes_on() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 20);
-    let (joined, end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(10_000));
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(20);
+    let (joined, end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(10_000));
     let mut session = joined.unwrap();
     up(&mut session).await;
     let mut streams = Vec::new();
@@ -207,8 +210,10 @@ async fn a_stuck_consumer_turns_visitors_away_and_the_heart_goes_on() {
 #[tokio::test]
 async fn a_goodbye_is_heard_even_with_the_door_shut_right_behind_it() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 25_000);
-    let (joined, end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(1));
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(25_000);
+    let (joined, end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(1));
     let mut session = joined.unwrap();
     up(&mut session).await;
     let goodbye = ToDevice::Goodbye { reason: "another took over".into() };
@@ -223,8 +228,10 @@ async fn a_goodbye_is_heard_even_with_the_door_shut_right_behind_it() {
 #[tokio::test]
 async fn switching_off_closes_it_at_once() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 25_000);
-    let (joined, end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(1));
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(25_000);
+    let (joined, end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(1));
     let mut session = joined.unwrap();
     up(&mut session).await;
     gate.close("link");
@@ -236,20 +243,25 @@ async fn switching_off_closes_it_at_once() {
 #[tokio::test]
 async fn a_mute_hub_is_given_up_and_the_next_join_dials_anew() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 30);
-    let (joined, _end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(1));
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(30);
+    let (joined, _end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(1));
     let mut session = joined.unwrap();
     up(&mut session).await;
     assert!(down(&mut session).await.ends_with("3 heartbeats are unanswered"));
-    let (joined, _end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(9));
+    let (joined, _end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(9));
     up(&mut joined.unwrap()).await;
 }
 
 #[tokio::test]
 async fn a_cut_tripwire_shows_a_dead_hub_in_half_a_second() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 25_000);
-    let (joined, _end) = tokio::join!(sessions.join(session_passage(&gate)), hub.welcome(1));
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(25_000);
+    let (joined, _end) =
+        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(1));
     let mut session = joined.unwrap();
     up(&mut session).await;
     let wire = hub.tripwire().await;
@@ -265,10 +277,11 @@ async fn a_cut_tripwire_shows_a_dead_hub_in_half_a_second() {
 #[tokio::test]
 async fn two_share_one_connection_and_the_last_to_leave_closes_it() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 25_000);
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(25_000);
     let (first, second, end) = tokio::join!(
-        sessions.join(session_passage(&gate)),
-        sessions.join(session_passage(&gate)),
+        sessions.join(session_passage(&gate), heartbeat),
+        sessions.join(session_passage(&gate), heartbeat),
         hub.welcome(100)
     );
     let (mut first, mut second) = (first.unwrap(), second.unwrap());
@@ -286,11 +299,12 @@ async fn two_share_one_connection_and_the_last_to_leave_closes_it() {
 #[tokio::test]
 async fn a_stranger_in_the_hubs_place_is_not_trusted() {
     let hub = Hub::new().await;
-    let (sessions, gate) = sessions(&hub, 25_000);
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_millis(25_000);
     sessions.set_tls(Some(Arc::clone(&hub.distrusting)));
     let accepting = hub.endpoint.clone();
     tokio::spawn(async move { accepting.accept().await.unwrap().await.map(|_| ()) });
-    let error = sessions.join(session_passage(&gate)).await.err().unwrap();
+    let error = sessions.join(session_passage(&gate), heartbeat).await.err().unwrap();
     assert!(matches!(error, SendError::NotTrusted { .. }), "{error}");
     assert_eq!(last_line(&gate).await.result, error.to_string());
 }
@@ -301,13 +315,14 @@ async fn switching_off_stops_a_dial() {
     let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = silent.local_addr().unwrap();
     let hub = Hub::new().await;
-    let (sessions, _) = sessions(&hub, 25_000);
+    let (sessions, _) = sessions(&hub);
+    let heartbeat = Duration::from_secs(25);
     let gate = gate(target("hub.example.test", address.port()));
     let passage = session_passage(&gate);
     let closing = async {
         tokio::time::sleep(Duration::from_millis(30)).await;
         gate.close("link");
     };
-    let (joined, ()) = tokio::join!(sessions.join(passage), closing);
+    let (joined, ()) = tokio::join!(sessions.join(passage, heartbeat), closing);
     assert_eq!(joined.err(), Some(SendError::Revoked));
 }
