@@ -24,9 +24,10 @@ use std::sync::{Arc, Mutex as Plain, PoisonError};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-/// Events that wait for a member; beyond it visitors are turned away. A page with all its parts is below 100.
+/// Events that wait for a member; beyond it visitors are turned away. A browser opens at most 6 connections to
+/// one host with HTTP/1.1.
 const EVENTS: usize = 256;
-/// The keep-alive of most NATs for UDP is 30 s or more (RFC 4787 wants 120 s).
+/// DESIGN.md section 5. RFC 4787 REQ-5 wants NATs to keep UDP mappings for 2 minutes; some keep 30 s.
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
 /// How fast a dead hub shows while a visitor waits.
 const BUSY: Duration = Duration::from_secs(1);
