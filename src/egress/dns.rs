@@ -13,7 +13,7 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-/// Aliases that are followed inside one answer. Real names have at most 3 or 4.
+/// Aliases that are followed inside one answer; a longer chain is a circle or a mistake.
 const ALIASES: usize = 8;
 /// RFC 1035 section 4.2.1 limits an answer over UDP to 512 bytes unless EDNS offers more, which we do not:
 /// two addresses need neither.

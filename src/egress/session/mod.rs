@@ -25,7 +25,8 @@ use std::sync::{Arc, Mutex as Plain, PoisonError};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-/// Events that wait for a member; beyond it visitors are turned away. A page with all its parts is below 100.
+/// Events that wait for a member; beyond it visitors are turned away. A browser opens at most 6 connections to
+/// one host with HTTP/1.1.
 const EVENTS: usize = 256;
 /// How fast a dead hub shows while a visitor waits.
 const BUSY: Duration = Duration::from_secs(1);
