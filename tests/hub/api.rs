@@ -5,6 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use qcloud_agent::card::Caller;
 use qcloud_agent::hub::api::ROUTES;
 use qcloud_agent::hub::device_id::device_id;
+use qcloud_agent::wire::ddns::{Answer, Update};
 use qcloud_agent::wire::receipt::{Demand, verify};
 use qcloud_agent::wire::registration::{Polled, check_words, poll_message};
 use qcloud_agent::wire::{MAX_BODY, TO_HUB};
@@ -39,11 +40,13 @@ async fn a_device_registers_moves_and_is_forgotten() {
     let member = device.member.clone().unwrap();
     assert_eq!(member.link_host(), "box.link.example.test");
 
-    let update = json!({"a": "observed", "aaaa": {"address": "2001:db8::7"}});
+    let v6 = Answer::Address("2001:db8::7".parse().unwrap());
+    let update = json!(Update { a: Answer::Observed, aaaa: v6 });
     let (status, answer) = device.post(&hub, "/v1/ddns/update", &update).await;
     let expected = json!({"a": "127.0.0.1", "aaaa": "2001:db8::7", "observed": "127.0.0.1"});
     assert_eq!((status, answer), (200, expected));
-    let private = json!({"a": {"address": "192.168.1.5"}, "aaaa": "none"});
+    let private = Answer::Address("192.168.1.5".parse().unwrap());
+    let private = json!(Update { a: private, aaaa: Answer::None });
     let (status, answer) = device.post(&hub, "/v1/ddns/update", &private).await;
     assert_eq!((status, answer["field"].as_str()), (422, Some("a")));
 

@@ -4,6 +4,7 @@ use super::support::{Device, Hub};
 use core::time::Duration;
 use domain::base::iana::{Opcode, Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name};
+use qcloud_agent::wire::ddns;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -60,7 +61,8 @@ async fn names_answer_while_they_live() {
     let device = Device::registered(&hub, "box").await;
     let missing = ask(&hub, "box.example.test", Rtype::A).await;
     assert_eq!((missing.rcode(), missing.authority()), (Rcode::NXDOMAIN, vec![Rtype::SOA]));
-    let update = json!({"a": {"address": "203.0.113.7"}, "aaaa": "none"});
+    let address = ddns::Answer::Address("203.0.113.7".parse().unwrap());
+    let update = ddns::Update { a: address, aaaa: ddns::Answer::None };
     assert_eq!(device.post(&hub, "/v1/ddns/update", &update).await.0, 200);
     let found = ask(&hub, "bOx.eXample.test", Rtype::A).await;
     assert_eq!(found.records(), ["bOx.eXample.test A 203.0.113.7"]);
