@@ -4,7 +4,7 @@ use super::support::{Device, HOST, Hub};
 use data_encoding::BASE64URL_NOPAD;
 use qcloud_agent::card::Caller;
 use qcloud_agent::hub::api::ROUTES;
-use qcloud_agent::hub::device_id::device_id;
+use qcloud_agent::identity::id::device_id;
 use qcloud_agent::wire::ddns::{Answer, Update};
 use qcloud_agent::wire::receipt::{Demand, verify};
 use qcloud_agent::wire::registration::{Polled, check_words, poll_message};

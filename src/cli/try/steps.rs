@@ -276,7 +276,7 @@ async fn unregister(stage: &Stage, keys: Option<&Keys>, tamper: bool) -> Result<
     let receipt = verified(answer, keys)?;
     let listed = stage.hub_command(&["devices", "--json"]).await?;
     let devices: Value = serde_json::from_slice(&listed.stdout).map_err(|e| e.to_string())?;
-    if devices.as_array().is_none_or(|devices| !devices.is_empty()) {
+    if devices["devices"].as_array().is_none_or(|devices| !devices.is_empty()) {
         return Err(format!("the hub still knows devices: {devices}"));
     }
     let rows: u64 = receipt.rows.values().sum();
