@@ -237,7 +237,7 @@ impl Agent {
         for command in self.supervisor.commands() {
             match command {
                 Command::Carry(origin, permit) => {
-                    self.jobs.carry(origin, permit, &self.world.outside());
+                    self.jobs.carry(origin, *permit, &self.world.outside());
                 }
                 Command::Run(feature, ticket, launch) => {
                     let dial = Dial::new(feature, self.gate.clone(), self.world.outside());

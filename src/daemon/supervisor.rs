@@ -45,7 +45,7 @@ const RESTART_MOST: Duration = Duration::from_secs(3600);
 /// What the event loop is asked to do.
 pub enum Command {
     /// Carry a message; [`Supervisor::replied`] takes the answer.
-    Carry(Origin, Permit),
+    Carry(Origin, Box<Permit>),
     /// Run a job; [`Supervisor::noted`] and [`Supervisor::done`] take what it says.
     Run(&'static str, Ticket, Launch),
     /// End a job.
@@ -401,7 +401,8 @@ impl Supervisor {
             Effect::Cancel(ticket) => self.commands.push(Command::Cancel(name, ticket)),
             Effect::Send(ticket, body) => match self.gate.pass(name, &body) {
                 Ok(permit) => {
-                    self.commands.push(Command::Carry(Origin::Feature(name, ticket), permit));
+                    let origin = Origin::Feature(name, ticket);
+                    self.commands.push(Command::Carry(origin, Box::new(permit)));
                 }
                 Err(refused) => self.post(name, ticket, Mail::Reply(ticket, Err(refused.into()))),
             },

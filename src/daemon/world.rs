@@ -49,7 +49,7 @@ impl World {
 
     /// For dialling.
     pub fn outside(&self) -> Arc<dyn Outside> {
-        Arc::clone(&self.carriers) as Arc<dyn Outside>
+        Arc::<Carriers>::clone(&self.carriers)
     }
 
     /// Shows ourselves to this hub from here on.

@@ -6,6 +6,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
@@ -108,16 +109,19 @@ async fn forward_udp(
             },
             received = inside.recv_from(&mut datagram) => {
                 let Ok((length, from)) = received else { continue };
-                if !flows.contains_key(&from) {
-                    let source = *outside.borrow();
-                    let Ok(flow) = open_udp(source, from, Arc::clone(&inside)).await else { continue };
-                    flows.insert(from, flow);
-                }
+                let flow = match flows.entry(from) {
+                    Entry::Occupied(flow) => flow.into_mut(),
+                    Entry::Vacant(place) => {
+                        let source = *outside.borrow();
+                        match open_udp(source, from, Arc::clone(&inside)).await {
+                            Ok(flow) => place.insert(flow),
+                            Err(_) => continue,
+                        }
+                    }
+                };
                 let hub = *hub.borrow();
-                if let Some((far, _)) = flows.get(&from) {
-                    // Lost, as datagrams may be.
-                    let _ = far.send_to(&datagram[..length], hub).await;
-                }
+                // Lost, as datagrams may be.
+                let _ = flow.0.send_to(&datagram[..length], hub).await;
             }
         }
     }

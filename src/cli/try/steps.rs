@@ -245,7 +245,9 @@ async fn switch_off(stage: &Stage, dns: SocketAddr, keys: Option<&Keys>) -> Resu
     until(PROMPTLY, || async {
         match visitor::ask_udp(dns, &host).await? {
             Answered::NoSuchName => Ok(()),
-            other => Err(format!("DNS still says {other:?}")),
+            still @ (Answered::Address(_) | Answered::NoAddress) => {
+                Err(format!("DNS still says {still:?}"))
+            }
         }
     })
     .await?;
