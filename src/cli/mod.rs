@@ -72,7 +72,8 @@ async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit 
     let (asked, questions) = tokio::sync::mpsc::channel(16);
     match listener(&state_dir) {
         Ok(listener) => {
-            tokio::spawn(listener.serve(asked));
+            // The daemon outlives its socket: a clone keeps the channel open.
+            tokio::spawn(listener.serve(asked.clone()));
         }
         Err(error) => {
             let text =

@@ -183,6 +183,18 @@ impl Supervisor {
         &mut self.household
     }
 
+    /// Raises or clears a warning of the house itself.
+    pub fn warn(&mut self, warning: &'static Warning, details: Option<String>) {
+        match details {
+            Some(details) => {
+                self.warnings.insert((warning.code, "daemon"), (warning, details));
+            }
+            None => {
+                self.warnings.remove(&(warning.code, "daemon"));
+            }
+        }
+    }
+
     /// Something happened outside.
     pub fn event(&mut self, event: Event, now: Now) {
         self.announce(event, now);

@@ -105,7 +105,7 @@ impl Sessions {
         }
     }
 
-    /// Joins the session, dialling it with heartbeats every `heartbeat` when there is none to that hub. [`SessionEvent::Up`] follows once the
+    /// Joins the session, dialling it with heartbeats every `heartbeat` when there is none to that hub. [`outside::SessionEvent::Up`] follows once the
     /// hub has welcomed the device.
     ///
     /// The bytes of the connection's UDP datagrams count for the passage that joined first, and for the next
