@@ -82,6 +82,9 @@ impl Supervisor {
             self.household.switches.insert(name.into(), false);
         }
         self.close(name, now);
+        // One that could not be opened was never at the gate; its demand must pass all the same.
+        self.gate.open(row.card);
+        self.gate.close(name);
         if row.card.switch == Switch::Always {
             self.leave_all(now);
         }

@@ -427,7 +427,9 @@ impl Row {
                 Ok(Box::new(Live { feature, out: Out::new(incarnation) }))
             },
             forget: |config, saved, nonce| {
-                let config = section::<F>(config).ok()?;
+                // A section that became unusable must not keep the data at the hub.
+                let empty = || section::<F>(&Value::Object(serde_json::Map::new()));
+                let config = section::<F>(config).or_else(|_| empty()).ok()?;
                 F::forget(&config, &saved_of::<F>(saved), nonce)
             },
         }

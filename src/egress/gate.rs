@@ -175,22 +175,24 @@ impl Gate {
         let verdict = self.lock().judge(feature, parcel, &fields, service);
         let passed = match verdict {
             Ok(passed) => passed,
-            Err(refused) => {
-                self.record(
-                    draft,
-                    Outcome { result: format!("refused: {refused}"), ..Outcome::default() },
-                );
-                return Err(refused);
-            }
+            Err(refused) => return Err(self.refuse(draft, refused)),
         };
         draft.dest = passed.to.to_string();
         draft.consent = passed.consent;
         draft.body_hmac = Some(self.lock().ledger.body_hmac(&bytes));
-        if parcel.purpose.needs_consent() {
-            self.record_first(parcel, &draft)?;
+        if parcel.purpose.needs_consent()
+            && let Err(refused) = self.record_first(parcel, &draft)
+        {
+            return Err(self.refuse(draft, refused));
         }
         let entry = Entry { gate: self.clone(), draft: Some(draft) };
         Ok((Permit { entry, feature, parcel, to: passed.to, body: bytes }, passed.revoked))
+    }
+
+    fn refuse(&self, draft: Draft, refused: Refused) -> Refused {
+        let result = format!("refused: {refused}");
+        self.record(draft, Outcome { result, ..Outcome::default() });
+        refused
     }
 
     /// Puts a line about consent-gated bytes on disk before they leave.

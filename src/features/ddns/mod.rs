@@ -125,6 +125,8 @@ impl Feature for Ddns {
                 self.host = None;
                 self.confirmed = None;
                 self.declined = None;
+                // What is still under way is the old hub's answer.
+                self.pending = None;
                 self.wake = None;
                 out.clear(&STALE);
                 out.save();
@@ -216,8 +218,10 @@ impl Ddns {
             return;
         }
         self.sent.retain(|at| now.boot - *at < FLAP_WINDOW);
-        if let Some(last) = self.sent.back().filter(|_| self.sent.len() >= FLAPPING) {
-            self.wake = Some((*last + FLAP_WAIT, "the address changes often: wait before the next update"));
+        let flaps = self.sent.len() >= FLAPPING;
+        let earliest = self.sent.back().filter(|_| flaps).map(|last| *last + FLAP_WAIT);
+        if let Some(at) = earliest.filter(|at| now.boot < *at) {
+            self.wake = Some((at, "the address changes often: wait before the next update"));
             return;
         }
         self.sent.push_back(now.boot);
