@@ -197,10 +197,11 @@ impl Ddns {
         let addresses = self.addresses.as_ref()?;
         let own_v4 = addresses.v4.iter().copied().find(|v4| publishable(IpAddr::V4(*v4)));
         let behind_nat = addresses.v4.iter().any(|v4| !is_shared(*v4));
-        let seen_v4 = self.observed.v4.filter(|v4| publishable(IpAddr::V4(*v4)));
+        // Updates that reach the hub over IPv6 do not show it our IPv4 address; the session may have.
+        let by_v6 = self.confirmed.is_some_and(|confirmed| confirmed.answer.observed.is_ipv6());
+        let seen_v4 = self.observed.v4.filter(|v4| by_v6 && publishable(IpAddr::V4(*v4)));
         let a = match (own_v4, self.policy) {
             (Some(v4), _) => Answer::Address(v4),
-            // By its value once it is known: the next update may go to the hub over IPv6.
             (None, Policy::Auto) if behind_nat => seen_v4.map_or(Answer::Observed, Answer::Address),
             (None, _) => Answer::None,
         };
