@@ -223,7 +223,8 @@ impl Supervisor {
     /// When [`Supervisor::wake`] shall be called next, for whom and why.
     pub fn next_wake(&self) -> Option<(Boot, &'static str, &'static str)> {
         let features = self.live.iter();
-        let features = features.filter_map(|(name, live)| live.wake.map(|(at, why)| (at, *name, why)));
+        let features =
+            features.filter_map(|(name, live)| live.wake.map(|(at, why)| (at, *name, why)));
         let broken =
             self.broken.iter().map(|(name, b)| (b.again_at, *name, "try the feature again"));
         let owed = self.erasures.next_wake().map(|at| (at, "daemon", "retry an owed erasure"));

@@ -94,11 +94,8 @@ impl World {
 
     /// A device with these features and this on its disk, just started.
     pub fn of(rows: &'static [Row], disk: Household, sections: Sections) -> Self {
-        let time = Time {
-            begun: Instant::now(),
-            suspended: Mutex::default(),
-            dice: AtomicU64::new(42),
-        };
+        let time =
+            Time { begun: Instant::now(), suspended: Mutex::default(), dice: AtomicU64::new(42) };
         let time = Arc::new(time);
         let times = Arc::clone(&time);
         let clock = Clock::from_fn(move || times.now());

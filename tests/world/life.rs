@@ -2,9 +2,9 @@
 
 use super::driver::{DAY, HOUR, MINUTE, World};
 use core::time::Duration;
+use nix::time::{ClockId, clock_gettime};
 use qcloud_agent::card::Exit;
 use serde_json::json;
-use nix::time::{ClockId, clock_gettime};
 
 #[tokio::test(start_paused = true)]
 async fn a_whole_life_of_a_device_takes_less_than_a_second() {

@@ -17,7 +17,8 @@ fn world(panics_at: &str) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn wherever_a_feature_panics_the_others_never_notice() {
-    for place in ["open", "opened", "wake", "event", "save", "next_wake", "report", "job", "closing"]
+    for place in
+        ["open", "opened", "wake", "event", "save", "next_wake", "report", "job", "closing"]
     {
         let mut world = world(place);
         world.addresses(&[], &["2001:db8::7"]);
