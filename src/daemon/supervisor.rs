@@ -7,8 +7,8 @@
 
 use super::erasure::Erasures;
 use super::feature::{
-    Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Row,
-    Ticket,
+    Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Opening,
+    Row, Ticket,
 };
 use super::household::Household;
 use crate::card::{Card, Switch, Warning};
@@ -92,6 +92,7 @@ pub struct Supervisor {
     pub(super) facts: Facts,
     pub(super) commands: Vec<Command>,
     pub(super) started: bool,
+    starting: bool,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -119,7 +120,7 @@ pub(super) struct Facts {
 }
 
 enum Mail {
-    Opened,
+    Opened(Opening),
     Wake,
     Reply(Ticket, Result<Reply, SendError>),
     Note(Ticket, AnyNote),
@@ -151,6 +152,7 @@ impl Supervisor {
             facts: Facts::default(),
             commands: Vec::new(),
             started: false,
+            starting: false,
             inbox: VecDeque::new(),
             incarnations: 0,
         }
@@ -164,11 +166,13 @@ impl Supervisor {
             self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
         }
         self.resume_erasures(now);
+        self.starting = true;
         for row in self.rows {
             if self.is_on(row.card) {
                 self.open(row, now);
             }
         }
+        self.starting = false;
         self.settle(now);
     }
 
@@ -303,7 +307,8 @@ impl Supervisor {
                 self.gate.open(row.card);
                 let live = Live { card: row.card, feature, incarnation, wake: None, mended: None };
                 self.live.insert(name, live);
-                self.inbox.push_back((name, Mail::Opened));
+                let why = if self.starting { Opening::Started } else { Opening::Wanted };
+                self.inbox.push_back((name, Mail::Opened(why)));
                 self.tell_what_is_known(name);
             }
             Ok(Err(bad)) => {
@@ -362,7 +367,7 @@ impl Supervisor {
     pub(super) fn settle(&mut self, now: Now) {
         while let Some((name, mail)) = self.inbox.pop_front() {
             match mail {
-                Mail::Opened => self.deliver(name, Input::Opened, now),
+                Mail::Opened(why) => self.deliver(name, Input::Opened(why), now),
                 Mail::Wake => self.deliver(name, Input::Wake, now),
                 Mail::Reply(ticket, result) => {
                     self.deliver(name, Input::Reply(ticket, result), now)

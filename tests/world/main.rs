@@ -11,6 +11,7 @@ mod life;
 mod link;
 mod panics;
 mod quiet;
+mod spread;
 mod tiny;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.

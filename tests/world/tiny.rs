@@ -152,7 +152,7 @@ impl Feature for Brittle {
 
     fn handle(&mut self, input: Input<'_, ()>, _: Now, out: &mut Out<()>) {
         match input {
-            Input::Opened => {
+            Input::Opened(_) => {
                 self.maybe("opened");
                 if self.at == "job" {
                     out.run(());
@@ -291,7 +291,7 @@ impl Feature for Slow {
 
     fn handle(&mut self, input: Input<'_, ()>, _: Now, out: &mut Out<()>) {
         match input {
-            Input::Opened => {
+            Input::Opened(_) => {
                 out.send(&Ask::example());
                 out.run(());
             }

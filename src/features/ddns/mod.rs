@@ -138,7 +138,7 @@ impl Feature for Ddns {
             Input::Event(Event::Observed(address)) => self.observed.note(*address),
             Input::Event(Event::Resumed) | Input::Wake => self.wake = None,
             Input::Reply(ticket, result) => self.replied(ticket, result, now, out),
-            Input::Opened
+            Input::Opened(_)
             | Input::Closing
             | Input::Note(..)
             | Input::Done(..)

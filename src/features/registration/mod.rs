@@ -134,7 +134,7 @@ impl Feature for Registration {
                 self.state =
                     State::Member { membership: Arc::clone(membership), hub: hub.clone() };
             }
-            Input::Opened
+            Input::Opened(_)
             | Input::Closing
             | Input::Note(..)
             | Input::Reply(..)
