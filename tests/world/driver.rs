@@ -226,10 +226,6 @@ impl World {
         self.obey();
     }
 
-    pub fn now(&self) -> Now {
-        self.clock.now()
-    }
-
     pub fn status(&self) -> Status {
         self.supervisor.status(self.clock.now())
     }
