@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const BUILT: Wall = Wall(Duration::from_secs(1_795_305_600));
 
 /// Time since boot on `CLOCK_BOOTTIME`, suspend included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Boot(pub Duration);
 
 impl Add<Duration> for Boot {
@@ -33,9 +33,22 @@ impl Sub for Boot {
     }
 }
 
-/// Trusted wall time, since the Unix epoch.
+/// Trusted wall time, since the Unix epoch. Kept and sent as whole Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
 pub struct Wall(pub Duration);
+
+impl From<u64> for Wall {
+    fn from(seconds: u64) -> Self {
+        Self::from_unix_seconds(seconds)
+    }
+}
+
+impl From<Wall> for u64 {
+    fn from(wall: Wall) -> Self {
+        wall.unix_seconds()
+    }
+}
 
 impl Wall {
     /// Whole Unix seconds.

@@ -108,12 +108,12 @@ async fn lines(options: &Options) -> Result<Vec<String>, Failed> {
             }
         }
     }
+    // A running agent has just written what it could; what is left is in its memory only.
+    let seq = |line: &str| serde_json::from_str::<Line>(line).map_or(0, |line| line.seq);
+    let written = lines.last().map_or(0, |line| seq(line));
     let in_memory = answer.map(|answer| answer.json).unwrap_or_default();
-    for line in in_memory["lines"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !lines.iter().rev().take(4096).any(|known| known == line) {
-            lines.push(line.into());
-        }
-    }
+    let in_memory = in_memory["lines"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(in_memory.filter(|line| seq(line) > written).map(String::from));
     Ok(lines)
 }
 

@@ -24,6 +24,12 @@ use std::path::PathBuf;
 
 /// Runs one command line, program name first, and gives the exit code.
 pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
+    let args: Vec<_> = args.into_iter().collect();
+    #[cfg(feature = "hub")]
+    if args.get(1).is_some_and(|arg| arg == "hub") {
+        // The hub of `try`: `cargo run` builds this program only.
+        return crate::hub::cli::main(args.into_iter().skip(1));
+    }
     let matches = match tree::command(rows).try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => return print::usage(&error),
@@ -66,7 +72,8 @@ async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit 
     let (asked, questions) = tokio::sync::mpsc::channel(16);
     match listener(&state_dir) {
         Ok(listener) => {
-            tokio::spawn(listener.serve(asked));
+            // The daemon outlives its socket: a clone keeps the channel open.
+            tokio::spawn(listener.serve(asked.clone()));
         }
         Err(error) => {
             let text =

@@ -5,7 +5,8 @@ use super::{talk, text};
 use crate::card::Exit;
 use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
-use crate::daemon::run::{Agent, Options};
+use crate::daemon::run::{Agent, Options, RunError};
+use crate::state::StateDir;
 use serde_json::{Value, json};
 
 /// Prints the status of the agent, or of one feature.
@@ -18,8 +19,15 @@ pub async fn print(
     let request = Request { noun: DAEMON.into(), verb: "status".into(), args: json!({}) };
     let mut status = match talk::ask_running(options, &request).await {
         Ok(Some(answer)) => answer.json,
-        Ok(None) => match Agent::open(rows, options.clone()) {
-            Ok(agent) => serde_json::to_value(agent.status()).unwrap_or_default(),
+        Ok(None) => match stopped(rows, options) {
+            Ok(agent) => {
+                let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
+                if !options.state_dir.exists() {
+                    // The key it has is in RAM, and gone with this command.
+                    status["device"] = Value::Null;
+                }
+                status
+            }
             Err(error) => return printer.fail(error.exit(), &super::print::chain(&error)),
         },
         Err(failed) => return printer.fail(failed.exit, &failed.text),
@@ -34,9 +42,19 @@ pub async fn print(
     printer.show(&text, &of)
 }
 
+/// An agent that is only looked at. Where there is no state yet, none is made.
+fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, RunError> {
+    if options.state_dir.exists() {
+        Agent::open(rows, options.clone())
+    } else {
+        Agent::with_state(rows, options.clone(), StateDir::memory())
+    }
+}
+
 /// The whole screen.
 pub fn screen(status: &Value) -> String {
-    let mut lines = vec![format!("device {}", text(status, "device"))];
+    let device = status["device"].as_str().unwrap_or("without a key yet");
+    let mut lines = vec![format!("device {device}")];
     match status.get("registered").filter(|r| !r.is_null()) {
         Some(place) => {
             lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub")))

@@ -106,10 +106,6 @@ fn with_try(root: Command) -> Command {
         .hide(true)
         .help("Break one part on purpose, to see its steps fail")
         .value_parser(super::r#try::BREAKS.to_vec());
-    let hub = Command::new("hub")
-        .hide(true)
-        .disable_help_flag(true)
-        .arg(Arg::new("args").num_args(..).allow_hyphen_values(true).trailing_var_arg(true));
     root.subcommand(
         Command::new("try")
             .about(
@@ -117,7 +113,6 @@ fn with_try(root: Command) -> Command {
             )
             .args([once, breaks]),
     )
-    .subcommand(hub)
 }
 
 #[cfg(not(feature = "hub"))]

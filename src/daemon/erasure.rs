@@ -135,7 +135,7 @@ impl Supervisor {
             match self.gate.pass(attempt.feature, &body) {
                 Ok(permit) => {
                     let origin = Origin::Erasure(attempt.nonce.clone());
-                    self.commands.push(Command::Carry(origin, permit));
+                    self.commands.push(Command::Carry(origin, Box::new(permit)));
                 }
                 Err(refused) => failed.push((attempt.nonce.clone(), refused)),
             }

@@ -386,7 +386,10 @@ fn erased<F: Feature>(effect: Effect<F::Job>) -> Effect<Launch> {
             ticket,
             Box::new(move |parts, notes| {
                 let hands = Hands::new(parts, notes);
-                Box::pin(async move { Box::new(F::work(job, hands).await) as AnyNote })
+                Box::pin(async move {
+                    let last: AnyNote = Box::new(F::work(job, hands).await);
+                    last
+                })
             }),
         ),
         Effect::Cancel(ticket) => Effect::Cancel(ticket),
@@ -400,12 +403,15 @@ fn erased<F: Feature>(effect: Effect<F::Job>) -> Effect<Launch> {
     }
 }
 
+/// Opens a feature from its raw section, its saved value and the number of its life.
+pub type Open = fn(&Value, &Value, u32, Now) -> Result<Box<dyn AnyFeature>, BadConfig>;
+
 /// One row of the list of features: everything the house knows of one.
 pub struct Row {
     /// Its card.
     pub card: &'static Card,
-    /// Opens it from its raw section and saved value. The number is this life's incarnation.
-    pub open: fn(&Value, &Value, u32, Now) -> Result<Box<dyn AnyFeature>, BadConfig>,
+    /// Opens it.
+    pub open: Open,
     /// What makes the hub forget it, from its raw section and saved value.
     pub forget: fn(&Value, &Value, &str) -> Option<Body>,
 }

@@ -13,7 +13,7 @@ use super::records::Records;
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::world::World;
-use crate::card::Exit;
+use crate::card::{Exit, Warning};
 use crate::clock::{self, Clock, Wall};
 use crate::egress::gate::Gate;
 use crate::egress::ledger::Ledger;
@@ -37,6 +37,13 @@ pub const DEFAULT_STATE: &str = "/var/lib/qcloud-agent";
 const SUSPEND_NOTICED: Duration = Duration::from_secs(2);
 /// The longest an orderly stop waits for connections to say goodbye (SIGTERM: exit within 5 s).
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Raised while the state directory takes nothing.
+static UNSAVED: Warning = Warning {
+    code: "daemon-state",
+    title: "What changes now would be lost in a power cut",
+    hint: "qcloud-agent status",
+};
 
 /// How the daemon is started.
 #[derive(Clone, Debug)]
@@ -108,8 +115,21 @@ impl Agent {
     /// # Errors
     /// See [`RunError`].
     pub fn open(rows: &'static [Row], options: Options) -> Result<Self, RunError> {
+        let state = StateDir::open(&options.state_dir)?;
+        Self::with_state(rows, options, state)
+    }
+
+    /// As [`Agent::open`], with state that is open already or lives in RAM.
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub fn with_state(
+        rows: &'static [Row],
+        options: Options,
+        state: StateDir,
+    ) -> Result<Self, RunError> {
         let config = config::load(options.config_path.as_deref(), rows)?;
-        let state = Arc::new(StateDir::open(&options.state_dir)?);
+        let state = Arc::new(state);
         let records = Records::new(Arc::clone(&state));
         let (household, damaged) = records.load()?;
         if let Some(damaged) = damaged {
@@ -203,8 +223,8 @@ impl Agent {
                 self.supervisor.done(feature, ticket, result, now);
             }
             Happening::Event(event) => {
-                if matches!(event, Event::Addresses(_)) {
-                    self.world.probe();
+                if let Event::Addresses(addresses) = &event {
+                    self.world.set_addresses(addresses);
                 }
                 self.supervisor.event(event, now);
             }
@@ -237,7 +257,7 @@ impl Agent {
         for command in self.supervisor.commands() {
             match command {
                 Command::Carry(origin, permit) => {
-                    self.jobs.carry(origin, permit, &self.world.outside());
+                    self.jobs.carry(origin, *permit, &self.world.outside());
                 }
                 Command::Run(feature, ticket, launch) => {
                     let dial = Dial::new(feature, self.gate.clone(), self.world.outside());
@@ -268,13 +288,18 @@ impl Agent {
         household.stopped = stopped;
         match self.records.save(household, &self.gate) {
             Ok(()) => {
+                if self.save_failed {
+                    self.supervisor.warn(&UNSAVED, None);
+                }
                 self.save_due = false;
                 self.save_failed = false;
             }
             Err(error) => {
+                let why = error_chain(&error);
                 if !self.save_failed {
-                    tracing::error!(%error, source = ?std::error::Error::source(&error).map(ToString::to_string), "state cannot be saved");
+                    tracing::error!(why, "state cannot be saved");
                 }
+                self.supervisor.warn(&UNSAVED, Some(why));
                 self.save_due = false;
                 self.save_failed = true;
             }
@@ -293,7 +318,10 @@ impl Agent {
     fn reload(&mut self, service: &Service) {
         service.reloading(self.clock.now());
         match config::load(self.options.config_path.as_deref(), self.rows) {
-            Ok(Config { sections, .. }) => self.supervisor.reload(sections, self.clock.now()),
+            Ok(Config { agent, sections }) => {
+                self.world.set_config(&agent);
+                self.supervisor.reload(sections, self.clock.now());
+            }
             Err(error) => {
                 tracing::error!(%error, "the configuration was not reloaded; the old one serves on")
             }
@@ -363,6 +391,11 @@ async fn watch_addresses(events: mpsc::Sender<Happening>) {
             }
         }
     }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let source = error.source().map(|source| format!(": {source}"));
+    format!("{error}{}", source.unwrap_or_default())
 }
 
 enum Told {

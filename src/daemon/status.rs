@@ -139,6 +139,7 @@ impl Supervisor {
             None if self.broken.contains_key(card.name) => "broken",
             None if self.erasures.has(card.name) => "leaving",
             None if self.is_on(card) && self.started => "broken",
+            None if card.switch == Switch::Always => "ready",
             None if self.is_on(card) => "on",
             None => "off",
         };

@@ -45,7 +45,7 @@ const RESTART_MOST: Duration = Duration::from_secs(3600);
 /// What the event loop is asked to do.
 pub enum Command {
     /// Carry a message; [`Supervisor::replied`] takes the answer.
-    Carry(Origin, Permit),
+    Carry(Origin, Box<Permit>),
     /// Run a job; [`Supervisor::noted`] and [`Supervisor::done`] take what it says.
     Run(&'static str, Ticket, Launch),
     /// End a job.
@@ -185,6 +185,18 @@ impl Supervisor {
     /// What shall be on disk, to be completed with what only the event loop knows.
     pub fn household_mut(&mut self) -> &mut Household {
         &mut self.household
+    }
+
+    /// Raises or clears a warning of the house itself.
+    pub fn warn(&mut self, warning: &'static Warning, details: Option<String>) {
+        match details {
+            Some(details) => {
+                self.warnings.insert((warning.code, "daemon"), (warning, details));
+            }
+            None => {
+                self.warnings.remove(&(warning.code, "daemon"));
+            }
+        }
     }
 
     /// Something happened outside.
@@ -407,7 +419,8 @@ impl Supervisor {
             Effect::Cancel(ticket) => self.commands.push(Command::Cancel(name, ticket)),
             Effect::Send(ticket, body) => match self.gate.pass(name, &body) {
                 Ok(permit) => {
-                    self.commands.push(Command::Carry(Origin::Feature(name, ticket), permit));
+                    let origin = Origin::Feature(name, ticket);
+                    self.commands.push(Command::Carry(origin, Box::new(permit)));
                 }
                 Err(refused) => self.post(name, ticket, Mail::Reply(ticket, Err(refused.into()))),
             },

@@ -3,14 +3,18 @@
 use super::config::AgentConfig;
 use super::feature::HubAddress;
 use crate::clock::Clock;
-use crate::egress::carriers::Carriers;
+use crate::egress::carriers::{Carriers, Settings};
 use crate::egress::outside::Outside;
+use crate::egress::quic::Memory;
 use crate::egress::resolver::{Resolver, servers_of};
 use crate::identity::Identity;
+use crate::platform::facts;
+use crate::platform::netlink::Addresses;
 use crate::platform::root::Root;
 use crate::wire::registration::Membership;
+use core::net::SocketAddr;
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// `/etc/resolv.conf` is a few lines; more than this is not one.
 const RESOLV_CONF_MOST: u64 = 64 * 1024;
@@ -19,25 +23,31 @@ const RESOLV_CONF_MOST: u64 = 64 * 1024;
 pub struct World {
     carriers: Arc<Carriers>,
     identity: Arc<Identity>,
+    own: Arc<RwLock<Addresses>>,
+    root: Root,
+    config: Mutex<AgentConfig>,
 }
 
 impl World {
     /// With the name servers of the configuration, or those of the box.
     pub fn new(config: &AgentConfig, root: &Root, clock: &Clock, identity: Arc<Identity>) -> Self {
-        let servers = if config.resolvers.is_empty() {
-            let text = root.read_text("/etc/resolv.conf", RESOLV_CONF_MOST).unwrap_or_default();
-            servers_of(&text)
-        } else {
-            config.resolvers.clone()
-        };
+        let servers = servers(config, root);
         let hosts = config.hosts.iter().map(|(host, ip)| (host.clone(), *ip)).collect();
         let resolver = Resolver::new(servers, hosts, clock.clone());
-        Self { carriers: Arc::new(Carriers::new(resolver, clock.clone())), identity }
+        // A box that does not tell how much memory it has gets the small windows.
+        let available = facts::Live::read(root).map_or(0, |live| live.available_bytes);
+        let settings = Settings::new(Memory::for_available(available));
+        let own: Arc<RwLock<Addresses>> = Arc::default();
+        let known = Arc::clone(&own);
+        let is_own =
+            Arc::new(move |ip| known.read().unwrap_or_else(PoisonError::into_inner).contains(ip));
+        let carriers = Arc::new(Carriers::new(resolver, settings, is_own, clock.clone()));
+        Self { carriers, identity, own, root: root.clone(), config: Mutex::new(config.clone()) }
     }
 
     /// For dialling.
     pub fn outside(&self) -> Arc<dyn Outside> {
-        Arc::clone(&self.carriers) as Arc<dyn Outside>
+        Arc::<Carriers>::clone(&self.carriers)
     }
 
     /// Shows ourselves to this hub from here on.
@@ -52,7 +62,22 @@ impl World {
         self.carriers.set_hub(tls);
     }
 
-    /// Asks the session for a sign of life: the network changed, or the box was suspended.
+    /// Takes a configuration that was read again.
+    pub fn set_config(&self, config: &AgentConfig) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        self.carriers.set_servers(servers(config, &self.root));
+    }
+
+    /// The box has other addresses now, and perhaps other name servers; the session must show that it lived
+    /// through that.
+    pub fn set_addresses(&self, addresses: &Addresses) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = addresses.clone();
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.carriers.set_servers(servers(&config, &self.root));
+        self.probe();
+    }
+
+    /// Asks the session for a sign of life: the box was suspended.
     pub fn probe(&self) {
         self.carriers.probe();
     }
@@ -62,4 +87,13 @@ impl World {
         // What does not close in time is closed by the end of the process.
         let _ = tokio::time::timeout(at_most, self.carriers.goodbye()).await;
     }
+}
+
+/// The name servers of the configuration, or those the box has now.
+fn servers(config: &AgentConfig, root: &Root) -> Vec<SocketAddr> {
+    if !config.resolvers.is_empty() {
+        return config.resolvers.clone();
+    }
+    let text = root.read_text("/etc/resolv.conf", RESOLV_CONF_MOST).unwrap_or_default();
+    servers_of(&text)
 }

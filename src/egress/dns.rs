@@ -3,6 +3,7 @@
 //! A and AAAA are asked at once over one connected socket: the kernel drops what another host sends, the
 //! port is random, and so are the two ids. Nothing is believed that does not echo the question.
 
+use super::ledger::Outcome;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use domain::base::iana::Rcode;
@@ -12,11 +13,15 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-/// Aliases that are followed inside one answer. Real names have at most 3 or 4.
+/// Aliases that are followed inside one answer; a longer chain is a circle or a mistake.
 const ALIASES: usize = 8;
 /// RFC 1035 section 4.2.1 limits an answer over UDP to 512 bytes unless EDNS offers more, which we do not:
 /// two addresses need neither.
 const DATAGRAM: usize = 512;
+
+/// How long an answer for one family waits for the other. RFC 8305 section 3 waits 50 ms; a slow resolver that
+/// looks both up takes longer, and one that drops AAAA must not cost the whole wait.
+const OTHER: Duration = Duration::from_millis(500);
 
 /// A name as it is asked for.
 pub(super) type Host = Name<Vec<u8>>;
@@ -35,24 +40,22 @@ pub(super) enum Answer {
     Broken(String),
 }
 
-/// Bytes that left for a server and came from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bytes {
-    pub(super) up: u64,
-    pub(super) down: u64,
-}
-
-/// Asks `server` for both families. Always ends within `wait`, with what has come till then.
-pub(super) async fn ask(host: &Host, server: SocketAddr, wait: Duration) -> (Answer, Bytes) {
-    let mut bytes = Bytes::default();
+/// Asks `server` for both families. Always ends within `wait`, with what has come till then. The bytes
+/// of the messages are counted as they go.
+pub(super) async fn ask(
+    host: &Host,
+    server: SocketAddr,
+    wait: Duration,
+    bytes: &mut Outcome,
+) -> Answer {
     let mut answers = [None, None];
-    let asked = exchange(host, server, &mut answers, &mut bytes);
+    let asked = exchange(host, server, &mut answers, bytes);
     let broke = match tokio::time::timeout(wait, asked).await {
         Ok(Ok(())) => None,
         Ok(Err(e)) => Some(e.to_string()),
         Err(_) => Some(format!("no answer in {} s", wait.as_secs())),
     };
-    (combine(answers, broke), bytes)
+    combine(answers, broke)
 }
 
 /// One usable family is enough: a server that is silent about AAAA is common, and not the host's fault.
@@ -83,7 +86,7 @@ async fn exchange(
     host: &Host,
     server: SocketAddr,
     answers: &mut [Option<Answer>; 2],
-    bytes: &mut Bytes,
+    bytes: &mut Outcome,
 ) -> io::Result<()> {
     let socket = connected(server).await?;
     let questions = [question(host, TYPES[0])?, question(host, TYPES[1])?];
@@ -92,8 +95,13 @@ async fn exchange(
     }
     let mut buffer = [0; DATAGRAM];
     while answers.iter().any(Option::is_none) {
+        let enough = answers.iter().flatten().any(|a| matches!(a, Answer::Addresses(..)));
+        let patience = if enough { OTHER } else { Duration::MAX };
         // An ICMP error shows here as ConnectionRefused and ends it.
-        let length = socket.recv(&mut buffer).await?;
+        let Ok(received) = tokio::time::timeout(patience, socket.recv(&mut buffer)).await else {
+            break;
+        };
+        let length = received?;
         bytes.down += count(length);
         let Ok(message) = Message::from_slice(&buffer[..length]) else { continue };
         let Some(which) = questions.iter().position(|q| message.is_answer(q)) else { continue };
@@ -125,7 +133,7 @@ async fn over_tcp(
     host: &Host,
     rtype: Rtype,
     server: SocketAddr,
-    bytes: &mut Bytes,
+    bytes: &mut Outcome,
 ) -> io::Result<Answer> {
     let question = question(host, rtype)?;
     let mut stream = TcpStream::connect(server).await?;

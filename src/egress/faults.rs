@@ -43,10 +43,12 @@ pub(super) fn of_chain(to: &Target, error: &(dyn Error + 'static)) -> SendError 
     unreachable(to, last)
 }
 
-/// rustls hands its error over inside an `io::Error`, whose `source` skips it.
-fn rustls_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.downcast_ref().or_else(|| inside.and_then(|inside| inside.downcast_ref()))
+/// rustls hands its error over inside one or more `io::Error`s, whose `source` skips what they hold.
+fn rustls_in<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    while let Some(inside) = error.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref()) {
+        error = inside;
+    }
+    error.downcast_ref()
 }
 
 fn of_rustls(to: &Target, error: &rustls::Error) -> SendError {

@@ -32,6 +32,7 @@ pub async fn connect(
             return Err(error);
         }
     };
+    passage.ended("given up");
     let result = tokio::select! {
         () = passage.revoked() => Err(SendError::Revoked),
         dialled = tokio::time::timeout(CONNECT, dial(&to, &addresses)) => {
@@ -41,6 +42,7 @@ pub async fn connect(
     match result {
         Ok((stream, peer)) => {
             passage.reached(peer.ip(), peer.port());
+            passage.ended("ok");
             Ok(Box::new(Metered::new(stream, passage)))
         }
         Err(error) => {

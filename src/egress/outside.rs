@@ -1,6 +1,6 @@
 //! What the carriers look like from inside: the world takes permits and passages, and gives replies and flows.
 //!
-//! The daemon has the real one (`daemon::carriers`), tests have a simulated one; a feature cannot tell.
+//! The daemon has the real one (`egress::carriers`), tests have a simulated one; a feature cannot tell.
 
 use super::gate::Refused;
 use super::permit::{Passage, Permit};

@@ -5,9 +5,9 @@
 
 use super::dns::{self, Answer, Host};
 use super::faults;
-use super::ledger::Outcome;
 use super::outside::SendError;
 use super::permit::{Permit, Target};
+use super::underway::Underway;
 use crate::clock::{Boot, Clock};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::str::FromStr;
@@ -51,8 +51,8 @@ impl Resolver {
     /// The addresses of the host a permit goes to, IPv6 first. Literals, `localhost` (RFC 6761) and
     /// static hosts need no question; an answer is remembered for its TTL, at most 1 h.
     ///
-    /// Ends within 12 s: three servers, two rounds, 2 s each. Cancel-safe: an open question stands in the
-    /// ledger as not sent.
+    /// Ends within 12 s: three servers, two rounds, 2 s each. Cancel-safe: a question dropped on its way
+    /// stands in the ledger as given up.
     ///
     /// # Errors
     /// [`SendError::NoAddress`] when the name does not exist, has no address, or no server can say.
@@ -80,15 +80,15 @@ impl Resolver {
 
     async fn ask(&self, permit: &Permit, host: &Host, server: SocketAddr) -> Answer {
         let target = Target { host: server.ip().to_string(), port: server.port() };
-        let question = permit.gate().lookup(permit, target);
-        let (answer, bytes) = dns::ask(host, server, self.wait).await;
+        let mut question = Underway::new(permit.gate().lookup(permit, target));
+        question.outcome.peer = Some((server.ip(), server.port()));
+        let answer = dns::ask(host, server, self.wait, &mut question.outcome).await;
         let result = match &answer {
             Answer::Addresses(..) => "ok".to_owned(),
             Answer::None(why) => (*why).to_owned(),
             Answer::Broken(why) => why.clone(),
         };
-        let peer = Some((server.ip(), server.port()));
-        question.seal(Outcome { peer, up: bytes.up, down: bytes.down, result });
+        question.finish(result);
         answer
     }
 
@@ -180,6 +180,7 @@ mod tests {
     type Behave = fn(&Message<[u8]>) -> Vec<Vec<u8>>;
 
     /// A name server that answers each datagram with what `behave` says, and questions over TCP well.
+    #[allow(clippy::disallowed_methods, reason = "the other side of the test")]
     async fn name_server(behave: Behave) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();

@@ -3,12 +3,15 @@
 use super::gate::Gate;
 use super::ledger::{Head, Ledger, Line};
 use super::permit::{Passage, Permit, Target};
+use super::resolver::Resolver;
 use crate::card::{Caller, Card, Carriage, Destination, Field, Parcel, Purpose, Retention, Switch};
 use crate::clock::{Boot, Clock, Now, Wall};
 use crate::wire::Body;
 use crate::wire::link::{Hello, ORIGIN, Origin, SESSION};
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use serde_json::json;
+use std::sync::Arc;
 
 /// 2026-11-22T10:00:00Z.
 pub(super) const WALL: Wall = Wall::from_unix_seconds(1_795_341_600);
@@ -86,4 +89,45 @@ pub(super) fn lines(gate: &Gate) -> Vec<Line> {
     gate.with_ledger(|ledger| {
         ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     })
+}
+
+/// A self-signed `hub.example.test`, and client configurations that trust it, or that trust nobody.
+pub(super) struct Pki {
+    pub(super) server: Arc<rustls::ServerConfig>,
+    pub(super) trusting: Arc<rustls::ClientConfig>,
+    pub(super) distrusting: Arc<rustls::ClientConfig>,
+}
+
+pub(super) fn pki(alpn: &[u8]) -> Pki {
+    let made = rcgen::generate_simple_self_signed(vec!["hub.example.test".into()]).unwrap();
+    let der = made.cert.der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![der.clone()], key)
+        .unwrap();
+    server.alpn_protocols = vec![alpn.to_vec()];
+    let client = |roots: rustls::RootCertStore| {
+        let mut client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.alpn_protocols = vec![alpn.to_vec()];
+        Arc::new(client)
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(der).unwrap();
+    let distrusting =
+        client(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+    Pki { server: Arc::new(server), trusting: client(roots), distrusting }
+}
+
+/// A resolver that knows `hub.example.test` as 127.0.0.1 and asks nobody.
+pub(super) fn resolver() -> Arc<Resolver> {
+    let hosts = vec![("hub.example.test".to_owned(), Ipv4Addr::LOCALHOST.into())];
+    Arc::new(Resolver::new(vec![], hosts, clock()))
 }

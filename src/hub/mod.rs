@@ -11,7 +11,6 @@
 pub mod api;
 pub mod cli;
 pub mod config;
-pub mod device_id;
 pub mod dns;
 pub mod front;
 pub mod hello;

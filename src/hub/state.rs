@@ -8,7 +8,7 @@ use super::presence::Presence;
 use super::store::{Device, Hash, Store, StoreError};
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
-use core::hash::{BuildHasher, Hash as _, Hasher};
+use core::hash::BuildHasher;
 use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -86,9 +86,9 @@ fn stand_in() -> Option<Device> {
     Some(Device { id: String::new(), name, spki: Vec::new(), made_at: Wall::default() })
 }
 
-/// Epochs of a restarted hub are larger than all before it, unless it began a million sessions a second.
+/// Microseconds: epochs of a restarted hub are larger than all before it, unless a million sessions began each second.
 fn first_epoch(now: Wall) -> u64 {
-    now.unix_seconds().saturating_mul(1_000_000)
+    u64::try_from(now.0.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A random token.
@@ -117,9 +117,7 @@ impl Default for DeviceLocks {
 impl DeviceLocks {
     /// Waits for a device's turn. Other devices may share its lock.
     pub async fn of(&self, device: &str) -> MutexGuard<'_, ()> {
-        let mut hasher = self.hasher.build_hasher();
-        device.hash(&mut hasher);
-        let number = usize::try_from(hasher.finish() >> 32).unwrap_or_default();
+        let number = usize::try_from(self.hasher.hash_one(device) >> 32).unwrap_or_default();
         // A remainder by SHARDS is always an index of it.
         self.shards[number % SHARDS].lock().await
     }

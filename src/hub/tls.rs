@@ -122,10 +122,11 @@ fn face(
     clock: &Clock,
 ) -> Result<ServerConfig, TlsError> {
     let time = Arc::new(TlsTime(clock.clone()));
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::<LiveLeaf>::clone(leaf);
     let mut config = ServerConfig::builder_with_details(Arc::new(default_provider()), time)
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::clone(leaf) as Arc<dyn ResolvesServerCert>);
+        .with_cert_resolver(resolver);
     // Resumption would carry a certificate past its revocation, and tie anonymous connections together.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

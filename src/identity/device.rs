@@ -21,6 +21,7 @@ pub struct Identity {
 }
 
 /// How this device meets its hub, by occasion.
+#[derive(Clone)]
 pub struct HubTls {
     /// Without a certificate, and without resumption.
     pub anonymous: Arc<ClientConfig>,

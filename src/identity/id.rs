@@ -9,7 +9,12 @@ pub const ID_CHARS: usize = 26;
 /// The id of a public key: the first 26 characters of the lower-case base32 of SHA-256 of its
 /// SubjectPublicKeyInfo.
 pub fn device_id(spki: &[u8]) -> String {
-    let mut text = BASE32_NOPAD.encode(digest(&SHA256, spki).as_ref());
+    of_hash(digest(&SHA256, spki).as_ref())
+}
+
+/// The id of a public key whose SHA-256 is known.
+pub fn of_hash(hash: &[u8]) -> String {
+    let mut text = BASE32_NOPAD.encode(hash);
     text.truncate(ID_CHARS);
     text.make_ascii_lowercase();
     text

@@ -4,6 +4,7 @@ use core::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -100,9 +101,22 @@ impl Exec {
             Err(_) => Err(ExecError::Timeout { program: program.into(), timeout: limits.timeout }),
         }
     }
+
+    /// Starts `argv` and lets it run, its stderr appended to a file. Dropping the child kills it.
+    ///
+    /// # Errors
+    /// The system's own, of the file or of the start.
+    pub fn spawn(&self, argv: &[&str], log_path: &Path) -> io::Result<Child> {
+        let log = std::fs::File::options().create(true).append(true).open(log_path)?;
+        command(argv).stderr(log).spawn()
+    }
 }
 
 fn start(argv: &[&str]) -> io::Result<Child> {
+    command(argv).stderr(Stdio::piped()).spawn()
+}
+
+fn command(argv: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
     let mut command = Command::new(argv.first().copied().unwrap_or_default());
     command
@@ -112,10 +126,9 @@ fn start(argv: &[&str]) -> io::Result<Child> {
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    command.spawn()
+    command
 }
 
 async fn collect(child: &mut Child, cap: u64) -> io::Result<Output> {

@@ -59,6 +59,16 @@ pub struct Addresses {
     pub interface: Option<u32>,
 }
 
+impl Addresses {
+    /// Whether an address is among them.
+    pub fn contains(&self, ip: core::net::IpAddr) -> bool {
+        match ip {
+            core::net::IpAddr::V4(v4) => self.v4.contains(&v4),
+            core::net::IpAddr::V6(v6) => self.v6.contains(&v6),
+        }
+    }
+}
+
 /// One message, or what of it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Message {

@@ -274,7 +274,7 @@ impl World {
     fn obey(&mut self) {
         for command in self.supervisor.commands() {
             match command {
-                Command::Carry(origin, permit) => self.jobs.carry(origin, permit, &self.outside()),
+                Command::Carry(origin, permit) => self.jobs.carry(origin, *permit, &self.outside()),
                 Command::Run(feature, ticket, launch) => {
                     let parts = HandParts {
                         dial: self.dial(feature),

@@ -16,7 +16,7 @@ use crate::platform::netlink::Addresses;
 use crate::wire::address::publishable;
 use crate::wire::ddns::{Answer, FORGET, Forget, UPDATE, Update, Updated};
 use crate::wire::Body;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ pub struct Ddns {
     policy: Policy,
     host: Option<String>,
     addresses: Option<Arc<Addresses>>,
-    observed: Option<IpAddr>,
+    observed: Observed,
     confirmed: Option<Confirmed>,
     pending: Option<(Ticket, Update)>,
     /// The hub said no for good to this; only a change asks again.
@@ -106,7 +106,7 @@ impl Feature for Ddns {
             policy: config.addresses,
             host: None,
             addresses: None,
-            observed: None,
+            observed: Observed::default(),
             confirmed: saved.confirmed,
             pending: None,
             declined: None,
@@ -135,7 +135,7 @@ impl Feature for Ddns {
                 self.addresses = Some(Arc::clone(addresses));
                 self.wake = None;
             }
-            Input::Event(Event::Observed(address)) => self.observed = Some(*address),
+            Input::Event(Event::Observed(address)) => self.observed.note(*address),
             Input::Event(Event::Resumed) | Input::Wake => self.wake = None,
             Input::Reply(ticket, result) => self.replied(ticket, result, now, out),
             Input::Opened
@@ -196,12 +196,14 @@ impl Ddns {
         }
         let addresses = self.addresses.as_ref()?;
         let own_v4 = addresses.v4.iter().copied().find(|v4| publishable(IpAddr::V4(*v4)));
-        let a = match own_v4 {
-            Some(v4) => Answer::Address(v4),
-            None if self.policy == Policy::Auto && addresses.v4.iter().any(|v4| !is_shared(*v4)) => {
-                Answer::Observed
-            }
-            None => Answer::None,
+        let behind_nat = addresses.v4.iter().any(|v4| !is_shared(*v4));
+        // Updates that reach the hub over IPv6 do not show it our IPv4 address; the session may have.
+        let by_v6 = self.confirmed.is_some_and(|confirmed| confirmed.answer.observed.is_ipv6());
+        let seen_v4 = self.observed.v4.filter(|v4| by_v6 && publishable(IpAddr::V4(*v4)));
+        let a = match (own_v4, self.policy) {
+            (Some(v4), _) => Answer::Address(v4),
+            (None, Policy::Auto) if behind_nat => seen_v4.map_or(Answer::Observed, Answer::Address),
+            (None, _) => Answer::None,
         };
         let aaaa = addresses.v6.first().map_or(Answer::None, |v6| Answer::Address(*v6));
         Some(Update { a, aaaa })
@@ -227,11 +229,17 @@ impl Ddns {
         self.pending = Some((out.send(&update), update));
     }
 
+    /// Whether the hub has confirmed this very update, or one that came to the same.
     fn is_confirmed(&self, update: &Update) -> bool {
-        let Some(confirmed) = self.confirmed else { return false };
+        let Some(Confirmed { update: sent, answer }) = &self.confirmed else { return false };
         let by_hub = update.a == Answer::Observed || update.aaaa == Answer::Observed;
-        let seen = !by_hub || self.observed.is_none_or(|seen| seen == confirmed.answer.observed);
-        confirmed.update == *update && seen
+        let seen = self.observed.of_family(answer.observed);
+        let moved = by_hub && seen.is_some_and(|seen| seen != answer.observed);
+        let stands = Update {
+            a: answer.a.map_or(Answer::None, Answer::Address),
+            aaaa: answer.aaaa.map_or(Answer::None, Answer::Address),
+        };
+        (sent == update && !moved) || stands == *update
     }
 
     fn replied(
@@ -245,7 +253,7 @@ impl Ddns {
         match result.and_then(Reply::read::<Updated>) {
             Ok(answer) => {
                 self.confirmed = Some(Confirmed { update, answer });
-                self.observed = Some(answer.observed);
+                self.observed.note(answer.observed);
                 self.declined = None;
                 self.backoff.succeed();
                 out.clear(&STALE);
@@ -262,6 +270,26 @@ impl Ddns {
                 }
             }
         }
+    }
+}
+
+/// The addresses the hub sees this device at, by family: the API and the session may differ in theirs.
+#[derive(Default)]
+struct Observed {
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
+}
+
+impl Observed {
+    fn note(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.v4 = Some(v4),
+            IpAddr::V6(v6) => self.v6 = Some(v6),
+        }
+    }
+
+    fn of_family(&self, like: IpAddr) -> Option<IpAddr> {
+        if like.is_ipv4() { self.v4.map(IpAddr::V4) } else { self.v6.map(IpAddr::V6) }
     }
 }
 

@@ -345,6 +345,7 @@ impl Registration {
             "zone": membership.zone,
             "ddns_host": membership.ddns_host(),
             "link_host": membership.link_host(),
+            "receipt_key": membership.receipt_key,
         });
         out.emit(Event::Registered(Arc::new(membership), hub));
         out.answer(asker, Answer::done(text, json));

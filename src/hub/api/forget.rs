@@ -4,13 +4,15 @@ use super::refusal::Refusal;
 use super::registration::json;
 use super::{Call, Reply};
 use crate::hub::state::Hub;
-use crate::hub::store::{Device, Scope};
+use crate::hub::store::{Device, Hash, Scope};
+use crate::identity::id;
 use crate::wire::receipt::{Forgotten, Receipt, TYPE};
 use crate::wire::{
     ddns as wire_ddns, link as wire_link, registration as wire_registration, signed,
 };
 use axum::http::StatusCode;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The longest nonce that comes back in a receipt.
@@ -37,11 +39,27 @@ pub(super) fn link(hub: Arc<Hub>, call: Call) -> Reply {
     })
 }
 
-async fn forget(hub: &Hub, device: &Device, scope: Scope, nonce: String) -> Result<Value, Refusal> {
+/// Answers a demand to forget a device that is forgotten already: the receipt of the first time was lost on
+/// its way. The certificate proves that the key was ours once; that it has no rows is no secret from it.
+pub(super) fn again(hub: &Hub, key: Hash, body: &[u8]) -> Result<Value, Refusal> {
+    let demand: wire_registration::Forget =
+        serde_json::from_slice(body).map_err(|e| Refusal::not_understood(&e))?;
+    check(&demand.nonce)?;
+    let scope = Scope::Registration;
+    let rows = scope.tables().iter().map(|table| (table.to_string(), 0)).collect();
+    sign(hub, id::of_hash(&key), scope, demand.nonce, rows)
+}
+
+fn check(nonce: &str) -> Result<(), Refusal> {
     if nonce.is_empty() || nonce.len() > MAX_NONCE {
         let error = format!("`nonce` must be 1 to {MAX_NONCE} bytes long");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, error).field("nonce"));
     }
+    Ok(())
+}
+
+async fn forget(hub: &Hub, device: &Device, scope: Scope, nonce: String) -> Result<Value, Refusal> {
+    check(&nonce)?;
     let _turn = hub.locks.of(&device.id).await;
     // First the session: visitors that end by this write nothing down.
     match scope {
@@ -58,8 +76,18 @@ async fn forget(hub: &Hub, device: &Device, scope: Scope, nonce: String) -> Resu
         Scope::Link => {}
     }
     tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
+    sign(hub, device.id.clone(), scope, nonce, rows)
+}
+
+fn sign(
+    hub: &Hub,
+    device: String,
+    scope: Scope,
+    nonce: String,
+    rows: BTreeMap<String, u64>,
+) -> Result<Value, Refusal> {
     let receipt = Receipt {
-        device: device.id.clone(),
+        device,
         feature: scope.feature().into(),
         nonce,
         erased_at: hub.clock.now().wall,

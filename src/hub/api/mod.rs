@@ -165,7 +165,13 @@ async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value,
     let peer = request.extensions().get::<Peer>().copied().ok_or_else(Refusal::nothing_here)?;
     let (_, caller) = route.place().ok_or_else(Refusal::nothing_here)?;
     let device = match caller {
-        Caller::Device => Some(known_device(&hub, peer).await?),
+        Caller::Device => match (known_device(&hub, peer).await, peer.key) {
+            (Ok(device), _) => Some(device),
+            (Err(_), Some(key)) if route.parcel == &wire_registration::FORGET => {
+                return forget::again(&hub, key, &read_body(request.into_body()).await?);
+            }
+            (Err(refusal), _) => return Err(refusal),
+        },
         Caller::Anonymous | Caller::Applicant => {
             bounded(&hub, route, peer)?;
             None

@@ -3,11 +3,11 @@
 use super::refusal::Refusal;
 use super::{Call, Reply};
 use crate::clock::{Now, Wall};
-use crate::hub::device_id::device_id;
 use crate::hub::keys::{DeviceKey, random};
 use crate::hub::state::Hub;
 use crate::hub::store::{Device, Enrolled, Hash, Opened, Pending, State};
 use crate::hub::tls;
+use crate::identity::id::device_id;
 use crate::wire::registration::{
     CODE_LIFE, Membership, POLL_SECONDS, Poll, Polled, Start, Started, poll_message,
 };

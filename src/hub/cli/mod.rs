@@ -47,6 +47,36 @@ impl Failure {
     }
 }
 
+/// Runs one command line, program name first, says an error once, and gives the exit code.
+pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
+    let matches = match tree().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // A terminal that is gone takes no text.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    start_logging();
+    run(&matches).unwrap_or_else(|failure| {
+        let hint = failure.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
+        let text = format!("qcloud-hub: {failure}\n{}", hint.unwrap_or_default());
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        failure.exit
+    })
+}
+
+fn start_logging() {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let targets = Targets::new().with_default(LevelFilter::WARN);
+    let targets = targets.with_target("qcloud_agent", LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    // A second call in one process keeps the first subscriber.
+    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
+}
+
 /// Runs what the command line asks for.
 ///
 /// # Errors

@@ -11,6 +11,8 @@ use core::time::Duration;
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, Params, Row, params};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// How long a call waits for another process (the command line beside the server).
@@ -25,6 +27,10 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Engine`] when it cannot be opened, [`StoreError::Schema`] when a newer version made it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite gives its log the mode of the file, so that this decides for both.
+        let mut file = OpenOptions::new();
+        let file = file.create(true).truncate(false).write(true).mode(0o600).open(path);
+        file.map_err(|e| engine("make its file", e))?;
         let connection = Connection::open(path).map_err(|e| engine("open its file", e))?;
         prepare(&connection)?;
         let worker = Worker::start(connection).map_err(|e| engine("start its thread", e))?;

@@ -1,0 +1,137 @@
+//! The world outside as it really is: HTTPS, the QUIC session, and TCP to services of this box.
+
+pub use super::session::Settings;
+
+use super::faults;
+use super::https::Https;
+use super::local;
+use super::outside::{Flow, Outside, Pending, Reply, SendError, Session};
+use super::permit::{Passage, Permit};
+use super::resolver::Resolver;
+use super::session::Sessions;
+use super::underway::Underway;
+use crate::card::Carriage;
+use crate::clock::Clock;
+use crate::identity::HubTls;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Says whether an address is one of this machine's own.
+pub type IsOwn = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// All carriers. Opens nothing before it is given a permit.
+pub struct Carriers {
+    resolver: Arc<Resolver>,
+    sessions: Arc<Sessions>,
+    https: Mutex<Option<Arc<Https>>>,
+    is_own: IsOwn,
+    clock: Clock,
+}
+
+impl Carriers {
+    /// Carriers without a hub.
+    pub fn new(resolver: Resolver, settings: Settings, is_own: IsOwn, clock: Clock) -> Self {
+        let resolver = Arc::new(resolver);
+        let sessions = Arc::new(Sessions::new(Arc::clone(&resolver), settings));
+        Self { resolver, sessions, https: Mutex::default(), is_own, clock }
+    }
+
+    /// Sets how the hub is recognised and what it is shown, for everything that begins from now on. The gate
+    /// says where it is, and takes back what still goes to another.
+    pub fn set_hub(&self, tls: Option<HubTls>) {
+        self.sessions.set_tls(tls.as_ref().and_then(|tls| tls.session.clone()));
+        let https = tls
+            .map(|tls| Arc::new(Https::new(tls, Arc::clone(&self.resolver), self.clock.clone())));
+        *self.https.lock().unwrap_or_else(PoisonError::into_inner) = https;
+    }
+
+    /// Replaces the name servers.
+    pub fn set_servers(&self, servers: Vec<SocketAddr>) {
+        self.resolver.set_servers(servers);
+    }
+
+    /// Asks the hub at once whether the session stands: the network changed, or the box woke up.
+    pub fn probe(&self) {
+        self.sessions.probe();
+    }
+
+    /// Completes when the session, if there is one, has ended in order.
+    pub async fn goodbye(&self) {
+        self.sessions.over().await;
+    }
+}
+
+impl Outside for Carriers {
+    fn carry(&self, permit: Permit) -> Pending<Result<Reply, SendError>> {
+        let https = self.https.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move {
+            let why = match (permit.parcel().how, https) {
+                (Carriage::Https { .. }, Some(https)) => return https.carry(permit).await,
+                (Carriage::Https { .. }, None) => "there is no TLS configuration for a hub",
+                (Carriage::Session | Carriage::Lookup | Carriage::Local, _) => {
+                    "this parcel is not carried as one message"
+                }
+            };
+            let error = faults::unreachable(permit.to(), why);
+            Underway::new(permit).finish(error.to_string());
+            Err(error)
+        })
+    }
+
+    fn session(
+        &self,
+        passage: Passage,
+        heartbeat: Duration,
+    ) -> Pending<Result<Session, SendError>> {
+        let sessions = Arc::clone(&self.sessions);
+        Box::pin(async move { sessions.join(passage, heartbeat).await })
+    }
+
+    fn local(&self, passage: Passage) -> Pending<Result<Flow, SendError>> {
+        let is_own = Arc::clone(&self.is_own);
+        Box::pin(async move { local::connect(passage, |ip| is_own(ip)).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::quic::Memory;
+    use crate::egress::testing::{
+        clock, gate, lines, permit, pki, service_passage, session_passage, target,
+    };
+
+    const HEARTBEAT: Duration = Duration::from_secs(25);
+
+    fn carriers() -> Carriers {
+        let resolver = Resolver::new(vec![], vec![], clock());
+        let settings = Settings::new(Memory::Ample);
+        Carriers::new(resolver, settings, Arc::new(|_| false), clock())
+    }
+
+    #[tokio::test]
+    async fn without_a_hub_everything_fails_in_words_and_on_record() {
+        let carriers = carriers();
+        let gate = gate(target("hub.example.test", 443));
+        let error = carriers.carry(permit(&gate)).await.unwrap_err().to_string();
+        assert!(error.ends_with("there is no TLS configuration for a hub"), "{error}");
+        let error =
+            carriers.session(session_passage(&gate), HEARTBEAT).await.err().unwrap().to_string();
+        assert!(error.ends_with("no certificate of the hub yet"), "{error}");
+        assert!(lines(&gate).iter().all(|line| line.result != "ok" && line.up == 0));
+        let tls = pki(b"http/1.1").trusting;
+        carriers.set_hub(Some(HubTls { anonymous: tls, device: None, session: None }));
+        let error = carriers.carry(permit(&gate)).await.unwrap_err().to_string();
+        assert!(error.ends_with("this device has no name server"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_parcel_does_not_go_another_way_than_its_own() {
+        let carriers = carriers();
+        let gate = gate(target("hub.example.test", 443));
+        assert!(carriers.local(session_passage(&gate)).await.is_err());
+        let (_, passage) = service_passage(target("127.0.0.1", 1));
+        assert!(carriers.session(passage, HEARTBEAT).await.is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! What every store must do, written against the trait: an engine is added by one more `contract!` line.
+
+use super::support::TempDir;
+use core::time::Duration;
+use qcloud_agent::card::Retention;
+use qcloud_agent::clock::Wall;
+use qcloud_agent::hub::store::sqlite::SqliteStore;
+use qcloud_agent::hub::store::{
+    Addresses, Decided, Device, Enrolled, Opened, Pending, Scope, State, Store, StoreError, Visit,
+};
+use qcloud_agent::hub::sweep;
+use qcloud_agent::wire::label::Label;
+use std::sync::Arc;
+
+fn sqlite() -> (Arc<dyn Store>, TempDir) {
+    let temp = TempDir::new();
+    (Arc::new(SqliteStore::open(&temp.0.join("hub.db")).unwrap()), temp)
+}
+
+fn at(seconds: u64) -> Wall {
+    Wall::from_unix_seconds(1_800_000_000 + seconds)
+}
+
+fn request(number: u8, name: &str, key: u8) -> Pending {
+    Pending {
+        code_hash: [number; 32],
+        user_code: format!("CODE{number:04}"),
+        name: Label::parse(name).unwrap(),
+        spki: vec![key; 44],
+        challenge: vec![1; 16],
+        state: State::Open,
+        made_at: at(0),
+    }
+}
+
+fn device(name: &str, key: u8) -> Device {
+    let id = format!("id{key}");
+    Device { id, name: Label::parse(name).unwrap(), spki: vec![key; 44], made_at: at(1) }
+}
+
+async fn enrolled(store: &dyn Store, number: u8, name: &str, key: u8) -> Device {
+    let row = request(number, name, key);
+    assert_eq!(store.open_code(row.clone(), 99).await.unwrap(), Opened::Yes);
+    let decided = store.decide(row.user_code, true, at(0)).await.unwrap();
+    assert_eq!(decided, Decided::Yes);
+    match store.enrol(row.code_hash, device(name, key)).await.unwrap() {
+        Enrolled::Yes { device, .. } => device,
+        Enrolled::NameTaken | Enrolled::NotApproved => panic!("not enrolled"),
+    }
+}
+
+fn visit(device: &Device, seconds: u64) -> Visit {
+    Visit {
+        device: device.id.clone(),
+        made_at: at(seconds),
+        masked: "203.0.113.0".parse().unwrap(),
+        host: "box.link.example.test".into(),
+        up: 1,
+        down: u64::MAX,
+        seconds: 3,
+    }
+}
+
+#[tokio::test]
+async fn a_code_goes_from_request_to_device() {
+    let (store, _temp) = sqlite();
+    let row = request(1, "box", 1);
+    let hash = row.code_hash;
+    assert_eq!(store.open_code(row.clone(), 2).await.unwrap(), Opened::Yes);
+    assert_eq!(store.pending_by_code(hash).await.unwrap(), Some(row.clone()));
+    let early = store.enrol(hash, device("box", 1)).await.unwrap();
+    assert_eq!(early, Enrolled::NotApproved);
+    let late = store.decide(row.user_code.clone(), true, at(1)).await.unwrap();
+    assert_eq!(late, Decided::NoSuchCode, "the code was over");
+    assert_eq!(store.decide(row.user_code.clone(), true, at(0)).await.unwrap(), Decided::Yes);
+    let no = store.decide(row.user_code, false, at(0)).await.unwrap();
+    assert_eq!(no, Decided::Already(State::Approved));
+    let stolen = store.enrol(hash, device("box", 2)).await.unwrap();
+    assert_eq!(stolen, Enrolled::NotApproved, "another key does not get this request");
+    for _ in 0..2 {
+        let yes = Enrolled::Yes { device: device("box", 1), before: None };
+        assert_eq!(store.enrol(hash, device("box", 1)).await.unwrap(), yes);
+    }
+    assert_eq!(store.devices().await.unwrap(), [device("box", 1)]);
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_one_key() {
+    let (store, _temp) = sqlite();
+    let (one, two) = (request(1, "box", 1), request(2, "box", 2));
+    assert_eq!(store.open_code(one.clone(), 9).await.unwrap(), Opened::Yes);
+    assert_eq!(store.open_code(two.clone(), 9).await.unwrap(), Opened::Yes);
+    assert_eq!(store.decide(one.user_code, true, at(0)).await.unwrap(), Decided::Yes);
+    let promised = store.decide(two.user_code, true, at(0)).await.unwrap();
+    assert_eq!(promised, Decided::NameTaken);
+    store.enrol(one.code_hash, device("box", 1)).await.unwrap();
+    assert_eq!(store.open_code(request(3, "box", 2), 9).await.unwrap(), Opened::NameTaken);
+    assert_eq!(store.open_code(request(4, "box", 1), 9).await.unwrap(), Opened::Yes);
+}
+
+#[tokio::test]
+async fn a_key_that_comes_back_with_another_name_gives_up_the_first() {
+    let (store, _temp) = sqlite();
+    let first = enrolled(store.as_ref(), 1, "box", 1).await;
+    let addresses = Addresses { a: Some("203.0.113.7".parse().unwrap()), aaaa: None };
+    assert!(store.set_addresses(first.id.clone(), addresses, at(2)).await.unwrap());
+    let row = request(2, "attic", 1);
+    store.open_code(row.clone(), 9).await.unwrap();
+    store.decide(row.user_code, true, at(0)).await.unwrap();
+    let again = store.enrol(row.code_hash, device("attic", 1)).await.unwrap();
+    assert_eq!(again, Enrolled::Yes { device: device("attic", 1), before: Some(first.name) });
+    let zone = store.zone().await.unwrap();
+    assert_eq!(zone.len(), 1);
+    assert_eq!((zone[0].name.as_str(), zone[0].addresses), ("attic", Some(addresses)));
+}
+
+#[tokio::test]
+async fn requests_are_bounded_and_codes_unique() {
+    let (store, _temp) = sqlite();
+    assert_eq!(store.open_code(request(1, "a", 1), 2).await.unwrap(), Opened::Yes);
+    let same = Pending { user_code: "CODE0001".into(), ..request(2, "b", 2) };
+    assert_eq!(store.open_code(same, 2).await.unwrap(), Opened::CodeTaken);
+    assert_eq!(store.open_code(request(3, "c", 3), 2).await.unwrap(), Opened::Yes);
+    assert_eq!(store.open_code(request(4, "d", 4), 2).await.unwrap(), Opened::Full);
+}
+
+#[tokio::test]
+async fn addresses_are_written_only_on_change_and_only_for_a_device() {
+    let (store, _temp) = sqlite();
+    let device = enrolled(store.as_ref(), 1, "box", 1).await;
+    let some = Addresses { a: None, aaaa: Some("2001:db8::7".parse().unwrap()) };
+    assert!(store.set_addresses(device.id.clone(), some, at(2)).await.unwrap());
+    assert!(!store.set_addresses(device.id.clone(), some, at(3)).await.unwrap());
+    assert_eq!(store.oldest("ddns").await.unwrap(), Some(at(2)), "no change, no write");
+    let nobody = store.set_addresses("nobody".into(), some, at(2)).await;
+    assert!(matches!(nobody, Err(StoreError::NoDevice)));
+}
+
+#[tokio::test]
+async fn one_failing_call_takes_no_other_with_it() {
+    let (store, _temp) = sqlite();
+    let known = enrolled(store.as_ref(), 1, "box", 1).await;
+    let stranger = device("attic", 2);
+    let calls = (0..200).map(|number| {
+        let by = if number % 2 == 0 { &known } else { &stranger };
+        let (store, visit) = (Arc::clone(&store), visit(by, number));
+        tokio::spawn(async move { store.log_visit(visit).await })
+    });
+    let (mut good, mut bad) = (0, 0);
+    for call in calls.collect::<Vec<_>>() {
+        match call.await.unwrap() {
+            Ok(()) => good += 1,
+            Err(StoreError::NoDevice) => bad += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((good, bad), (100, 100));
+    assert_eq!(store.visits(known.id).await.unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn an_erasure_counts_each_table_and_touches_no_other_device() {
+    let (store, _temp) = sqlite();
+    let gone = enrolled(store.as_ref(), 1, "box", 1).await;
+    let stays = enrolled(store.as_ref(), 2, "attic", 2).await;
+    for device in [&gone, &stays] {
+        store.set_addresses(device.id.clone(), Addresses::default(), at(2)).await.unwrap();
+        store.log_visit(visit(device, 3)).await.unwrap();
+    }
+    let rows = store.erase(gone.clone(), Scope::Link).await.unwrap();
+    assert_eq!(rows, [("link_log".to_owned(), 1)].into());
+    let rows = store.erase(gone.clone(), Scope::Registration).await.unwrap();
+    let all = [("ddns", 1), ("device", 1), ("link_log", 0), ("pending", 1)];
+    assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
+    assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));
+    assert_eq!(store.visits(stays.id).await.unwrap().len(), 1);
+    assert_eq!(store.pending().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn no_byte_of_an_erased_device_stays_in_a_file() {
+    let (store, temp) = sqlite();
+    let name = "canary-of-the-attic";
+    for number in 0..60 {
+        enrolled(store.as_ref(), number + 100, &format!("other{number}"), number + 100).await;
+    }
+    let device = enrolled(store.as_ref(), 1, name, 1).await;
+    for number in 0..50 {
+        let host = format!("{name}.link.example.test");
+        store.log_visit(Visit { host, ..visit(&device, number) }).await.unwrap();
+    }
+    assert!(holds(&temp, name), "it was there");
+    store.erase(device, Scope::Registration).await.unwrap();
+    assert!(!holds(&temp, name), "it is nowhere");
+}
+
+fn holds(temp: &TempDir, name: &str) -> bool {
+    let files = std::fs::read_dir(&temp.0).unwrap().map(|entry| entry.unwrap().path());
+    let found = |bytes: Vec<u8>| bytes.windows(name.len()).any(|w| w == name.as_bytes());
+    files.map(|path| std::fs::read(path).unwrap()).any(found)
+}
+
+#[tokio::test]
+async fn the_sweep_keeps_what_was_promised_and_no_longer() {
+    let (store, _temp) = sqlite();
+    let device = enrolled(store.as_ref(), 1, "box", 1).await;
+    store.log_visit(visit(&device, 100)).await.unwrap();
+    let code_life = qcloud_agent::wire::registration::CODE_LIFE;
+    let log_kept = qcloud_agent::wire::link::LOG_KEPT;
+    let later = |at: Wall, by: Duration| Wall(at.0 + by);
+    let just = Wall(later(at(0), code_life).0 - Duration::from_secs(1));
+    assert_eq!(sweep::sweep(store.as_ref(), just).await.unwrap(), Some(later(at(0), code_life)));
+    assert_eq!(store.pending().await.unwrap().len(), 1);
+    let next = sweep::sweep(store.as_ref(), later(at(0), code_life)).await.unwrap();
+    assert_eq!(next, Some(later(at(100), log_kept)));
+    assert_eq!(store.pending().await.unwrap(), []);
+    assert_eq!(sweep::sweep(store.as_ref(), later(at(100), log_kept)).await.unwrap(), None);
+    assert_eq!(store.visits(device.id).await.unwrap(), []);
+    assert_eq!(store.devices().await.unwrap().len(), 1, "a device stays until it is forgotten");
+}
+
+#[tokio::test]
+async fn every_table_has_a_rule_of_retention() {
+    let (store, _temp) = sqlite();
+    let mut ruled: Vec<_> = sweep::RULES.iter().map(|rule| rule.table.to_owned()).collect();
+    ruled.push("meta".into());
+    ruled.sort();
+    assert_eq!(store.tables().await.unwrap(), ruled);
+    let forgotten = |table: &&str| Scope::Registration.tables().contains(table);
+    assert!(sweep::RULES.iter().all(|rule| forgotten(&rule.table)), "unregistering erases it all");
+    assert!(sweep::RULES.iter().all(|rule| rule.parcel.retention != Retention::Nothing));
+}
