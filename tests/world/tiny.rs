@@ -44,15 +44,9 @@ const fn verb(name: &'static str) -> Verb {
 const WORD: &[Field] = &[Field { path: "word", why: "something to send", identifies: false }];
 const NONCE: &[Field] = &[Field { path: "nonce", why: "comes back", identifies: false }];
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
-
-impl Default for Nothing {
-    fn default() -> Self {
-        Self {}
-    }
-}
 
 macro_rules! body {
     ($name:ident, $parcel:ident, $($field:ident),+) => {
@@ -251,7 +245,12 @@ impl Feature for Curious {
                     out.answer(asker, Answer::done(text, json!({})));
                 }
             }
-            _ => {}
+            Input::Opened
+            | Input::Wake
+            | Input::Note(..)
+            | Input::Done(..)
+            | Input::Event(_)
+            | Input::Closing => {}
         }
     }
 
@@ -296,7 +295,7 @@ impl Feature for Slow {
                 out.run(());
             }
             Input::Reply(..) | Input::Note(..) | Input::Done(..) => self.heard += 1,
-            _ => {}
+            Input::Wake | Input::Event(_) | Input::Verb { .. } | Input::Closing => {}
         }
     }
 
