@@ -132,6 +132,17 @@ impl Directory {
         if before.len() == 0 { self.sync() } else { Ok(()) }
     }
 
+    pub(super) fn cut(&self, name: &str, to_bytes: u64) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        let failed = failed("cut", &path);
+        let file = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&path)
+            .map_err(&failed)?;
+        file.set_len(to_bytes).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
     pub(super) fn rotate(&self, name: &str, most_bytes: u64) -> Result<bool, StateError> {
         let path = self.path.join(name);
         match path.symlink_metadata() {

@@ -245,7 +245,7 @@ impl Feature for Curious {
                     out.answer(asker, Answer::done(text, json!({})));
                 }
             }
-            Input::Opened
+            Input::Opened(_)
             | Input::Wake
             | Input::Note(..)
             | Input::Done(..)
