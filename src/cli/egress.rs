@@ -94,6 +94,7 @@ async fn preview(rows: &'static [Row], options: &Options, id: &str, printer: &Pr
     let body = Some(&live["body"]).filter(|body| !body.is_null());
     let (body, kind) = match body {
         Some(body) => (body.clone(), "as it would be sent now"),
+        None if crate::sabotage::off("preview-example") => return Exit::Failed,
         None => ((parcel.example)(), "with example values"),
     };
     let text = format!("{} ({kind})\n\n{}", parcel.id, catalogue::preview(parcel, host, &body));

