@@ -13,9 +13,9 @@ use crate::daemon::feature::{
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::{Reply, SendError};
 use crate::platform::netlink::Addresses;
+use crate::wire::Body;
 use crate::wire::address::publishable;
 use crate::wire::ddns::{Answer, FORGET, Forget, UPDATE, Update, Updated};
-use crate::wire::Body;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};

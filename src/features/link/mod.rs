@@ -148,8 +148,16 @@ impl Feature for Link {
                 name: "publish",
                 about: "Make a service of this box reachable from outside",
                 args: &[
-                    Arg { name: "name", about: "Its name; `web` answers at the bare name too", kind: ArgKind::Positional },
-                    Arg { name: "url", about: "Where it listens: http://HOST:PORT", kind: ArgKind::Positional },
+                    Arg {
+                        name: "name",
+                        about: "Its name; `web` answers at the bare name too",
+                        kind: ArgKind::Positional,
+                    },
+                    Arg {
+                        name: "url",
+                        about: "Where it listens: http://HOST:PORT",
+                        kind: ArgKind::Positional,
+                    },
                 ],
                 top: false,
             },
@@ -175,9 +183,13 @@ impl Feature for Link {
     fn open(config: Config, saved: Saved, _: Now) -> Result<Self, BadConfig> {
         let bad = |why: String| BadConfig::new("link", why);
         if !(1..=60).contains(&config.heartbeat_seconds) {
-            return Err(bad(format!("heartbeat_seconds: {} is not 1 to 60", config.heartbeat_seconds)));
+            return Err(bad(format!(
+                "heartbeat_seconds: {} is not 1 to 60",
+                config.heartbeat_seconds
+            )));
         }
-        let configured = Services::parse(&config.publish).map_err(|e| bad(format!("publish: {e}")))?;
+        let configured =
+            Services::parse(&config.publish).map_err(|e| bad(format!("publish: {e}")))?;
         // What is saved was checked when it was typed; a hand that edited it is told so.
         let own = Services::parse(&saved.published).map_err(|e| bad(format!("saved: {e}")))?;
         Ok(Self {
@@ -283,7 +295,8 @@ impl Link {
     fn dial(&mut self, out: &mut Out<Job>) {
         let Some(host) = self.host.clone() else { return };
         if matches!(self.state, State::Idle | State::Waiting { .. }) {
-            let job = Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
+            let job =
+                Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
             self.state = State::Dialling(out.run(job));
         }
     }
@@ -376,11 +389,14 @@ impl Link {
         let name = args.get("name").and_then(Value::as_str).unwrap_or_default();
         let answer = match Label::parse(name) {
             Err(bad) => Answer::failed(Exit::Usage, bad.to_string()),
-            Ok(name) if self.own.remove(&name) => {
-                Answer::done(format!("{name} is no longer published"), json!({ "unpublished": name }))
-            }
+            Ok(name) if self.own.remove(&name) => Answer::done(
+                format!("{name} is no longer published"),
+                json!({ "unpublished": name }),
+            ),
             Ok(name) if self.configured.contains(&name) => {
-                let text = format!("{name} is published by the configuration file\nhint: remove it from [link.publish] and reload");
+                let text = format!(
+                    "{name} is published by the configuration file\nhint: remove it from [link.publish] and reload"
+                );
                 Answer::failed(Exit::Failed, text)
             }
             Ok(name) => {

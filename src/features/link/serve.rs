@@ -21,7 +21,9 @@ const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/plai
 pub(super) async fn serve(job: Job, hands: &Hands<Note>) -> SendError {
     let web = match hands.identity.web(&job.host) {
         Ok(web) => web,
-        Err(error) => return SendError::NotUnderstood(format!("no certificate for visitors: {error}")),
+        Err(error) => {
+            return SendError::NotUnderstood(format!("no certificate for visitors: {error}"));
+        }
     };
     let certificate = Certificate { fingerprint: web.fingerprint(), pem: web.pem().into() };
     hands.note(Note::Certificate(certificate)).await;
