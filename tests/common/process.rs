@@ -7,7 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 /// How often something awaited is looked at.
@@ -105,16 +105,7 @@ pub fn run(mut command: Command, within: Duration) -> Ran {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot run {shown}: {e}"));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let read = |from: Option<Box<dyn Read + Send>>| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            // A pipe that breaks has given all it had.
-            let _ = from.map(|mut from| from.read_to_end(&mut bytes));
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = read(stdout.map(|out| Box::new(out) as Box<dyn Read + Send>));
-    let stderr = read(stderr.map(|err| Box::new(err) as Box<dyn Read + Send>));
+    let (stdout, stderr) = (listen(stdout), listen(stderr));
     let begun = Instant::now();
     let status = loop {
         match child.try_wait().expect("its state") {
@@ -131,6 +122,16 @@ pub fn run(mut command: Command, within: Duration) -> Ran {
     let status =
         status.unwrap_or_else(|| panic!("{shown} took longer than {within:?}\n{stdout}\n{stderr}"));
     Ran { code: status.code(), stdout, stderr }
+}
+
+/// Reads all that comes out of a pipe, on a thread of its own so that no pipe fills up.
+fn listen(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A pipe that breaks has given all it had.
+        let _ = from.map(|mut from| from.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// Runs a tool of the machine that must succeed, and gives its answer.
