@@ -91,6 +91,7 @@ pub struct Net {
 impl Net {
     /// Makes them and joins them.
     pub fn new(line: Line) -> Self {
+        needs_what_is_installed();
         let id = unique();
         let place = |role: &str| Place(format!("qc{id}{role}"));
         let net =
@@ -167,6 +168,24 @@ impl Net {
         self.device.ip(&format!("addr del {from}/24 dev eth0"));
         self.device.ip(&format!("route replace default via 203.0.113.254 src {to}"));
     }
+}
+
+/// These tests are never skipped: what they miss, they name.
+fn needs_what_is_installed() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "these tests make network namespaces: run them as root"
+    );
+    let path = std::env::var("PATH").unwrap_or_default();
+    let dirs = || path.split(':').chain(["/usr/sbin", "/sbin"]);
+    let tools =
+        ["ip", "ss", "nft", "sysctl", "tcpdump", "curl", "dig", "openssl", "setpriv", "unshare"];
+    let there = |tool: &&str| dirs().any(|dir| std::path::Path::new(dir).join(tool).exists());
+    let missing: Vec<_> = tools.into_iter().filter(|tool| !there(tool)).collect();
+    assert!(
+        missing.is_empty(),
+        "these tests need {missing:?}\nhint: apt-get install -y iproute2 nftables procps tcpdump curl bind9-dnsutils openssl util-linux"
+    );
 }
 
 impl Drop for Net {

@@ -1,11 +1,12 @@
 //! An agent that is killed again and again: it comes back as who it was.
 
 use crate::common::World;
-use crate::common::agent::link_host;
+use crate::common::agent::{Agent, link_host};
 use crate::common::net::Line;
 use crate::common::page::Page;
 use crate::common::process::until;
 use crate::common::visitor::fetch;
+use crate::common::watch::files_with;
 use std::time::Duration;
 
 const KILLS: u32 = 20;
@@ -16,6 +17,21 @@ fn random_below(most: u64) -> Duration {
     Duration::from_millis(u64::from_ne_bytes(bytes) % most)
 }
 
+/// The certificate that the hub issued, as it stands in the state directory.
+fn membership_certificate(agent: &Agent) -> String {
+    let files = files_with(&agent.state_dir(), b"BEGIN CERTIFICATE");
+    let texts = files.iter().map(|path| std::fs::read_to_string(path).expect("text"));
+    let mut found: Vec<String> = texts
+        .filter(|text| text.contains("receipt_key"))
+        .filter_map(|text| {
+            Some(text.split_once("-----BEGIN CERTIFICATE-----")?.1.split_once("-----END")?.0.into())
+        })
+        .collect();
+    found.dedup();
+    assert_eq!(found.len(), 1, "not one certificate of the hub, but {}", found.len());
+    found.concat()
+}
+
 #[test]
 fn killed_twenty_times_it_is_the_same_device_and_the_tunnel_is_back_each_time() {
     let world = World::new(Line::Direct);
@@ -24,6 +40,7 @@ fn killed_twenty_times_it_is_the_same_device_and_the_tunnel_is_back_each_time() 
     let page = Page::open(&world.net.device, "a page");
     let certificate = agent.link_up(&page.url());
     let fingerprint = agent.ok(&["link", "certificate"])["fingerprint"].clone();
+    let membership = membership_certificate(&agent);
     let (id, devices) = (agent.id(), world.hub.devices());
     let url = format!("https://{}/", link_host("box"));
     for kill in 0..KILLS {
@@ -45,6 +62,7 @@ fn killed_twenty_times_it_is_the_same_device_and_the_tunnel_is_back_each_time() 
     assert_eq!(agent.id(), id);
     assert_eq!(agent.ok(&["link", "certificate"])["fingerprint"], fingerprint);
     assert_eq!(world.hub.devices(), devices, "the hub knows another device, or since another time");
+    assert_eq!(membership_certificate(&agent), membership, "the hub's certificate changed");
     let registered = world.hub.log_text().matches("a device was registered").count();
     assert_eq!(registered, 1, "it registered again");
     let starts = agent.ledger_since(0).into_iter().filter(|l| l["parcel"] == "registration.start");

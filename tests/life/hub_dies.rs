@@ -20,10 +20,17 @@ fn back_after(world: &World, certificate: &Path, since: Instant) -> Duration {
         visit.args(["--max-time", "3"]);
         let ran = run(visit, Duration::from_secs(10));
         if ran.code == Some(0) && ran.stdout == "a page" {
-            return since.elapsed();
+            let taken = since.elapsed();
+            tell(taken);
+            return taken;
         }
         assert!(since.elapsed() < Duration::from_secs(40), "the tunnel is not back: {ran:?}");
     }
+}
+
+#[allow(clippy::print_stdout, reason = "a measurement, shown with --nocapture")]
+fn tell(taken: Duration) {
+    println!("a visitor got the page after {taken:?}");
 }
 
 fn idle(world: &World) -> (Agent, Page, std::path::PathBuf) {

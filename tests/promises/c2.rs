@@ -6,6 +6,7 @@ use crate::common::net::{DEVICE, Line, Net};
 use crate::common::process::until;
 use crate::common::watch::Counter;
 use nix::time::{ClockId, clock_gettime, clock_settime};
+use qcloud_agent::platform::timer::ClockJump;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,17 @@ fn shake(net: &Net) {
     device.ip("link set eth0 down");
     device.ip("link set eth0 up");
     device.ip("route replace default via 203.0.113.254");
-    let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("the wall clock");
-    clock_settime(ClockId::CLOCK_REALTIME, now).expect("root may set the wall clock");
+    set_the_wall_clock();
+}
+
+/// Sets it to what it shows, and sees that whoever waits for that is told.
+fn set_the_wall_clock() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let jump = ClockJump::open().expect("a timer");
+        let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("the wall clock");
+        clock_settime(ClockId::CLOCK_REALTIME, now).expect("root may set the wall clock");
+        let told = tokio::time::timeout(Duration::from_secs(2), jump.jumped()).await;
+        told.expect("nobody was told that the clock was set").expect("the timer");
+    });
 }

@@ -50,6 +50,8 @@ const GUARDS: &[(&str, &str)] = &[
 #[ignore = "prints the table for the runner of the sabotage"]
 #[allow(clippy::print_stdout, reason = "its output is read by another program")]
 fn print_guards() {
+    // The test runner leaves its own line open.
+    println!();
     for (test, guard) in GUARDS {
         println!("GUARD {test} {guard}");
     }

@@ -30,7 +30,7 @@ fn r3_unregistering_leaves_nothing_at_the_hub() {
 
     // One service ends: its rows go, the others stay.
     verified(&agent.ok(&["ddns", "off"]), &key, &id, "ddns");
-    assert_eq!(hub.rows("ddns"), 0);
+    assert_eq!(hub.rows("ddns"), 0, "rows of ddns are left");
     assert_eq!((hub.rows("device"), hub.rows("link_log")), (1, 1));
     assert_eq!(files_with(hub.dir(), DEVICE.as_bytes()), Vec::<std::path::PathBuf>::new());
 
