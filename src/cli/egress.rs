@@ -1,4 +1,4 @@
-//! `egress catalog|preview|ledger|verify`. All of it works unregistered, with everything off and without
+//! `egress catalog|preview|ledger|verify|reconcile`. All of it but the last works unregistered, with everything off and without
 //! a running agent (promise C8).
 
 use super::print::{self, Printer};
@@ -35,6 +35,7 @@ pub async fn dispatch(
             Ok(lines) => verify(&lines, printer),
             Err(failed) => printer.fail(failed.exit, &failed.text),
         },
+        Some(("reconcile", _)) => super::reconcile::run(options, printer).await,
         Some(_) | None => Exit::Usage,
     }
 }

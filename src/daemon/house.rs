@@ -4,6 +4,8 @@ use super::feature::Answer;
 use super::run::Agent;
 use crate::card::Exit;
 use crate::clock::Now;
+use crate::egress::reconcile;
+use crate::platform::traffic;
 use serde_json::{Value, json};
 
 /// Answers one question to the daemon itself.
@@ -20,6 +22,7 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, now: Now) -> A
                 agent.gate().with_ledger(|ledger| ledger.lines().map(String::from).collect());
             Answer::done("", json!({ "lines": lines }))
         }
+        "reconcile" => reconcile(agent),
         "preview" => {
             let id = args.get("parcel").and_then(Value::as_str).unwrap_or_default();
             let supervisor = agent.supervisor();
@@ -28,5 +31,22 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, now: Now) -> A
             Answer::done("", json!({ "hub": hub, "body": body.map(|body| body.json().clone()) }))
         }
         _ => Answer::failed(Exit::Usage, format!("the agent does not know `{verb}`")),
+    }
+}
+
+/// Both sides are read in one breath: what moves between the two readings is explained by neither.
+fn reconcile(agent: &Agent) -> Answer {
+    let Some(baseline) = agent.baseline() else {
+        return Answer::failed(Exit::Failed, "the kernel's counters were not read at the start");
+    };
+    let totals = agent.gate().totals();
+    match traffic::read() {
+        Ok(now) => {
+            let compared = reconcile::compare(&totals, baseline, &now, |ip| agent.is_own(ip));
+            Answer::done("", serde_json::to_value(compared).unwrap_or_default())
+        }
+        Err(error) => {
+            Answer::failed(Exit::Failed, format!("cannot read the kernel's counters: {error}"))
+        }
     }
 }

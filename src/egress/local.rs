@@ -42,6 +42,9 @@ pub async fn connect(
     match result {
         Ok((stream, peer)) => {
             passage.reached(peer.ip(), peer.port());
+            if let Ok(local) = stream.local_addr() {
+                passage.goes_over(local, peer);
+            }
             passage.ended("ok");
             Ok(Box::new(Metered::new(stream, passage)))
         }

@@ -1,5 +1,6 @@
 //! Dials the session: one QUIC connection to the hub, as the device.
 
+use super::datagrams::{Counted, Payer};
 use super::faults;
 use super::outside::SendError;
 use super::permit::Target;
@@ -9,7 +10,7 @@ use core::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
     TokioRuntime, TransportConfig, VarInt,
 };
 use std::io;
@@ -63,16 +64,19 @@ impl Memory {
 pub(super) struct Dialled {
     pub(super) endpoint: Endpoint,
     pub(super) connection: Connection,
+    /// Where its datagrams are counted.
+    pub(super) payer: Payer,
 }
 
 /// Dials all addresses, each 250 ms after the one before it, and keeps the first that answers.
 ///
-/// The handshakes of the others are dropped, and their few datagrams are counted nowhere.
+/// The handshakes of the others are dropped; their few datagrams count all the same.
 pub(super) async fn dial(
     to: &Target,
     tls: Arc<rustls::ClientConfig>,
     addresses: &[IpAddr],
     memory: Memory,
+    payer: &Payer,
 ) -> Result<Dialled, SendError> {
     let crypto = QuicClientConfig::try_from(tls)
         .map_err(|_| faults::unreachable(to, "the TLS configuration has no cipher of QUIC"))?;
@@ -87,10 +91,10 @@ pub(super) async fn dial(
             failed = faults::unreachable(to, e);
             continue;
         }
-        let (config, to) = (config.clone(), to.clone());
+        let (config, to, payer) = (config.clone(), to.clone(), payer.clone());
         attempts.spawn(async move {
             tokio::time::sleep(delay).await;
-            attempt(&to, config, peer).await
+            attempt(&to, config, peer, payer).await
         });
         delay += STAGGER;
     }
@@ -113,12 +117,13 @@ async fn attempt(
     to: &Target,
     config: ClientConfig,
     peer: SocketAddr,
+    payer: Payer,
 ) -> Result<Dialled, SendError> {
-    let endpoint = endpoint(peer).map_err(|e| faults::unreachable(to, e))?;
+    let endpoint = endpoint(peer, payer.clone()).map_err(|e| faults::unreachable(to, e))?;
     let connecting =
         endpoint.connect_with(config, peer, &to.host).map_err(|e| faults::unreachable(to, e))?;
     let connection = connecting.await.map_err(|e| faults::of_quinn(to, &e))?;
-    Ok(Dialled { endpoint, connection })
+    Ok(Dialled { endpoint, connection, payer })
 }
 
 /// Fails when this box has no route to `peer`, such as to IPv6 on an IPv4 network: quinn would try in
@@ -127,12 +132,14 @@ fn route(peer: SocketAddr) -> io::Result<()> {
     bind(peer)?.connect(peer)
 }
 
-fn endpoint(peer: SocketAddr) -> io::Result<Endpoint> {
+fn endpoint(peer: SocketAddr, payer: Payer) -> io::Result<Endpoint> {
     let socket = bind(peer)?;
     // The system may grant less (net.core.rmem_max); a small buffer costs speed only.
     let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
     let _ = setsockopt(&socket, sockopt::SndBuf, &SOCKET_BUFFER);
-    Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
+    let runtime = Arc::new(TokioRuntime);
+    let counted = Arc::new(Counted::new(runtime.wrap_udp_socket(socket)?, payer));
+    Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, counted, runtime)
 }
 
 #[allow(clippy::disallowed_methods, reason = "the session's passage was judged by the gate")]

@@ -38,7 +38,7 @@ const TCPI_OPT_TIMESTAMPS: u8 = 1;
 pub struct TcpCount {
     /// Bytes sent, those sent again included (before Linux 4.19: bytes that arrived).
     pub sent: u64,
-    /// Bytes received, each once.
+    /// Bytes received, each once; the other side's FIN counts as one.
     pub received: u64,
     /// Segments sent, SYN, FIN, pure acknowledgements and repetitions included.
     pub segments_out: u64,
