@@ -31,6 +31,10 @@ pub struct Household {
     pub consents: Consents,
     /// Where the ledger's chain stood when this was written.
     pub ledger: Head,
+    /// The same, signed by the device key: [`crate::egress::ledger::SignedHead`].
+    pub signed_head: Option<String>,
+    /// The number of the line that was signed for.
+    pub signed_head_seq: u64,
     /// A wall time that has passed, for boxes that wake up in 1970.
     pub last_good: Wall,
     /// Whether the agent stopped in an orderly way after this was written.

@@ -7,8 +7,8 @@
 
 use super::erasure::Erasures;
 use super::feature::{
-    Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Row,
-    Ticket,
+    Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Opening,
+    Row, Ticket,
 };
 use super::household::Household;
 use crate::card::{Card, Switch, Warning};
@@ -92,6 +92,7 @@ pub struct Supervisor {
     pub(super) facts: Facts,
     pub(super) commands: Vec<Command>,
     pub(super) started: bool,
+    starting: bool,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -100,6 +101,10 @@ pub(super) struct Live {
     pub(super) card: &'static Card,
     pub(super) feature: Box<dyn AnyFeature>,
     incarnation: u32,
+    /// Its next deadline, as of its last input: nothing else changes it.
+    wake: Option<(Boot, &'static str)>,
+    /// When it was opened again after it broke, and how long the next wait is if it breaks once more.
+    mended: Option<(Boot, Backoff)>,
 }
 
 pub(super) struct Broken {
@@ -115,7 +120,7 @@ pub(super) struct Facts {
 }
 
 enum Mail {
-    Opened,
+    Opened(Opening),
     Wake,
     Reply(Ticket, Result<Reply, SendError>),
     Note(Ticket, AnyNote),
@@ -147,6 +152,7 @@ impl Supervisor {
             facts: Facts::default(),
             commands: Vec::new(),
             started: false,
+            starting: false,
             inbox: VecDeque::new(),
             incarnations: 0,
         }
@@ -160,11 +166,13 @@ impl Supervisor {
             self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
         }
         self.resume_erasures(now);
+        self.starting = true;
         for row in self.rows {
             if self.is_on(row.card) {
                 self.open(row, now);
             }
         }
+        self.starting = false;
         self.settle(now);
     }
 
@@ -230,10 +238,9 @@ impl Supervisor {
 
     /// When [`Supervisor::wake`] shall be called next, for whom and why.
     pub fn next_wake(&self) -> Option<(Boot, &'static str, &'static str)> {
-        let features = self.live.iter().filter_map(|(name, live)| {
-            let (at, why) = catch_unwind(AssertUnwindSafe(|| live.feature.next_wake())).ok()??;
-            Some((at, *name, why))
-        });
+        let features = self.live.iter();
+        let features =
+            features.filter_map(|(name, live)| live.wake.map(|(at, why)| (at, *name, why)));
         let broken =
             self.broken.iter().map(|(name, b)| (b.again_at, *name, "try the feature again"));
         let owed = self.erasures.next_wake().map(|at| (at, "daemon", "retry an owed erasure"));
@@ -242,7 +249,7 @@ impl Supervisor {
 
     /// Does what is due.
     pub fn wake(&mut self, now: Now) {
-        let due = |live: &Live| live.feature.next_wake().is_some_and(|(at, _)| at <= now.boot);
+        let due = |live: &Live| live.wake.is_some_and(|(at, _)| at <= now.boot);
         let names: Vec<_> =
             self.live.iter().filter(|(_, live)| due(live)).map(|(name, _)| *name).collect();
         for name in &names {
@@ -273,6 +280,9 @@ impl Supervisor {
         if card.switch == Switch::Always {
             return !self.erasures.has(card.name);
         }
+        if crate::sabotage::off("feature-switch") {
+            return true;
+        }
         let by_config = || self.sections.enabled.get(card.name).copied().unwrap_or(false);
         self.household.switches.get(card.name).copied().unwrap_or_else(by_config)
     }
@@ -298,8 +308,10 @@ impl Supervisor {
             Ok(Ok(feature)) => {
                 self.warnings.remove(&(BAD_CONFIG.code, name));
                 self.gate.open(row.card);
-                self.live.insert(name, Live { card: row.card, feature, incarnation });
-                self.inbox.push_back((name, Mail::Opened));
+                let live = Live { card: row.card, feature, incarnation, wake: None, mended: None };
+                self.live.insert(name, live);
+                let why = if self.starting { Opening::Started } else { Opening::Wanted };
+                self.inbox.push_back((name, Mail::Opened(why)));
                 self.tell_what_is_known(name);
             }
             Ok(Err(bad)) => {
@@ -312,10 +324,13 @@ impl Supervisor {
     /// Closes a feature: it hears of it, its passages are taken back, its jobs end.
     pub(super) fn close(&mut self, name: &'static str, now: Now) {
         self.deliver(name, Input::Closing, now);
-        self.gate.close(name);
         self.live.remove(name);
         self.broken.remove(name);
         self.warnings.retain(|(_, of), _| *of != name);
+        if crate::sabotage::off("feature-close") {
+            return;
+        }
+        self.gate.close(name);
         self.commands.push(Command::CancelAll(name));
     }
 
@@ -358,7 +373,7 @@ impl Supervisor {
     pub(super) fn settle(&mut self, now: Now) {
         while let Some((name, mail)) = self.inbox.pop_front() {
             match mail {
-                Mail::Opened => self.deliver(name, Input::Opened, now),
+                Mail::Opened(why) => self.deliver(name, Input::Opened(why), now),
                 Mail::Wake => self.deliver(name, Input::Wake, now),
                 Mail::Reply(ticket, result) => {
                     self.deliver(name, Input::Reply(ticket, result), now)
@@ -397,8 +412,10 @@ impl Supervisor {
 
     fn deliver(&mut self, name: &'static str, input: Input<'_, AnyNote>, now: Now) {
         let Some(live) = self.live.get_mut(name) else { return };
-        match catch_unwind(AssertUnwindSafe(|| live.feature.handle(input, now))) {
-            Ok(effects) => {
+        let handle = || (live.feature.handle(input, now), live.feature.next_wake());
+        match catch_unwind(AssertUnwindSafe(handle)) {
+            Ok((effects, wake)) => {
+                live.wake = wake;
                 for effect in effects {
                     self.apply(name, effect, now);
                 }
@@ -426,12 +443,14 @@ impl Supervisor {
                 self.warnings.remove(&(warning.code, name));
             }
             Effect::Save => {
-                if let Some(live) = self.live.get(name) {
-                    let saved = live.feature.save();
-                    if self.household.saved.get(name) != Some(&saved) {
+                let Some(live) = self.live.get(name) else { return };
+                match catch_unwind(AssertUnwindSafe(|| live.feature.save())) {
+                    Ok(saved) if self.household.saved.get(name) != Some(&saved) => {
                         self.household.saved.insert(name.into(), saved);
                         self.save(now);
                     }
+                    Ok(_) => {}
+                    Err(_) => self.quarantine(name, "it panicked while it was saved", now),
                 }
             }
             Effect::Answer(asker, answer) => self.commands.push(Command::Answer(asker, answer)),
@@ -441,20 +460,19 @@ impl Supervisor {
 
     fn quarantine(&mut self, name: &'static str, why: &str, now: Now) {
         tracing::error!(feature = name, why, "a feature was set aside");
-        let mut backoff = self
-            .broken
-            .remove(name)
-            .map_or(Backoff::new(RESTART_FIRST, RESTART_MOST), |b| b.backoff);
+        let mended = self.live.remove(name).and_then(|live| live.mended);
+        let mended = mended.filter(|(at, _)| now.boot - *at < RESTART_MOST).map(|(_, b)| b);
+        let known = self.broken.remove(name).map(|b| b.backoff).or(mended);
+        let mut backoff = known.unwrap_or(Backoff::new(RESTART_FIRST, RESTART_MOST));
         let wait = backoff.fail(now, None);
         self.gate.close(name);
-        self.live.remove(name);
         self.commands.push(Command::CancelAll(name));
         self.warnings.insert((QUARANTINE.code, name), (&QUARANTINE, format!("{name}: {why}")));
         self.broken.insert(name, Broken { again_at: now.boot + wait, backoff });
     }
 
-    /// Tries features that broke again. The backoff is kept until the feature lives through its first
-    /// inputs, so that one that panics at once is tried ever less often.
+    /// Tries features that broke again. The backoff is kept until the feature has lived for as long as the
+    /// longest wait, so that one that keeps panicking is tried ever less often.
     fn restart_broken(&mut self, now: Now) {
         let due: Vec<_> = self
             .broken
@@ -467,7 +485,8 @@ impl Supervisor {
             let backoff = self.broken.get(name).map(|b| b.backoff.clone());
             self.open(row, now);
             self.settle(now);
-            if self.live.contains_key(name) {
+            if let Some(live) = self.live.get_mut(name) {
+                live.mended = backoff.map(|backoff| (now.boot, backoff));
                 self.broken.remove(name);
                 self.warnings.remove(&(QUARANTINE.code, name));
             } else if let (Some(broken), Some(mut backoff)) = (self.broken.get_mut(name), backoff) {

@@ -13,9 +13,9 @@ use crate::daemon::feature::{
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::{Reply, SendError};
 use crate::platform::netlink::Addresses;
+use crate::wire::Body;
 use crate::wire::address::publishable;
 use crate::wire::ddns::{Answer, FORGET, Forget, UPDATE, Update, Updated};
-use crate::wire::Body;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,8 @@ impl Feature for Ddns {
                 self.host = None;
                 self.confirmed = None;
                 self.declined = None;
+                // What is still under way is the old hub's answer.
+                self.pending = None;
                 self.wake = None;
                 out.clear(&STALE);
                 out.save();
@@ -136,7 +138,7 @@ impl Feature for Ddns {
             Input::Event(Event::Observed(address)) => self.observed.note(*address),
             Input::Event(Event::Resumed) | Input::Wake => self.wake = None,
             Input::Reply(ticket, result) => self.replied(ticket, result, now, out),
-            Input::Opened
+            Input::Opened(_)
             | Input::Closing
             | Input::Note(..)
             | Input::Done(..)
@@ -195,10 +197,11 @@ impl Ddns {
         let addresses = self.addresses.as_ref()?;
         let own_v4 = addresses.v4.iter().copied().find(|v4| publishable(IpAddr::V4(*v4)));
         let behind_nat = addresses.v4.iter().any(|v4| !is_shared(*v4));
-        let seen_v4 = self.observed.v4.filter(|v4| publishable(IpAddr::V4(*v4)));
+        // Updates that reach the hub over IPv6 do not show it our IPv4 address; the session may have.
+        let by_v6 = self.confirmed.is_some_and(|confirmed| confirmed.answer.observed.is_ipv6());
+        let seen_v4 = self.observed.v4.filter(|v4| by_v6 && publishable(IpAddr::V4(*v4)));
         let a = match (own_v4, self.policy) {
             (Some(v4), _) => Answer::Address(v4),
-            // By its value once it is known: the next update may go to the hub over IPv6.
             (None, Policy::Auto) if behind_nat => seen_v4.map_or(Answer::Observed, Answer::Address),
             (None, _) => Answer::None,
         };
@@ -216,8 +219,10 @@ impl Ddns {
             return;
         }
         self.sent.retain(|at| now.boot - *at < FLAP_WINDOW);
-        if let Some(last) = self.sent.back().filter(|_| self.sent.len() >= FLAPPING) {
-            self.wake = Some((*last + FLAP_WAIT, "the address changes often: wait before the next update"));
+        let flaps = self.sent.len() >= FLAPPING;
+        let earliest = self.sent.back().filter(|_| flaps).map(|last| *last + FLAP_WAIT);
+        if let Some(at) = earliest.filter(|at| now.boot < *at) {
+            self.wake = Some((at, "the address changes often: wait before the next update"));
             return;
         }
         self.sent.push_back(now.boot);

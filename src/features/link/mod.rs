@@ -10,7 +10,7 @@ use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
 use crate::daemon::dial::Hands;
 use crate::daemon::feature::{
-    Answer, Asker, BadConfig, Depth, Event, Feature, Input, Out, Section, Ticket,
+    Answer, Asker, BadConfig, Depth, Event, Feature, Input, Opening, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::SendError;
@@ -36,6 +36,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_SOON: Duration = Duration::from_millis(1500);
 const RETRY_MOST: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(60);
+/// What the first dials of agents that start together are spread over.
+const START_SPREAD: Duration = Duration::from_secs(1);
 /// Visits kept for `link status`.
 const VISITS_KEPT: usize = 50;
 
@@ -50,6 +52,7 @@ pub struct Link {
     soon: Backoff,
     later: Backoff,
     down_since: Option<Boot>,
+    not_before: Option<Boot>,
     certificate: Option<Certificate>,
     visits: VecDeque<Visit>,
 }
@@ -145,8 +148,16 @@ impl Feature for Link {
                 name: "publish",
                 about: "Make a service of this box reachable from outside",
                 args: &[
-                    Arg { name: "name", about: "Its name; `web` answers at the bare name too", kind: ArgKind::Positional },
-                    Arg { name: "url", about: "Where it listens: http://HOST:PORT", kind: ArgKind::Positional },
+                    Arg {
+                        name: "name",
+                        about: "Its name; `web` answers at the bare name too",
+                        kind: ArgKind::Positional,
+                    },
+                    Arg {
+                        name: "url",
+                        about: "Where it listens: http://HOST:PORT",
+                        kind: ArgKind::Positional,
+                    },
                 ],
                 top: false,
             },
@@ -172,9 +183,13 @@ impl Feature for Link {
     fn open(config: Config, saved: Saved, _: Now) -> Result<Self, BadConfig> {
         let bad = |why: String| BadConfig::new("link", why);
         if !(1..=60).contains(&config.heartbeat_seconds) {
-            return Err(bad(format!("heartbeat_seconds: {} is not 1 to 60", config.heartbeat_seconds)));
+            return Err(bad(format!(
+                "heartbeat_seconds: {} is not 1 to 60",
+                config.heartbeat_seconds
+            )));
         }
-        let configured = Services::parse(&config.publish).map_err(|e| bad(format!("publish: {e}")))?;
+        let configured =
+            Services::parse(&config.publish).map_err(|e| bad(format!("publish: {e}")))?;
         // What is saved was checked when it was typed; a hand that edited it is told so.
         let own = Services::parse(&saved.published).map_err(|e| bad(format!("saved: {e}")))?;
         Ok(Self {
@@ -187,6 +202,7 @@ impl Feature for Link {
             soon: Backoff::new(RETRY_FIRST, RETRY_SOON),
             later: Backoff::new(RETRY_SOON, RETRY_MOST),
             down_since: None,
+            not_before: None,
             certificate: None,
             visits: VecDeque::new(),
         })
@@ -196,10 +212,13 @@ impl Feature for Link {
         match input {
             Input::Event(Event::Registered(membership, _)) => {
                 self.host = Some(membership.link_host());
-                self.dial(out);
+                if matches!(self.state, State::Idle) {
+                    self.begin(now, out);
+                }
             }
             Input::Event(Event::Unregistered) => self.leave(out),
-            Input::Event(Event::Addresses(_) | Event::Resumed) | Input::Wake => self.redial(out),
+            Input::Wake => self.dial(out),
+            Input::Event(Event::Addresses(_) | Event::Resumed) => self.redial(out),
             Input::Note(_, note) | Input::Done(_, Ok(note)) => self.note(note, now, out),
             Input::Done(ticket, Err(_)) if self.is_current(ticket) => {
                 self.down("the session's job broke off".into(), None, now, out);
@@ -207,7 +226,11 @@ impl Feature for Link {
             Input::Verb { asker, name: "publish", args } => self.publish(asker, args, out),
             Input::Verb { asker, name: "unpublish", args } => self.unpublish(asker, args, out),
             Input::Verb { asker, name: "certificate", .. } => self.show_certificate(asker, out),
-            Input::Opened
+            // After a power cut a thousand agents start together.
+            Input::Opened(Opening::Started) => {
+                self.not_before = Some(now.boot + START_SPREAD.mul_f64(now.fraction()));
+            }
+            Input::Opened(Opening::Wanted)
             | Input::Closing
             | Input::Reply(..)
             | Input::Done(..)
@@ -259,17 +282,28 @@ impl Feature for Link {
 }
 
 impl Link {
+    /// Dials for the first time, or waits until the start is spread.
+    fn begin(&mut self, now: Now, out: &mut Out<Job>) {
+        match self.not_before.filter(|at| *at > now.boot) {
+            Some(until) => {
+                self.state = State::Waiting { until, why: "the agent has just started".into() };
+            }
+            None => self.dial(out),
+        }
+    }
+
     fn dial(&mut self, out: &mut Out<Job>) {
         let Some(host) = self.host.clone() else { return };
         if matches!(self.state, State::Idle | State::Waiting { .. }) {
-            let job = Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
+            let job =
+                Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
             self.state = State::Dialling(out.run(job));
         }
     }
 
-    /// Dials at once if it was waiting; a session that stands is probed by the house.
+    /// Dials at once if a failure made it wait; a session that stands is probed by the house.
     fn redial(&mut self, out: &mut Out<Job>) {
-        if matches!(self.state, State::Waiting { .. }) {
+        if matches!(self.state, State::Waiting { .. }) && self.down_since.is_some() {
             self.dial(out);
         }
     }
@@ -355,11 +389,14 @@ impl Link {
         let name = args.get("name").and_then(Value::as_str).unwrap_or_default();
         let answer = match Label::parse(name) {
             Err(bad) => Answer::failed(Exit::Usage, bad.to_string()),
-            Ok(name) if self.own.remove(&name) => {
-                Answer::done(format!("{name} is no longer published"), json!({ "unpublished": name }))
-            }
+            Ok(name) if self.own.remove(&name) => Answer::done(
+                format!("{name} is no longer published"),
+                json!({ "unpublished": name }),
+            ),
             Ok(name) if self.configured.contains(&name) => {
-                let text = format!("{name} is published by the configuration file\nhint: remove it from [link.publish] and reload");
+                let text = format!(
+                    "{name} is published by the configuration file\nhint: remove it from [link.publish] and reload"
+                );
                 Answer::failed(Exit::Failed, text)
             }
             Ok(name) => {
