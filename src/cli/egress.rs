@@ -99,7 +99,10 @@ async fn preview(rows: &'static [Row], options: &Options, id: &str, printer: &Pr
         None => ((parcel.example)(), "with example values"),
     };
     let text = format!("{} ({kind})\n\n{}", parcel.id, catalogue::preview(parcel, host, &body));
-    printer.show(&text, &json!({ "parcel": id, "example": kind.starts_with("with"), "body": body }))
+    let request = catalogue::request(parcel, host, &body);
+    let example = kind.starts_with("with");
+    let json = json!({ "parcel": id, "example": example, "body": body, "request": request });
+    printer.show(&text, &json)
 }
 
 /// The ledger as far as it can be had.

@@ -1,9 +1,10 @@
 //! What a person asks of the daemon itself: status, the ledger, a preview.
 
-use super::feature::Answer;
+use super::feature::{Answer, HubAddress};
 use super::run::Agent;
 use crate::card::Exit;
 use crate::clock::Now;
+use crate::egress::permit::Target;
 use crate::egress::reconcile;
 use crate::platform::traffic;
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, now: Now) -> A
         "preview" => {
             let id = args.get("parcel").and_then(Value::as_str).unwrap_or_default();
             let supervisor = agent.supervisor();
-            let hub = supervisor.household().membership.as_ref().map(|(_, hub)| hub.host.clone());
+            let hub = supervisor.household().membership.as_ref().map(|(_, hub)| authority(hub));
             let body = supervisor.parcel(id).and_then(|parcel| supervisor.preview(parcel));
             Answer::done("", json!({ "hub": hub, "body": body.map(|body| body.json().clone()) }))
         }
@@ -56,4 +57,10 @@ fn reconcile(agent: &Agent) -> Answer {
             Answer::failed(Exit::Failed, format!("cannot read the kernel's counters: {error}"))
         }
     }
+}
+
+/// A hub as it stands in a URL and in the `host` header.
+fn authority(hub: &HubAddress) -> String {
+    let text = Target { host: hub.host.clone(), port: hub.port }.to_string();
+    text.strip_suffix(":443").map(String::from).unwrap_or(text)
 }

@@ -132,6 +132,7 @@ mod tests {
         drop(flow);
         let line = lines(&gate).pop().unwrap();
         assert_eq!((line.up, line.down, line.port, line.result.as_str()), (4, 6, Some(port), "ok"));
+        assert!(line.up_packets >= 3 && line.down_packets >= 2, "SYN, ACK, 4 bytes: {line:?}");
     }
 
     #[tokio::test]

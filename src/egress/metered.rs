@@ -88,6 +88,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.meter.look();
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

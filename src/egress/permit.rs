@@ -127,17 +127,26 @@ impl Meter {
         self.down_packets.fetch_add(counts.down_packets, Ordering::Relaxed);
     }
 
-    /// What has passed so far. For TCP the kernel is asked, as long as the connection lives.
+    /// Asks the kernel about a TCP connection while it lives: one that is closed on both sides is forgotten there.
+    pub(super) fn look(&self) {
+        let asked = self.tcp.get().and_then(|(local, remote)| tcp::count(*local, *remote));
+        if let Some(asked) = asked {
+            // What the flow wrote and the kernel has not sent yet counts already; what it sent again counts too.
+            self.up.fetch_max(asked.up, Ordering::Relaxed);
+            self.up_packets.store(asked.up_packets, Ordering::Relaxed);
+            self.down_packets.store(asked.down_packets, Ordering::Relaxed);
+        }
+    }
+
+    /// What has passed so far.
     pub fn read(&self) -> Counts {
-        let counted = Counts {
+        self.look();
+        Counts {
             up: self.up.load(Ordering::Relaxed),
             down: self.down.load(Ordering::Relaxed),
             up_packets: self.up_packets.load(Ordering::Relaxed),
             down_packets: self.down_packets.load(Ordering::Relaxed),
-        };
-        let asked = self.tcp.get().and_then(|(local, remote)| tcp::count(*local, *remote));
-        // The kernel counts the other side's FIN as a byte; those of the flow are known here.
-        asked.map_or(counted, |asked| Counts { down: counted.down, ..asked })
+        }
     }
 
     /// Whether its line is written.

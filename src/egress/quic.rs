@@ -153,6 +153,29 @@ fn bind(peer: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::bind((local, 0))
 }
 
+/// The transport parameters that the session shows, by their names in RFC 9000 section 18.2, for a box with ample
+/// memory; one with little shows a quarter of the windows. Those that quinn sets itself stand here too, and the
+/// test compares all of them. Besides these there are a random connection id and a reserved parameter of random
+/// content (section 18.1), both fresh for each connection: none tells one device from another.
+pub fn transport_parameters() -> [(&'static str, u64); 13] {
+    [
+        ("max_idle_timeout", u64::try_from(IDLE.as_millis()).unwrap_or(u64::MAX)),
+        ("max_udp_payload_size", 1472),
+        ("initial_max_data", u64::from(CONNECTION_WINDOW)),
+        ("initial_max_stream_data_bidi_local", u64::from(STREAM_WINDOW)),
+        ("initial_max_stream_data_bidi_remote", u64::from(STREAM_WINDOW)),
+        ("initial_max_stream_data_uni", u64::from(STREAM_WINDOW)),
+        ("initial_max_streams_bidi", u64::from(MAX_VISITORS)),
+        ("initial_max_streams_uni", 0),
+        ("ack_delay_exponent", 3),
+        ("max_ack_delay", 25),
+        ("active_connection_id_limit", 5),
+        // RFC 9287; draft-ietf-quic-ack-frequency.
+        ("grease_quic_bit", 1),
+        ("min_ack_delay", 1000),
+    ]
+}
+
 fn transport(memory: Memory) -> TransportConfig {
     let connection = CONNECTION_WINDOW / memory.part();
     let mut discovery = MtuDiscoveryConfig::default();
@@ -170,4 +193,62 @@ fn transport(memory: Memory) -> TransportConfig {
         .initial_mtu(FIRST_MTU)
         .mtu_discovery_config(Some(discovery));
     transport
+}
+
+#[cfg(all(test, feature = "hub"))]
+mod tests {
+    use super::*;
+    use crate::egress::permit::Meter;
+    use crate::egress::testing::pki;
+    use quinn::crypto::{ClientConfig as Crypto, Session};
+    use std::sync::Mutex;
+
+    /// Writes down the parameters and goes on.
+    struct Spy(Arc<QuicClientConfig>, Arc<Mutex<String>>);
+
+    impl Crypto for Spy {
+        fn start_session(
+            self: Arc<Self>,
+            version: u32,
+            name: &str,
+            parameters: &quinn_proto::transport_parameters::TransportParameters,
+        ) -> Result<Box<dyn Session>, quinn::ConnectError> {
+            *self.1.lock().unwrap() = format!("{parameters:?}");
+            Arc::clone(&self.0).start_session(version, name, parameters)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_transport_parameters_are_those_of_the_preview() {
+        let seen = Arc::new(Mutex::new(String::new()));
+        let tls = QuicClientConfig::try_from(pki(crate::wire::SESSION_ALPN).trusting).unwrap();
+        let mut config = ClientConfig::new(Arc::new(Spy(Arc::new(tls), Arc::clone(&seen))));
+        config.transport_config(Arc::new(transport(Memory::Ample)));
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let meter = Arc::new(Meter::default());
+        let endpoint = endpoint(peer, Payer::new(Arc::clone(&meter), meter)).unwrap();
+        drop(endpoint.connect_with(config, peer, "hub.example.test").unwrap());
+        let seen = seen.lock().unwrap().clone();
+        let seen = seen.trim_start_matches("TransportParameters { ").trim_end_matches(" }");
+        let fields = seen.split(", ").filter_map(|field| field.split_once(": "));
+        let number = |value: &str| {
+            let value = value.trim_start_matches("Some(").trim_end_matches(')');
+            value.parse().ok().or_else(|| value.parse().ok().map(u64::from as fn(bool) -> u64))
+        };
+        let is_fresh = |name: &str| {
+            [
+                "initial_src_cid",
+                "grease_transport_parameter",
+                "payload",
+                "payload_len",
+                "write_order",
+            ]
+            .contains(&name)
+        };
+        let found: Vec<(&str, u64)> = fields
+            .filter(|(name, value)| !is_fresh(name) && *value != "None" && *value != "false")
+            .filter_map(|(name, value)| Some((name, number(value)?)))
+            .collect();
+        assert_eq!(found, transport_parameters());
+    }
 }
