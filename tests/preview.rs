@@ -185,7 +185,7 @@ fn shape(request: &str) -> String {
 }
 
 /// The program itself: its preview before it knows any hub, then the request it sends.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_program_registers_as_it_previewed() {
     let pki = pki(qcloud_agent::wire::API_ALPN);
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());

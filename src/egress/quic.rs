@@ -195,7 +195,8 @@ fn transport(memory: Memory) -> TransportConfig {
     transport
 }
 
-#[cfg(all(test, feature = "hub"))]
+#[cfg(test)]
+#[cfg(feature = "hub")]
 mod tests {
     use super::*;
     use crate::egress::permit::Meter;
@@ -233,7 +234,7 @@ mod tests {
         let fields = seen.split(", ").filter_map(|field| field.split_once(": "));
         let number = |value: &str| {
             let value = value.trim_start_matches("Some(").trim_end_matches(')');
-            value.parse().ok().or_else(|| value.parse().ok().map(u64::from as fn(bool) -> u64))
+            value.parse().ok().or_else(|| value.parse::<bool>().ok().map(u64::from))
         };
         let is_fresh = |name: &str| {
             [
