@@ -8,7 +8,7 @@ use crate::wire::receipt::Receipt;
 use crate::wire::registration::Membership;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Receipts kept on the device for the owner to look up; the oldest go first.
 const RECEIPTS_KEPT: usize = 32;
@@ -19,6 +19,9 @@ const RECEIPTS_KEPT: usize = 32;
 pub struct Household {
     /// What the owner switched at run time; wins over the configuration.
     pub switches: BTreeMap<String, bool>,
+    /// The features with a switch that were open last: one that the configuration has switched off since then
+    /// is still to be erased at the hub.
+    pub open: BTreeSet<String>,
     /// Each feature's own.
     pub saved: BTreeMap<String, Value>,
     /// This device's place at its hub.

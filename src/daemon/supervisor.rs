@@ -5,12 +5,13 @@
 //! opened again later from what it had saved; the others never notice. Its data at the hub can be
 //! erased all the same.
 
-use super::erasure::Erasures;
+use super::erasure::{By, Erasures};
 use super::feature::{
     Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Opening,
     Row, Ticket,
 };
 use super::household::Household;
+use super::quarantine::Broken;
 use crate::card::{Card, Switch, Warning};
 use crate::clock::{Boot, Now};
 use crate::egress::backoff::Backoff;
@@ -20,27 +21,17 @@ use crate::egress::permit::{Permit, Target};
 use crate::platform::netlink::Addresses;
 use crate::wire::registration::Membership;
 use core::net::IpAddr;
-use core::time::Duration;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Raised for a feature that panicked.
-pub static QUARANTINE: Warning = Warning {
-    code: "daemon-quarantine",
-    title: "A feature broke down and was set aside; it is tried again by itself",
-    hint: "qcloud-agent status",
-};
 /// Raised for a section of the configuration that a feature cannot use.
 pub static BAD_CONFIG: Warning = Warning {
     code: "daemon-config",
     title: "A section of the configuration cannot be used",
     hint: "qcloud-agent status",
 };
-
-const RESTART_FIRST: Duration = Duration::from_secs(1);
-const RESTART_MOST: Duration = Duration::from_secs(3600);
 
 /// What the event loop is asked to do.
 pub enum Command {
@@ -104,12 +95,7 @@ pub(super) struct Live {
     /// Its next deadline, as of its last input: nothing else changes it.
     wake: Option<(Boot, &'static str)>,
     /// When it was opened again after it broke, and how long the next wait is if it breaks once more.
-    mended: Option<(Boot, Backoff)>,
-}
-
-pub(super) struct Broken {
-    pub(super) again_at: Boot,
-    backoff: Backoff,
+    pub(super) mended: Option<(Boot, Backoff)>,
 }
 
 /// What is known now; told to each feature when it is opened.
@@ -165,6 +151,7 @@ impl Supervisor {
             self.gate.set_hub(Some(target(&hub)));
             self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
         }
+        self.settle_switches(now);
         self.resume_erasures(now);
         self.starting = true;
         for row in self.rows {
@@ -308,6 +295,7 @@ impl Supervisor {
             Ok(Ok(feature)) => {
                 self.warnings.remove(&(BAD_CONFIG.code, name));
                 self.gate.open(row.card);
+                self.note_open(row.card, now);
                 let live = Live { card: row.card, feature, incarnation, wake: None, mended: None };
                 self.live.insert(name, live);
                 let why = if self.starting { Opening::Started } else { Opening::Wanted };
@@ -454,45 +442,7 @@ impl Supervisor {
                 }
             }
             Effect::Answer(asker, answer) => self.commands.push(Command::Answer(asker, answer)),
-            Effect::Forget(asker) => self.switch_off(name, Some(asker), now),
-        }
-    }
-
-    fn quarantine(&mut self, name: &'static str, why: &str, now: Now) {
-        tracing::error!(feature = name, why, "a feature was set aside");
-        let mended = self.live.remove(name).and_then(|live| live.mended);
-        let mended = mended.filter(|(at, _)| now.boot - *at < RESTART_MOST).map(|(_, b)| b);
-        let known = self.broken.remove(name).map(|b| b.backoff).or(mended);
-        let mut backoff = known.unwrap_or(Backoff::new(RESTART_FIRST, RESTART_MOST));
-        let wait = backoff.fail(now, None);
-        self.gate.close(name);
-        self.commands.push(Command::CancelAll(name));
-        self.warnings.insert((QUARANTINE.code, name), (&QUARANTINE, format!("{name}: {why}")));
-        self.broken.insert(name, Broken { again_at: now.boot + wait, backoff });
-    }
-
-    /// Tries features that broke again. The backoff is kept until the feature has lived for as long as the
-    /// longest wait, so that one that keeps panicking is tried ever less often.
-    fn restart_broken(&mut self, now: Now) {
-        let due: Vec<_> = self
-            .broken
-            .iter()
-            .filter(|(_, b)| b.again_at <= now.boot)
-            .map(|(name, _)| *name)
-            .collect();
-        for name in due {
-            let Some(row) = self.row(name) else { continue };
-            let backoff = self.broken.get(name).map(|b| b.backoff.clone());
-            self.open(row, now);
-            self.settle(now);
-            if let Some(live) = self.live.get_mut(name) {
-                live.mended = backoff.map(|backoff| (now.boot, backoff));
-                self.broken.remove(name);
-                self.warnings.remove(&(QUARANTINE.code, name));
-            } else if let (Some(broken), Some(mut backoff)) = (self.broken.get_mut(name), backoff) {
-                broken.again_at = now.boot + backoff.fail(now, None);
-                broken.backoff = backoff;
-            }
+            Effect::Forget(asker) => self.switch_off(name, By::Person(asker), now),
         }
     }
 }

@@ -82,15 +82,26 @@ impl Agent {
 
     /// Starts it, and waits until it answers.
     pub fn start(&mut self) {
+        self.launch();
+        self.wait_until_it_answers();
+    }
+
+    /// Starts it and does not wait for anything.
+    pub fn launch(&mut self) {
         assert!(self.process.is_none(), "the agent runs already");
         let mut command = self.program(&self.prefix);
         command.arg("run");
         self.with_paths(&mut command);
         self.process = Some(Process::spawn("the agent", command, &self.log_path()));
+    }
+
+    /// Waits until it takes questions.
+    pub fn wait_until_it_answers(&mut self) {
+        let (socket, log) = (self.state_dir().join("control.sock"), self.log_path());
+        let process = self.process.as_mut().expect("it was started");
         until("the agent", SOON, || {
-            let process = self.process.as_mut().expect("it was started");
-            assert!(process.runs(), "the agent ended: {}", self.log_text());
-            UnixStream::connect(self.state_dir().join("control.sock")).ok()
+            assert!(process.runs(), "the agent ended; its log is {}", log.display());
+            UnixStream::connect(&socket).ok()
         });
     }
 

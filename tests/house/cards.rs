@@ -3,7 +3,8 @@
 use core::time::Duration;
 use qcloud_agent::card::{Caller, Card, Carriage, Destination, Parcel, Retention, Switch, Warning};
 use qcloud_agent::daemon::feature::Row;
-use qcloud_agent::daemon::supervisor::{BAD_CONFIG, QUARANTINE};
+use qcloud_agent::daemon::quarantine::QUARANTINE;
+use qcloud_agent::daemon::supervisor::BAD_CONFIG;
 use qcloud_agent::egress::catalogue;
 use qcloud_agent::egress::gate::fields_of;
 use qcloud_agent::features::ALL;

@@ -21,9 +21,9 @@ fn b2_the_relay_cannot_read_what_it_carries() {
     let world = World::new(Line::Direct);
     let net = &world.net;
     let agent = world.member("box", "");
-    // On the LAN side of the device, so that a capture there can see it.
     let page = Page::open(&net.device, ANSWERED);
     let certificate = agent.link_up(&page.url());
+    a_visitor_in_clear_reaches_nothing(&world, &page);
     let capture = |place, name: &str| Capture::begin(place, &world.scratch.path(name));
     let mut of_hub = capture(&net.hub, "hub.pcap");
     let mut of_visitor = capture(&net.visitor, "visitor.pcap");
@@ -51,7 +51,6 @@ fn b2_the_relay_cannot_read_what_it_carries() {
         assert_eq!(files_with(world.hub.dir(), canary), Vec::<std::path::PathBuf>::new());
         assert!(!holds(world.hub.log_text().as_bytes(), canary), "the hub logged it");
     }
-    a_visitor_in_clear_reaches_nothing(&world, &page);
 }
 
 /// The attack: a hub or a visitor that says hello as TLS does, and then goes on in clear.

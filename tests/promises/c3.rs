@@ -27,6 +27,14 @@ fn parcels(agent: &mut Agent, behind: u64) -> BTreeSet<String> {
     lines.iter().filter_map(|line| line["parcel"].as_str().map(String::from)).collect()
 }
 
+/// What would wake whoever listens to the box's addresses.
+fn events(world: &World) {
+    for (from, to) in [(DEVICE, "203.0.113.11"), ("203.0.113.11", DEVICE)] {
+        world.net.move_device(from, to);
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
@@ -40,10 +48,7 @@ fn c3_ddns_alone_uses_only_its_own_channels() {
     agent.configure("[ddns]\nenabled = true");
     agent.start();
     until_equal("the update", SOON, &1, || world.hub.rows("ddns"));
-    // Events that would wake whoever listens to them.
-    world.net.move_device(DEVICE, "203.0.113.11");
-    world.net.move_device("203.0.113.11", DEVICE);
-    std::thread::sleep(Duration::from_secs(3));
+    events(&world);
     let parcels = parcels(&mut agent, before);
     capture.end();
     assert_eq!(parcels, set(&["ddns.update", "egress.lookup"]));
@@ -66,9 +71,7 @@ fn c3_link_alone_uses_only_its_own_channels() {
     let certificate = agent.link_up(&page.url());
     let url = format!("https://{}/", link_host("box"));
     assert_eq!(fetch(&world.net.visitor, &certificate, &url).ok(), "a page");
-    world.net.move_device(DEVICE, "203.0.113.11");
-    world.net.move_device("203.0.113.11", DEVICE);
-    std::thread::sleep(Duration::from_secs(3));
+    events(&world);
     let parcels = parcels(&mut agent, before);
     capture.end();
     assert_eq!(parcels, set(&["link.session", "link.origin", "egress.lookup"]));

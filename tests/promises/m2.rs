@@ -27,11 +27,11 @@ fn m2_a_visitor_needs_only_the_name() {
     let host = link_host("box");
     let names = [host.clone(), format!("web.{host}")];
     for name in &names {
+        assert_eq!(dig(visitor, name, "A", "+notcp"), Answer::address(HUB), "{name}");
         assert_eq!(
             fetch(visitor, &certificate, &format!("https://{name}/")).ok(),
             "the page of the name"
         );
-        assert_eq!(dig(visitor, name, "A", "+notcp"), Answer::address(HUB), "{name}");
     }
     let seen = capture.end();
     for (what, trace) in traces() {

@@ -149,3 +149,34 @@ async fn every_feature_that_is_kept_at_the_hub_is_erased_by_switching_it_off() {
         assert!(!world.disk.saved.contains_key(row.card.name), "nothing stays here either");
     }
 }
+
+/// `[ddns] enabled = …` and nothing else.
+fn by_file(enabled: bool) -> Sections {
+    Sections { enabled: [("ddns".to_string(), enabled)].into(), ..Sections::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_file_switches_off_is_erased_and_what_it_switches_on_again_is_on() {
+    let mut world = World::of(ALL, super::driver::member(&[]), by_file(true));
+    world.addresses(&[], &["2001:db8::7"]);
+    world.run_for(MINUTE).await;
+    world.reload(by_file(false));
+    world.run_for(MINUTE).await;
+    assert_eq!((world.hub.bodies("ddns.forget").len(), world.state("ddns")), (1, "off"));
+    world.reload(by_file(true));
+    world.run_for(MINUTE).await;
+    assert_eq!((world.hub.bodies("ddns.update").len(), world.state("ddns")), (2, "on"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_file_switched_off_while_the_agent_was_stopped_is_erased_at_its_next_start() {
+    let mut world = World::of(ALL, super::driver::member(&[]), by_file(true));
+    world.addresses(&[], &["2001:db8::7"]);
+    world.run_for(MINUTE).await;
+    let mut world = World::of(ALL, world.disk, by_file(false));
+    world.run_for(MINUTE).await;
+    assert_eq!((world.hub.bodies("ddns.forget").len(), world.state("ddns")), (1, "off"));
+    let mut world = World::of(ALL, world.disk, by_file(false));
+    world.run_for(HOUR).await;
+    assert_eq!(world.hub.lock().handed, 0, "once is enough");
+}

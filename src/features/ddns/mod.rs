@@ -49,6 +49,8 @@ pub struct Ddns {
     declined: Option<Update>,
     backoff: Backoff,
     wake: Option<(Boot, &'static str)>,
+    /// The hub asked us to wait until then; no new address shortens that.
+    not_before: Option<Boot>,
     sent: VecDeque<Boot>,
 }
 
@@ -112,6 +114,7 @@ impl Feature for Ddns {
             declined: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
             wake: None,
+            not_before: None,
             sent: VecDeque::new(),
         })
     }
@@ -218,6 +221,10 @@ impl Ddns {
         if self.is_confirmed(&update) || self.declined == Some(update) {
             return;
         }
+        if let Some(at) = self.not_before.filter(|at| now.boot < *at) {
+            self.wake = Some((at, "the hub asked to wait with the next update"));
+            return;
+        }
         self.sent.retain(|at| now.boot - *at < FLAP_WINDOW);
         let flaps = self.sent.len() >= FLAPPING;
         let earliest = self.sent.back().filter(|_| flaps).map(|last| *last + FLAP_WAIT);
@@ -265,6 +272,7 @@ impl Ddns {
                 if error.is_final() {
                     self.declined = Some(update);
                 } else {
+                    self.not_before = error.retry_after().map(|wait| now.boot + wait);
                     let wait = self.backoff.fail(now, error.retry_after());
                     self.wake = Some((now.boot + wait, "retry the DDNS update"));
                 }

@@ -218,8 +218,12 @@ impl Feature for Link {
             }
             Input::Event(Event::Unregistered) => self.leave(out),
             Input::Wake => self.dial(out),
-            Input::Event(Event::Addresses(_) | Event::Resumed) => self.redial(out),
-            Input::Note(_, note) | Input::Done(_, Ok(note)) => self.note(note, now, out),
+            Input::Event(Event::Addresses(_) | Event::Resumed) => self.redial(now, out),
+            Input::Note(ticket, note) | Input::Done(ticket, Ok(note))
+                if self.is_current(ticket) =>
+            {
+                self.note(note, now, out);
+            }
             Input::Done(ticket, Err(_)) if self.is_current(ticket) => {
                 self.down("the session's job broke off".into(), None, now, out);
             }
@@ -233,6 +237,7 @@ impl Feature for Link {
             Input::Opened(Opening::Wanted)
             | Input::Closing
             | Input::Reply(..)
+            | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
             | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::WallClockSet) => {}
@@ -302,8 +307,10 @@ impl Link {
     }
 
     /// Dials at once if a failure made it wait; a session that stands is probed by the house.
-    fn redial(&mut self, out: &mut Out<Job>) {
-        if matches!(self.state, State::Waiting { .. }) && self.down_since.is_some() {
+    fn redial(&mut self, now: Now, out: &mut Out<Job>) {
+        let asked_to_wait = self.not_before.is_some_and(|at| now.boot < at);
+        let failed = matches!(self.state, State::Waiting { .. }) && self.down_since.is_some();
+        if failed && !asked_to_wait {
             self.dial(out);
         }
     }
@@ -347,10 +354,10 @@ impl Link {
                 }
                 self.visits.push_back(visit);
             }
-            Note::Down(error) if !matches!(self.state, State::Idle) => {
+            Note::Down(error) => {
+                self.not_before = error.retry_after().map(|wait| now.boot + wait);
                 self.down(error.to_string(), error.retry_after(), now, out);
             }
-            Note::Down(_) => {}
         }
     }
 

@@ -84,14 +84,13 @@ impl Services {
             host.strip_suffix(link_host)?.strip_suffix('.')?
         };
         let name = Label::parse(name).ok()?;
-        let service = self.0.get(&name).or_else(|| {
-            self.0.values().next().filter(|_| crate::sabotage::off("link-published"))
-        })?;
-        Some((name, service.clone()))
+        let service = self.get(&name)?.clone();
+        Some((name, service))
     }
 
     pub(super) fn get(&self, name: &Label) -> Option<&Service> {
-        self.0.get(name)
+        let any = || self.0.values().next().filter(|_| crate::sabotage::off("link-published"));
+        self.0.get(name).or_else(any)
     }
 
     pub(super) fn insert(&mut self, name: Label, service: Service) {
