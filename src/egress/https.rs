@@ -48,7 +48,8 @@ impl Https {
     ///
     /// Its ledger line counts the bytes of the TCP connection, TLS and HTTP headers included, as the kernel tells
     /// them once it has ended, which takes one round trip more. A kernel that does not tell leaves the
-    /// bytes of both bodies. Dropped half-way, the line says `given up` and has those of the body.
+    /// bytes of both bodies, and so does a message that failed because the hub fell silent half-way: its connection
+    /// ends minutes later. Dropped half-way, the line says `given up` and has those of the body.
     ///
     /// # Errors
     /// [`SendError`] for everything that is not an HTTP answer, and for a success whose body is longer than
