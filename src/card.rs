@@ -150,8 +150,9 @@ pub enum Carriage {
     Local,
 }
 
-/// The request headers of every HTTPS parcel. There is no user agent, cookie or language.
-pub const HTTP_HEADERS: &[&str] = &["accept", "content-length", "content-type", "host"];
+/// The request headers of every HTTPS parcel, in the order in which they are sent. There is no user agent, cookie or
+/// language.
+pub const HTTP_HEADERS: &[&str] = &["content-type", "accept", "host", "content-length"];
 
 /// Whom a connection shows itself as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

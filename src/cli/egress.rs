@@ -1,4 +1,4 @@
-//! `egress catalog|preview|ledger|verify`. All of it works unregistered, with everything off and without
+//! `egress catalog|preview|ledger|verify|reconcile`. All of it but the last works unregistered, with everything off and without
 //! a running agent (promise C8).
 
 use super::print::{self, Printer};
@@ -37,6 +37,7 @@ pub async fn dispatch(
             Ok(gathered) => verify(&gathered, printer),
             Err(failed) => printer.fail(failed.exit, &failed.text),
         },
+        Some(("reconcile", _)) => super::reconcile::run(options, printer).await,
         Some(("show", matches)) => {
             let seq = matches.get_one::<String>("seq").map(String::as_str).unwrap_or_default();
             show(rows, options, seq, printer)
@@ -98,7 +99,10 @@ async fn preview(rows: &'static [Row], options: &Options, id: &str, printer: &Pr
         None => ((parcel.example)(), "with example values"),
     };
     let text = format!("{} ({kind})\n\n{}", parcel.id, catalogue::preview(parcel, host, &body));
-    printer.show(&text, &json!({ "parcel": id, "example": kind.starts_with("with"), "body": body }))
+    let request = catalogue::request(parcel, host, &body);
+    let example = kind.starts_with("with");
+    let json = json!({ "parcel": id, "example": example, "body": body, "request": request });
+    printer.show(&text, &json)
 }
 
 /// The ledger as far as it can be had.

@@ -5,6 +5,7 @@
 
 pub mod egress;
 pub mod print;
+mod reconcile;
 pub mod status;
 pub mod talk;
 pub mod tree;

@@ -86,6 +86,10 @@ fn egress() -> Command {
         .subcommand(
             Command::new("verify").about("Check that no line of the ledger was altered or removed"),
         )
+        .subcommand(
+            Command::new("reconcile")
+                .about("Hold the ledger against what the kernel counted at the interfaces"),
+        )
 }
 
 fn verb(verb: &'static crate::card::Verb) -> Command {

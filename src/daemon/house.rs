@@ -1,9 +1,12 @@
 //! What a person asks of the daemon itself: status, the ledger, a preview.
 
-use super::feature::Answer;
+use super::feature::{Answer, HubAddress};
 use super::run::Agent;
 use crate::card::Exit;
 use crate::clock::Now;
+use crate::egress::permit::Target;
+use crate::egress::reconcile;
+use crate::platform::traffic;
 use serde_json::{Value, json};
 
 /// Answers one question to the daemon itself.
@@ -27,13 +30,37 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, now: Now) -> A
             });
             Answer::done("", json!({ "line": line, "body": body }))
         }
+        "reconcile" => reconcile(agent),
         "preview" => {
             let id = args.get("parcel").and_then(Value::as_str).unwrap_or_default();
             let supervisor = agent.supervisor();
-            let hub = supervisor.household().membership.as_ref().map(|(_, hub)| hub.host.clone());
+            let hub = supervisor.household().membership.as_ref().map(|(_, hub)| authority(hub));
             let body = supervisor.parcel(id).and_then(|parcel| supervisor.preview(parcel));
             Answer::done("", json!({ "hub": hub, "body": body.map(|body| body.json().clone()) }))
         }
         _ => Answer::failed(Exit::Usage, format!("the agent does not know `{verb}`")),
     }
+}
+
+/// Both sides are read in one breath: what moves between the two readings is explained by neither.
+fn reconcile(agent: &Agent) -> Answer {
+    let Some(baseline) = agent.baseline() else {
+        return Answer::failed(Exit::Failed, "the kernel's counters were not read at the start");
+    };
+    let totals = agent.gate().totals();
+    match traffic::read() {
+        Ok(now) => {
+            let compared = reconcile::compare(&totals, baseline, &now, |ip| agent.is_own(ip));
+            Answer::done("", serde_json::to_value(compared).unwrap_or_default())
+        }
+        Err(error) => {
+            Answer::failed(Exit::Failed, format!("cannot read the kernel's counters: {error}"))
+        }
+    }
+}
+
+/// A hub as it stands in a URL and in the `host` header.
+fn authority(hub: &HubAddress) -> String {
+    let text = Target { host: hub.host.clone(), port: hub.port }.to_string();
+    text.strip_suffix(":443").map(String::from).unwrap_or(text)
 }

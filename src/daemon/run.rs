@@ -17,12 +17,14 @@ use crate::card::{Exit, Warning};
 use crate::clock::{self, Clock, Wall};
 use crate::egress::gate::Gate;
 use crate::egress::ledger::Ledger;
+use crate::egress::reconcile::Baseline;
 use crate::identity::{Identity, IdentityError};
 use crate::platform::exec::Exec;
 use crate::platform::netlink::Watcher;
 use crate::platform::root::Root;
 use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
+use crate::platform::traffic;
 use crate::state::{StateDir, StateError};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
@@ -108,6 +110,8 @@ pub struct Agent {
     suspended: Duration,
     save_due: bool,
     save_failed: bool,
+    /// What the kernel had counted when this began to run.
+    baseline: Option<Baseline>,
 }
 
 impl Agent {
@@ -165,6 +169,7 @@ impl Agent {
             suspended: clock::suspended(),
             save_due: false,
             save_failed: false,
+            baseline: None,
         })
     }
 
@@ -179,6 +184,7 @@ impl Agent {
         let jump = ClockJump::open().map_err(system("watch the wall clock"))?;
         let watcher = tokio::spawn(watch_addresses(self.events.clone()));
         let service = Service::from_environment();
+        self.baseline = self.counted();
         self.supervisor.start(self.clock.now());
         self.obey();
         service.ready();
@@ -362,6 +368,25 @@ impl Agent {
 
     pub(super) fn supervisor(&self) -> &Supervisor {
         &self.supervisor
+    }
+
+    fn counted(&self) -> Option<Baseline> {
+        let since = self.clock.now().wall;
+        match traffic::read() {
+            Ok(interfaces) => Some(Baseline { since, interfaces }),
+            Err(error) => {
+                tracing::warn!(%error, "the kernel's counters cannot be read");
+                None
+            }
+        }
+    }
+
+    pub(super) fn baseline(&self) -> Option<&Baseline> {
+        self.baseline.as_ref()
+    }
+
+    pub(super) fn is_own(&self, ip: core::net::IpAddr) -> bool {
+        self.world.is_own(ip)
     }
 
     pub(super) fn gate(&self) -> &Gate {

@@ -12,7 +12,7 @@ use crate::platform::facts;
 use crate::platform::netlink::Addresses;
 use crate::platform::root::Root;
 use crate::wire::registration::Membership;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -75,6 +75,11 @@ impl World {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.carriers.set_servers(servers(&config, &self.root));
         self.probe();
+    }
+
+    /// Whether an address is one of this box.
+    pub fn is_own(&self, ip: IpAddr) -> bool {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).contains(ip)
     }
 
     /// Asks the session for a sign of life: the box was suspended.

@@ -1,6 +1,8 @@
 //! The catalogue: everything that can ever leave, read from the cards.
 
+use super::quic;
 use crate::card::{Caller, Card, Carriage, Destination, HTTP_HEADERS, Parcel, Retention};
+use crate::wire::link::ToHub;
 use crate::wire::lookup::LOOKUP;
 use serde_json::{Value, json};
 
@@ -44,34 +46,73 @@ pub fn kept(retention: Retention) -> String {
     }
 }
 
-/// What a parcel puts on the wire for a given body: the request as it is sent, or what the carrier shows.
-pub fn preview(parcel: &Parcel, host: &str, body: &Value) -> String {
+/// The HTTP request of a parcel as it stands inside TLS, to the byte; nothing for those carried otherwise. `authority` is
+/// the hub as in a URL: without the port when that is 443.
+pub fn request(parcel: &Parcel, authority: &str, body: &Value) -> Option<String> {
+    let Carriage::Https { path, .. } = parcel.how else { return None };
     let text = body.to_string();
+    let mut head = format!("POST {path} HTTP/1.1\r\n");
+    for name in HTTP_HEADERS {
+        let value = match *name {
+            "content-type" => "application/json",
+            "host" => authority,
+            "content-length" => &text.len().to_string(),
+            _ => "*/*",
+        };
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    Some(format!("{head}\r\n{text}"))
+}
+
+/// What a parcel puts on the wire for a given body: the request as it is sent, or what the carrier shows.
+pub fn preview(parcel: &Parcel, authority: &str, body: &Value) -> String {
+    let text = body.to_string();
+    let host = host_of(authority);
     match parcel.how {
-        Carriage::Https { path, caller } => {
+        Carriage::Https { caller, .. } => {
             let shown = match caller {
-                Caller::Anonymous => "without a client certificate",
-                Caller::Applicant => "without a client certificate; the key is in the body",
-                Caller::Device => "with the device's client certificate",
+                Caller::Anonymous => "no client certificate",
+                Caller::Applicant => "no client certificate; the key is in the body",
+                Caller::Device => "the device's client certificate",
             };
-            let headers: Vec<String> = HTTP_HEADERS
-                .iter()
-                .map(|name| match *name {
-                    "host" => format!("host: {host}"),
-                    "content-length" => format!("content-length: {}", text.len()),
-                    "content-type" => "content-type: application/json".into(),
-                    other => format!("{other}: */*"),
-                })
+            let request = request(parcel, authority, body).unwrap_or_default().replace('\r', "");
+            format!("TLS to {authority}: server name {host}, ALPN http/1.1, {shown}\n\n{request}")
+        }
+        Carriage::Session => {
+            let parameters: Vec<String> = quic::transport_parameters()
+                .into_iter()
+                .map(|(name, value)| format!("  {name} = {value}"))
                 .collect();
+            let alpn = String::from_utf8_lossy(crate::wire::SESSION_ALPN);
+            let hello = serde_json::from_value(body.clone()).map(ToHub::Hello);
+            let frame = hello.and_then(|hello| serde_json::to_string(&hello)).unwrap_or(text);
             format!(
-                "TLS to {host}, {shown}\n\nPOST {path} HTTP/1.1\n{}\n\n{text}",
-                headers.join("\n")
+                "QUIC to {authority}: server name {host}, ALPN {alpn}, the device's client certificate\n\
+                 transport parameters, the same on every device with as much memory:\n{}\n\n\
+                 first frame: {frame}\n\
+                 then heartbeats, and the bytes of visitors of published services;\n\
+                 and a plain TCP connection to the same place, with a token of the hub's own",
+                parameters.join("\n")
             )
         }
-        Carriage::Session => format!(
-            "QUIC to {host}, TLS with server name and the device's client certificate, ALPN qcloud/1\n\nfirst frame: {text}\nthen heartbeats, and the bytes of visitors of published services"
-        ),
-        Carriage::Lookup => format!("DNS over UDP to {host}\n\nA and AAAA of {text}"),
-        Carriage::Local => format!("TCP to {host}, the visitor's own request\n\n{text}"),
+        Carriage::Lookup => {
+            let name = body.get("host").and_then(Value::as_str).unwrap_or(host);
+            format!(
+                "DNS over UDP to this device's name servers, over TCP when an answer is cut off:\n\
+                 {name}. IN A\n{name}. IN AAAA\n\
+                 each with a random id, recursion desired, no EDNS"
+            )
+        }
+        Carriage::Local => {
+            format!("TCP to a published service of this box, the visitor's own request\n\n{text}")
+        }
+    }
+}
+
+/// The host of an authority, without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        Some(_) | None => authority,
     }
 }

@@ -4,6 +4,7 @@
 //! port is random, and so are the two ids. Nothing is believed that does not echo the question.
 
 use super::ledger::Outcome;
+use super::tcp;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use domain::base::iana::Rcode;
@@ -92,6 +93,7 @@ async fn exchange(
     let questions = [question(host, TYPES[0])?, question(host, TYPES[1])?];
     for question in &questions {
         bytes.up += count(socket.send(question.as_slice()).await?);
+        bytes.up_packets += 1;
     }
     let mut buffer = [0; DATAGRAM];
     while answers.iter().any(Option::is_none) {
@@ -103,6 +105,7 @@ async fn exchange(
         };
         let length = received?;
         bytes.down += count(length);
+        bytes.down_packets += 1;
         let Ok(message) = Message::from_slice(&buffer[..length]) else { continue };
         let Some(which) = questions.iter().position(|q| message.is_answer(q)) else { continue };
         let Some(slot) = answers.get_mut(which).filter(|slot| slot.is_none()) else { continue };
@@ -137,6 +140,25 @@ async fn over_tcp(
 ) -> io::Result<Answer> {
     let question = question(host, rtype)?;
     let mut stream = TcpStream::connect(server).await?;
+    let asked = asked_over_tcp(&question, &mut stream, bytes).await;
+    // The few segments that close it are not among them.
+    let counted = tcp::count(stream.local_addr()?, server);
+    if let Some(counted) = counted {
+        bytes.up_packets += counted.up_packets;
+        bytes.down_packets += counted.down_packets;
+    }
+    let answer = asked?;
+    match Message::from_slice(&answer) {
+        Ok(message) if message.is_answer(&question) => Ok(read(message, host, rtype)),
+        Ok(_) | Err(_) => Ok(Answer::Broken("the answer is to another question".into())),
+    }
+}
+
+async fn asked_over_tcp(
+    question: &Message<Vec<u8>>,
+    stream: &mut TcpStream,
+    bytes: &mut Outcome,
+) -> io::Result<Vec<u8>> {
     let body = question.as_slice();
     let length = u16::try_from(body.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), body].concat()).await?;
@@ -145,10 +167,7 @@ async fn over_tcp(
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await?;
     bytes.down += u64::from(length) + 2;
-    match Message::from_slice(&answer) {
-        Ok(message) if message.is_answer(&question) => Ok(read(message, host, rtype)),
-        Ok(_) | Err(_) => Ok(Answer::Broken("the answer is to another question".into())),
-    }
+    Ok(answer)
 }
 
 fn question(host: &Host, rtype: Rtype) -> io::Result<Message<Vec<u8>>> {

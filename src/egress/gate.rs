@@ -3,7 +3,8 @@
 use super::budget::Bucket;
 use super::consent::Consents;
 use super::ledger::{Draft, Ledger, Outcome};
-use super::permit::{Entry, Passage, Permit, Target};
+use super::permit::{Entry, Meter, Passage, Permit, Target};
+use super::totals::Totals;
 use crate::card::{Card, Carriage, Destination, Parcel};
 use crate::clock::{Boot, Clock};
 use crate::wire::Body;
@@ -11,7 +12,7 @@ use crate::wire::lookup::{LOOKUP, Lookup};
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 /// Why a body may not leave.
@@ -60,12 +61,31 @@ struct Inner {
     hub: Option<Target>,
     consents: Consents,
     ledger: Ledger,
+    /// Sums of the lines since the start.
+    totals: Totals,
+    /// Flows that go on.
+    open: Vec<Going>,
+    /// What came for flows whose lines were written already.
+    late: Arc<Meter>,
     /// Writes the unsaved lines durably; absent on a device without a disk.
     keep: Option<Keep>,
 }
 
 /// Writes ledger lines durably before consent-gated bytes leave. Returns whether they are on disk.
 pub type Keep = Box<dyn FnMut(&str) -> bool + Send>;
+
+/// A flow that goes on; its line is written at its end.
+struct Going {
+    parcel: &'static str,
+    proto: &'static str,
+    meter: Weak<Meter>,
+}
+
+impl Going {
+    fn goes_on(&self) -> bool {
+        self.meter.upgrade().is_some_and(|meter| !meter.is_closed())
+    }
+}
 
 struct Open {
     card: &'static Card,
@@ -83,6 +103,9 @@ impl Gate {
             hub: None,
             consents: Consents::default(),
             ledger,
+            totals: Totals::default(),
+            open: Vec::new(),
+            late: Arc::default(),
             keep: None,
         };
         Self { inner: Arc::new(Mutex::new(inner)), clock }
@@ -152,7 +175,14 @@ impl Gate {
         if let Some(draft) = permit.entry.draft.clone() {
             self.record(draft, opened);
         }
-        Ok(Passage { permit, meter: Arc::default(), revoked, peer: None, end: None })
+        let meter: Arc<Meter> = Arc::default();
+        let going = Going {
+            parcel: body.parcel().id,
+            proto: proto(body.parcel().how),
+            meter: Arc::downgrade(&meter),
+        };
+        self.lock().open.push(going);
+        Ok(Passage { permit, meter, revoked, end: None })
     }
 
     /// Lets the question for the host of a permit pass to a name server.
@@ -172,9 +202,33 @@ impl Gate {
         work(&mut self.lock().ledger)
     }
 
+    /// Everything since the start: all lines, and what flows that go on have carried so far.
+    pub fn totals(&self) -> Totals {
+        let mut inner = self.lock();
+        inner.open.retain(Going::goes_on);
+        let mut totals = inner.totals.clone();
+        for going in &inner.open {
+            if let Some(meter) = going.meter.upgrade() {
+                let ip = meter.peer().map(|peer| peer.0);
+                totals.add(going.parcel, going.proto, ip, meter.read());
+            }
+        }
+        let late = inner.late.peer().map(|peer| peer.0);
+        totals.add("egress.late", "quic", late, inner.late.read());
+        totals
+    }
+
+    /// Where carriers count what comes for a session whose line was written already.
+    pub(super) fn late(&self) -> Arc<Meter> {
+        Arc::clone(&self.lock().late)
+    }
+
     pub(super) fn record(&self, draft: Draft, outcome: Outcome) {
         let at = self.clock.now().wall;
-        self.lock().ledger.append(draft, outcome, at);
+        let mut inner = self.lock();
+        inner.totals.line(&draft, &outcome);
+        inner.open.retain(Going::goes_on);
+        inner.ledger.append(draft, outcome, at);
     }
 
     fn admit(

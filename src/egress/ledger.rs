@@ -3,6 +3,7 @@
 //! It lives in RAM and reaches the disk with the next change of state, when it has grown, and at stop,
 //! so that a steady agent writes nothing. What a crash took with it is recorded as a gap.
 
+use super::totals::Counts;
 use crate::clock::Wall;
 use core::net::IpAddr;
 use data_encoding::HEXLOWER;
@@ -41,10 +42,16 @@ pub struct Line {
     pub port: Option<u16>,
     /// `https`, `quic`, `dns` or `tcp`.
     pub proto: String,
-    /// Bytes that left, as the carrier counts them.
+    /// Bytes that left, above the headers of IP and TCP or UDP: TLS and HTTP's own are among them.
     pub up: u64,
     /// Bytes that came back.
     pub down: u64,
+    /// Packets that left; with `up` and the headers of `proto` they are the bytes on the wire.
+    #[serde(default)]
+    pub up_packets: u64,
+    /// Packets that came back.
+    #[serde(default)]
+    pub down_packets: u64,
     /// HMAC-SHA-256 of the body under a device key, hex: a bare hash of a guessable body would reveal it.
     pub body_hmac: Option<String>,
     /// The fields the body had.
@@ -87,8 +94,21 @@ pub struct Outcome {
     pub up: u64,
     /// Bytes in.
     pub down: u64,
+    /// Packets out.
+    pub up_packets: u64,
+    /// Packets in.
+    pub down_packets: u64,
     /// See [`Line::result`].
     pub result: String,
+}
+
+impl Outcome {
+    /// Puts these numbers in.
+    pub const fn set(&mut self, counts: Counts) {
+        let Counts { up, down, up_packets, down_packets } = counts;
+        (self.up, self.down) = (up, down);
+        (self.up_packets, self.down_packets) = (up_packets, down_packets);
+    }
 }
 
 /// Where a chain stands: enough to continue it after a restart.
@@ -155,6 +175,8 @@ impl Ledger {
             proto: draft.proto,
             up: outcome.up,
             down: outcome.down,
+            up_packets: outcome.up_packets,
+            down_packets: outcome.down_packets,
             body_hmac: draft.body_hmac,
             fields: draft.fields,
             consent: draft.consent,

@@ -42,6 +42,9 @@ pub async fn connect(
     match result {
         Ok((stream, peer)) => {
             passage.reached(peer.ip(), peer.port());
+            if let Ok(local) = stream.local_addr() {
+                passage.goes_over(local, peer);
+            }
             passage.ended("ok");
             Ok(Box::new(Metered::new(stream, passage)))
         }
@@ -129,6 +132,7 @@ mod tests {
         drop(flow);
         let line = lines(&gate).pop().unwrap();
         assert_eq!((line.up, line.down, line.port, line.result.as_str()), (4, 6, Some(port), "ok"));
+        assert!(line.up_packets >= 3 && line.down_packets >= 2, "SYN, ACK, 4 bytes: {line:?}");
     }
 
     #[tokio::test]

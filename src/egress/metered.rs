@@ -14,12 +14,13 @@ type Taken = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What is read counts as down, what is written as up. Once the passage is revoked every call fails
 /// with `ConnectionAborted`, and waiting ones are woken to do so.
 pub struct Metered<T> {
+    /// Before the stream, so that its line is written while the kernel still knows the connection.
+    passage: Passage,
     stream: T,
     meter: Arc<Meter>,
     /// One watch for each half: halves may be polled by two tasks, and a future wakes only its last.
     reader: Taken,
     writer: Taken,
-    passage: Passage,
 }
 
 impl<T> Metered<T> {
@@ -87,6 +88,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.meter.look();
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -6,10 +6,12 @@
 
 use super::gate::Gate;
 use super::ledger::{Draft, Outcome};
+use super::tcp;
+use super::totals::Counts;
 use crate::card::Parcel;
-use core::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// A host and a port.
@@ -92,11 +94,18 @@ impl Drop for Entry {
     }
 }
 
-/// Bytes of a flow, counted by its carrier and read by the ledger.
+/// Bytes and packets of a flow, counted by its carrier and read by the ledger.
 #[derive(Debug, Default)]
 pub struct Meter {
     up: AtomicU64,
     down: AtomicU64,
+    up_packets: AtomicU64,
+    down_packets: AtomicU64,
+    peer: OnceLock<(IpAddr, u16)>,
+    /// Its line is written.
+    closed: AtomicBool,
+    /// The two ends of a flow over one TCP connection, whose packets only the kernel knows.
+    tcp: OnceLock<(SocketAddr, SocketAddr)>,
 }
 
 impl Meter {
@@ -110,15 +119,44 @@ impl Meter {
         self.down.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Sets both to what a connection's own statistics say.
-    pub fn set(&self, up: u64, down: u64) {
-        self.up.store(up, Ordering::Relaxed);
-        self.down.store(down, Ordering::Relaxed);
+    /// Counts bytes and packets.
+    pub fn add(&self, counts: Counts) {
+        self.add_up(counts.up);
+        self.add_down(counts.down);
+        self.up_packets.fetch_add(counts.up_packets, Ordering::Relaxed);
+        self.down_packets.fetch_add(counts.down_packets, Ordering::Relaxed);
     }
 
-    /// Bytes that left, bytes that came.
-    pub fn read(&self) -> (u64, u64) {
-        (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))
+    /// Asks the kernel about a TCP connection while it lives: one that is closed on both sides is forgotten there.
+    pub(super) fn look(&self) {
+        let asked = self.tcp.get().and_then(|(local, remote)| tcp::count(*local, *remote));
+        if let Some(asked) = asked {
+            // What the flow wrote and the kernel has not sent yet counts already; what it sent again counts too.
+            self.up.fetch_max(asked.up, Ordering::Relaxed);
+            self.up_packets.store(asked.up_packets, Ordering::Relaxed);
+            self.down_packets.store(asked.down_packets, Ordering::Relaxed);
+        }
+    }
+
+    /// What has passed so far.
+    pub fn read(&self) -> Counts {
+        self.look();
+        Counts {
+            up: self.up.load(Ordering::Relaxed),
+            down: self.down.load(Ordering::Relaxed),
+            up_packets: self.up_packets.load(Ordering::Relaxed),
+            down_packets: self.down_packets.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether its line is written.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Whom it reached.
+    pub fn peer(&self) -> Option<(IpAddr, u16)> {
+        self.peer.get().copied()
     }
 }
 
@@ -127,7 +165,6 @@ pub struct Passage {
     pub(super) permit: Permit,
     pub(super) meter: Arc<Meter>,
     pub(super) revoked: watch::Receiver<bool>,
-    pub(super) peer: Option<(IpAddr, u16)>,
     pub(super) end: Option<String>,
 }
 
@@ -144,7 +181,13 @@ impl Passage {
 
     /// Whom it reached.
     pub fn reached(&mut self, ip: IpAddr, port: u16) {
-        self.peer = Some((ip, port));
+        // The first one it reached stays: a flow does not move.
+        let _ = self.meter.peer.set((ip, port));
+    }
+
+    /// Says over which TCP connection it goes. The stream must outlive the passage.
+    pub(super) fn goes_over(&mut self, local: SocketAddr, remote: SocketAddr) {
+        let _ = self.meter.tcp.set((local, remote));
     }
 
     /// Why it ended, for its line; `ok` when never said.
@@ -166,8 +209,10 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        let (up, down) = self.meter.read();
         let result = self.end.take().unwrap_or_else(|| "ok".into());
-        self.permit.entry.seal(Outcome { peer: self.peer, up, down, result });
+        let mut outcome = Outcome { peer: self.meter.peer(), result, ..Outcome::default() };
+        outcome.set(self.meter.read());
+        self.meter.closed.store(true, Ordering::Relaxed);
+        self.permit.entry.seal(outcome);
     }
 }

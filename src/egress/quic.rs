@@ -1,5 +1,6 @@
 //! Dials the session: one QUIC connection to the hub, as the device.
 
+use super::datagrams::{Counted, Payer};
 use super::faults;
 use super::outside::SendError;
 use super::permit::Target;
@@ -9,7 +10,7 @@ use core::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
     TokioRuntime, TransportConfig, VarInt,
 };
 use std::io;
@@ -63,16 +64,19 @@ impl Memory {
 pub(super) struct Dialled {
     pub(super) endpoint: Endpoint,
     pub(super) connection: Connection,
+    /// Where its datagrams are counted.
+    pub(super) payer: Payer,
 }
 
 /// Dials all addresses, each 250 ms after the one before it, and keeps the first that answers.
 ///
-/// The handshakes of the others are dropped, and their few datagrams are counted nowhere.
+/// The handshakes of the others are dropped; their few datagrams count all the same.
 pub(super) async fn dial(
     to: &Target,
     tls: Arc<rustls::ClientConfig>,
     addresses: &[IpAddr],
     memory: Memory,
+    payer: &Payer,
 ) -> Result<Dialled, SendError> {
     let crypto = QuicClientConfig::try_from(tls)
         .map_err(|_| faults::unreachable(to, "the TLS configuration has no cipher of QUIC"))?;
@@ -87,10 +91,10 @@ pub(super) async fn dial(
             failed = faults::unreachable(to, e);
             continue;
         }
-        let (config, to) = (config.clone(), to.clone());
+        let (config, to, payer) = (config.clone(), to.clone(), payer.clone());
         attempts.spawn(async move {
             tokio::time::sleep(delay).await;
-            attempt(&to, config, peer).await
+            attempt(&to, config, peer, payer).await
         });
         delay += STAGGER;
     }
@@ -113,12 +117,13 @@ async fn attempt(
     to: &Target,
     config: ClientConfig,
     peer: SocketAddr,
+    payer: Payer,
 ) -> Result<Dialled, SendError> {
-    let endpoint = endpoint(peer).map_err(|e| faults::unreachable(to, e))?;
+    let endpoint = endpoint(peer, payer.clone()).map_err(|e| faults::unreachable(to, e))?;
     let connecting =
         endpoint.connect_with(config, peer, &to.host).map_err(|e| faults::unreachable(to, e))?;
     let connection = connecting.await.map_err(|e| faults::of_quinn(to, &e))?;
-    Ok(Dialled { endpoint, connection })
+    Ok(Dialled { endpoint, connection, payer })
 }
 
 /// Fails when this box has no route to `peer`, such as to IPv6 on an IPv4 network: quinn would try in
@@ -127,12 +132,14 @@ fn route(peer: SocketAddr) -> io::Result<()> {
     bind(peer)?.connect(peer)
 }
 
-fn endpoint(peer: SocketAddr) -> io::Result<Endpoint> {
+fn endpoint(peer: SocketAddr, payer: Payer) -> io::Result<Endpoint> {
     let socket = bind(peer)?;
     // The system may grant less (net.core.rmem_max); a small buffer costs speed only.
     let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
     let _ = setsockopt(&socket, sockopt::SndBuf, &SOCKET_BUFFER);
-    Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
+    let runtime = Arc::new(TokioRuntime);
+    let counted = Arc::new(Counted::new(runtime.wrap_udp_socket(socket)?, payer));
+    Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, counted, runtime)
 }
 
 #[allow(clippy::disallowed_methods, reason = "the session's passage was judged by the gate")]
@@ -144,6 +151,29 @@ fn bind(peer: SocketAddr) -> io::Result<UdpSocket> {
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     UdpSocket::bind((local, 0))
+}
+
+/// The transport parameters that the session shows, by their names in RFC 9000 section 18.2, for a box with ample
+/// memory; one with little shows a quarter of the windows. Those that quinn sets itself stand here too, and the
+/// test compares all of them. Besides these there are a random connection id and a reserved parameter of random
+/// content (section 18.1), both fresh for each connection: none tells one device from another.
+pub fn transport_parameters() -> [(&'static str, u64); 13] {
+    [
+        ("max_idle_timeout", u64::try_from(IDLE.as_millis()).unwrap_or(u64::MAX)),
+        ("max_udp_payload_size", 1472),
+        ("initial_max_data", u64::from(CONNECTION_WINDOW)),
+        ("initial_max_stream_data_bidi_local", u64::from(STREAM_WINDOW)),
+        ("initial_max_stream_data_bidi_remote", u64::from(STREAM_WINDOW)),
+        ("initial_max_stream_data_uni", u64::from(STREAM_WINDOW)),
+        ("initial_max_streams_bidi", u64::from(MAX_VISITORS)),
+        ("initial_max_streams_uni", 0),
+        ("ack_delay_exponent", 3),
+        ("max_ack_delay", 25),
+        ("active_connection_id_limit", 5),
+        // RFC 9287; draft-ietf-quic-ack-frequency.
+        ("grease_quic_bit", 1),
+        ("min_ack_delay", 1000),
+    ]
 }
 
 fn transport(memory: Memory) -> TransportConfig {
@@ -163,4 +193,63 @@ fn transport(memory: Memory) -> TransportConfig {
         .initial_mtu(FIRST_MTU)
         .mtu_discovery_config(Some(discovery));
     transport
+}
+
+#[cfg(test)]
+#[cfg(feature = "hub")]
+mod tests {
+    use super::*;
+    use crate::egress::permit::Meter;
+    use crate::egress::testing::pki;
+    use quinn::crypto::{ClientConfig as Crypto, Session};
+    use std::sync::Mutex;
+
+    /// Writes down the parameters and goes on.
+    struct Spy(Arc<QuicClientConfig>, Arc<Mutex<String>>);
+
+    impl Crypto for Spy {
+        fn start_session(
+            self: Arc<Self>,
+            version: u32,
+            name: &str,
+            parameters: &quinn_proto::transport_parameters::TransportParameters,
+        ) -> Result<Box<dyn Session>, quinn::ConnectError> {
+            *self.1.lock().unwrap() = format!("{parameters:?}");
+            Arc::clone(&self.0).start_session(version, name, parameters)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_transport_parameters_are_those_of_the_preview() {
+        let seen = Arc::new(Mutex::new(String::new()));
+        let tls = QuicClientConfig::try_from(pki(crate::wire::SESSION_ALPN).trusting).unwrap();
+        let mut config = ClientConfig::new(Arc::new(Spy(Arc::new(tls), Arc::clone(&seen))));
+        config.transport_config(Arc::new(transport(Memory::Ample)));
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let meter = Arc::new(Meter::default());
+        let endpoint = endpoint(peer, Payer::new(Arc::clone(&meter), meter)).unwrap();
+        drop(endpoint.connect_with(config, peer, "hub.example.test").unwrap());
+        let seen = seen.lock().unwrap().clone();
+        let seen = seen.trim_start_matches("TransportParameters { ").trim_end_matches(" }");
+        let fields = seen.split(", ").filter_map(|field| field.split_once(": "));
+        let number = |value: &str| {
+            let value = value.trim_start_matches("Some(").trim_end_matches(')');
+            value.parse().ok().or_else(|| value.parse::<bool>().ok().map(u64::from))
+        };
+        let is_fresh = |name: &str| {
+            [
+                "initial_src_cid",
+                "grease_transport_parameter",
+                "payload",
+                "payload_len",
+                "write_order",
+            ]
+            .contains(&name)
+        };
+        let found: Vec<(&str, u64)> = fields
+            .filter(|(name, value)| !is_fresh(name) && *value != "None" && *value != "false")
+            .filter_map(|(name, value)| Some((name, number(value)?)))
+            .collect();
+        assert_eq!(found, transport_parameters());
+    }
 }

@@ -237,7 +237,7 @@ impl Outside for Hub {
             let down = hub.lock().down;
             let result = if down { "unreachable" } else { "ok" };
             let parcel = permit.parcel().id;
-            permit.seal(Outcome { peer: None, up, down: 0, result: result.into() });
+            permit.seal(Outcome { up, result: result.into(), ..Outcome::default() });
             if down { Err(gone(&to)) } else { Ok(hub.lock().answer(parcel, &body)) }
         })
     }

@@ -10,6 +10,7 @@ mod running;
 mod tests;
 mod visitor;
 
+use super::datagrams::Payer;
 use super::faults;
 use super::outside::{self, SendError};
 use super::permit::{Passage, Target};
@@ -162,7 +163,9 @@ impl Sessions {
             faults::unreachable(&to, "this device has no certificate of the hub yet")
         })?;
         let addresses = self.resolver.resolve(passage.permit()).await?;
-        let dialled = quic::dial(&to, tls, &addresses, self.settings.memory).await?;
+        let late = passage.permit().gate().late();
+        let payer = Payer::new(passage.meter(), late);
+        let dialled = quic::dial(&to, tls, &addresses, self.settings.memory, &payer).await?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let rate = Rate { idle: heartbeat, busy: self.settings.busy };
         tokio::spawn(Running::new(dialled, to.clone(), receiver, rate).run());

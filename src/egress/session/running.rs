@@ -16,8 +16,6 @@ use core::task::Poll;
 use core::time::Duration;
 use quinn::{ConnectionError, VarInt};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -53,9 +51,6 @@ pub(super) struct Running {
     /// Streams whose frame is being read.
     arrivals: JoinSet<Arrival>,
     tripwire: Option<Later<()>>,
-    tripwire_sent: Arc<AtomicU64>,
-    /// Bytes that stand on a member's meter already.
-    charged: (u64, u64),
 }
 
 /// Why the loop ends; without a reason all have left.
@@ -79,8 +74,6 @@ impl Running {
             flows: Flows::default(),
             arrivals: JoinSet::new(),
             tripwire: None,
-            tripwire_sent: Arc::default(),
-            charged: (0, 0),
         }
     }
 
@@ -148,6 +141,9 @@ impl Running {
         if let Some((epoch, observed)) = self.up {
             member.tell(epoch, observed);
         }
+        if self.members.is_empty() {
+            self.link.payer.set(member.meter());
+        }
         self.members.push(member);
     }
 
@@ -160,8 +156,11 @@ impl Running {
                 Err(_) => return Err(why),
             }
         }
-        self.charge();
-        self.members.remove(index).dismiss(why);
+        let member = self.members.remove(index);
+        if let Some(next) = self.members.first() {
+            self.link.payer.set(next.meter());
+        }
+        member.dismiss(why);
         Ok(())
     }
 
@@ -178,8 +177,8 @@ impl Running {
             Ok(Ok((ToDevice::Welcome { epoch, observed, tripwire }, control))) => {
                 self.control = Some(control);
                 let hub = self.link.connection.remote_address();
-                let sent = Arc::clone(&self.tripwire_sent);
-                self.tripwire = Some(Box::pin(control::tripwire(hub, tripwire, sent)));
+                let payer = self.link.payer.clone();
+                self.tripwire = Some(Box::pin(control::tripwire(hub, tripwire, payer)));
                 self.tell(epoch, observed);
                 Ok(())
             }
@@ -193,7 +192,6 @@ impl Running {
     fn frame(&mut self, frame: Option<io::Result<ToDevice>>) -> Result<(), End> {
         match frame {
             Some(Ok(ToDevice::Heartbeat { number, observed })) => {
-                self.charge();
                 let signs = signs(&self.link, &self.flows);
                 self.pulse.answered(number, Instant::now(), signs);
                 if let Some((epoch, _)) = self.up {
@@ -271,24 +269,12 @@ impl Running {
         faults::unreachable(&self.to, format_args!("the hub closed the session: {reason}"))
     }
 
-    /// Puts what has passed since the last time on the meter of the member that pays.
-    fn charge(&mut self) {
-        let stats = self.link.connection.stats();
-        let up = stats.udp_tx.bytes + self.tripwire_sent.load(Ordering::Relaxed);
-        let down = stats.udp_rx.bytes;
-        if let Some(member) = self.members.first() {
-            let meter = member.meter();
-            meter.add_up(up.saturating_sub(self.charged.0));
-            meter.add_down(down.saturating_sub(self.charged.1));
-            self.charged = (up, down);
-        }
-    }
-
     async fn finish(mut self, why: End) {
         self.link.connection.close(VarInt::from_u32(0), b"");
+        self.tripwire = None;
         // Lets quinn's task write the closing packet, so that its bytes count.
         tokio::task::yield_now().await;
-        self.charge();
+        self.link.payer.retire();
         self.commands.close();
         let late = why
             .clone()
