@@ -1,6 +1,7 @@
 //! The gate: judges every body against the cards, and is the only maker of a [`Permit`] and of a [`Passage`].
 
 use super::consent::Consents;
+use super::denied::Denied;
 use super::ledger::{Draft, Ledger, Outcome};
 use super::permit::{Entry, Passage, Permit, Target};
 use crate::card::{Card, Carriage, Destination, Parcel};
@@ -27,6 +28,9 @@ pub enum Refused {
     /// The owner has not agreed to it, or to an older version of it.
     #[error("{0} needs the owner's consent")]
     NoConsent(&'static str),
+    /// The owner does not let it leave.
+    #[error("{0} is denied by the owner (qcloud-agent privacy allow {0})")]
+    Denied(String),
     /// There is no hub to send it to.
     #[error("this device has no hub")]
     NoHub,
@@ -49,6 +53,7 @@ struct Inner {
     on: BTreeMap<&'static str, Open>,
     hub: Option<Target>,
     consents: Consents,
+    denied: Denied,
     ledger: Ledger,
     /// Writes the unsaved lines durably; absent on a device without a disk.
     keep: Option<Keep>,
@@ -71,6 +76,7 @@ impl Gate {
             on: BTreeMap::new(),
             hub: None,
             consents: Consents::default(),
+            denied: Denied::default(),
             ledger,
             keep: None,
         };
@@ -95,17 +101,30 @@ impl Gate {
     pub fn set_hub(&self, hub: Option<Target>) {
         let mut inner = self.lock();
         if hub != inner.hub {
-            for open in inner.on.values_mut() {
-                open.revoke.send_replace(true);
-                open.revoke = watch::Sender::new(false);
-            }
+            inner.revoke(|_| true);
         }
         inner.hub = hub;
     }
 
-    /// Replaces what the owner has agreed to.
+    /// Replaces what the owner has agreed to. A feature with a parcel that is no longer covered loses its
+    /// passages.
     pub fn set_consents(&self, consents: Consents) {
-        self.lock().consents = consents;
+        let mut inner = self.lock();
+        let covered = core::mem::replace(&mut inner.consents, consents.clone());
+        inner.revoke(|p| covered.covering(p).is_some() && consents.covering(p).is_none());
+    }
+
+    /// Replaces what the owner does not let leave. A feature with a parcel that is newly denied loses its
+    /// passages.
+    pub fn set_denied(&self, denied: Denied) {
+        let mut inner = self.lock();
+        let before = core::mem::replace(&mut inner.denied, denied.clone());
+        inner.revoke(|p| denied.parcel(p) && !before.parcel(p));
+    }
+
+    /// The body as it would leave: without the optional fields the owner denies.
+    pub fn shaped(&self, body: &Body) -> Value {
+        self.lock().denied.shaped(body)
     }
 
     /// Says how lines reach the disk before consent-gated bytes leave.
@@ -141,15 +160,23 @@ impl Gate {
     }
 
     /// Lets the question for the host of a permit pass to a name server.
-    pub fn lookup(&self, permit: &Permit, server: Target) -> Permit {
+    ///
+    /// # Errors
+    /// [`Refused::Denied`], which also stands in the ledger.
+    pub fn lookup(&self, permit: &Permit, server: Target) -> Result<Permit, Refused> {
         let body = Body::of(&Lookup { host: permit.to().host.clone() });
+        let fields = fields_of(body.json());
         let bytes = body.json().to_string().into_bytes();
-        let draft = Draft {
-            dest: server.to_string(),
-            ..self.draft(permit.feature(), &LOOKUP, &fields_of(body.json()))
-        };
+        let draft = self.draft(permit.feature(), &LOOKUP, &fields);
+        let draft = Draft { dest: server.to_string(), ..draft };
+        let verdict = self.lock().denied.judge(&LOOKUP, &fields);
+        if let Err(refused) = verdict {
+            let result = format!("refused: {refused}");
+            self.record(draft, Outcome { result, ..Outcome::default() });
+            return Err(refused);
+        }
         let entry = Entry { gate: self.clone(), draft: Some(draft) };
-        Permit { entry, feature: permit.feature(), parcel: &LOOKUP, to: server, body: bytes }
+        Ok(Permit { entry, feature: permit.feature(), parcel: &LOOKUP, to: server, body: bytes })
     }
 
     /// Runs something with the ledger, for reading and for checkpoints.
@@ -169,8 +196,9 @@ impl Gate {
         service: Option<Target>,
     ) -> Result<(Permit, watch::Receiver<bool>), Refused> {
         let parcel = body.parcel();
-        let fields = fields_of(body.json());
-        let bytes = body.json().to_string().into_bytes();
+        let json = self.shaped(body);
+        let fields = fields_of(&json);
+        let bytes = json.to_string().into_bytes();
         let mut draft = self.draft(feature, parcel, &fields);
         let verdict = self.lock().judge(feature, parcel, &fields, service);
         let passed = match verdict {
@@ -232,6 +260,15 @@ struct Passed {
 }
 
 impl Inner {
+    /// Takes back the passages of every feature that has a parcel like this; new ones may begin.
+    fn revoke(&mut self, any: impl Fn(&Parcel) -> bool) {
+        let hit = self.on.values_mut().filter(|open| open.card.all_parcels().any(|p| any(p)));
+        for open in hit.filter(|open| !open.closing) {
+            open.revoke.send_replace(true);
+            open.revoke = watch::Sender::new(false);
+        }
+    }
+
     fn judge(
         &self,
         feature: &'static str,
@@ -253,6 +290,7 @@ impl Inner {
         {
             return Err(Refused::FieldNotDeclared(parcel.id, field.clone()));
         }
+        self.denied.judge(parcel, fields)?;
         let consent = self.consents.covering(parcel).map(|consent| consent.version.clone());
         if parcel.purpose.needs_consent()
             && consent.is_none()

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod carriers;
 pub mod catalogue;
 pub mod consent;
+pub mod denied;
 mod dns;
 mod faults;
 pub mod gate;
