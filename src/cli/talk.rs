@@ -52,7 +52,7 @@ async fn host(
     let (asked, questions) = mpsc::channel(1);
     let (answers, mut answered) = mpsc::channel(8);
     // The channel was just made and has room for one.
-    let _ = asked.try_send(Asked { request, answers });
+    let _ = asked.try_send(Asked { request, uid: control::own_uid(), answers });
     drop(asked);
     let mut last = None;
     let read = async {

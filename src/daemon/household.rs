@@ -3,12 +3,13 @@
 use super::feature::HubAddress;
 use crate::clock::Wall;
 use crate::egress::consent::Consents;
+use crate::egress::denied::Denied;
 use crate::egress::ledger::Head;
 use crate::wire::receipt::Receipt;
 use crate::wire::registration::Membership;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Receipts kept on the device for the owner to look up; the oldest go first.
 const RECEIPTS_KEPT: usize = 32;
@@ -29,6 +30,10 @@ pub struct Household {
     pub receipts: VecDeque<KeptReceipt>,
     /// What the owner agreed to.
     pub consents: Consents,
+    /// What the owner does not let leave.
+    pub denied: Denied,
+    /// The features whose data the hub keeps and does not use, as it last confirmed.
+    pub restricted: BTreeSet<String>,
     /// Where the ledger's chain stood when this was written.
     pub ledger: Head,
     /// A wall time that has passed, for boxes that wake up in 1970.
@@ -64,6 +69,15 @@ pub struct KeptReceipt {
 }
 
 impl Household {
+    /// Notes that the hub uses a feature's data, or does not; says whether that is news.
+    pub fn restrict(&mut self, feature: &str, restricted: bool) -> bool {
+        if restricted {
+            self.restricted.insert(feature.into())
+        } else {
+            self.restricted.remove(feature)
+        }
+    }
+
     /// Keeps a receipt.
     pub fn keep_receipt(&mut self, receipt: KeptReceipt) {
         if self.receipts.len() >= RECEIPTS_KEPT {

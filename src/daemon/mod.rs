@@ -10,6 +10,7 @@ pub mod household;
 pub mod jobs;
 pub mod records;
 pub mod run;
+pub mod rules;
 pub mod status;
 pub mod supervisor;
 mod verbs;

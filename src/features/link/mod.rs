@@ -58,7 +58,8 @@ enum State {
     Idle,
     Dialling(Ticket),
     Up { ticket: Ticket, epoch: u64 },
-    Waiting { until: Boot, why: String },
+    /// `until` is `None` while only a decision of the owner can change anything.
+    Waiting { until: Option<Boot>, why: String },
 }
 
 /// `[link]`.
@@ -195,12 +196,16 @@ impl Feature for Link {
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
         match input {
             Input::Event(Event::Registered(membership, _)) => {
-                self.host = Some(membership.link_host());
-                self.dial(out);
+                self.move_to(membership.link_host(), out);
             }
             Input::Event(Event::Unregistered) => self.leave(out),
-            Input::Event(Event::Addresses(_) | Event::Resumed) | Input::Wake => self.redial(out),
-            Input::Note(_, note) | Input::Done(_, Ok(note)) => self.note(note, now, out),
+            Input::Event(
+                Event::Addresses(_) | Event::Resumed | Event::Restricted(..) | Event::RulesChanged(_),
+            )
+            | Input::Wake => self.redial(out),
+            Input::Note(ticket, note) | Input::Done(ticket, Ok(note)) if self.is_current(ticket) => {
+                self.note(note, now, out);
+            }
             Input::Done(ticket, Err(_)) if self.is_current(ticket) => {
                 self.down("the session's job broke off".into(), None, now, out);
             }
@@ -210,6 +215,7 @@ impl Feature for Link {
             Input::Opened
             | Input::Closing
             | Input::Reply(..)
+            | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
             | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::WallClockSet) => {}
@@ -218,7 +224,7 @@ impl Feature for Link {
 
     fn next_wake(&self) -> Option<(Boot, &'static str)> {
         match &self.state {
-            State::Waiting { until, .. } => Some((*until, "dial the hub again")),
+            State::Waiting { until, .. } => until.map(|until| (until, "dial the hub again")),
             State::Idle | State::Dialling(_) | State::Up { .. } => None,
         }
     }
@@ -267,6 +273,15 @@ impl Link {
         }
     }
 
+    /// Takes a name; a session that stands under another one is left for a new one.
+    fn move_to(&mut self, host: String, out: &mut Out<Job>) {
+        if self.host.as_ref().is_some_and(|before| *before != host) {
+            self.leave(out);
+        }
+        self.host = Some(host);
+        self.dial(out);
+    }
+
     /// Dials at once if it was waiting; a session that stands is probed by the house.
     fn redial(&mut self, out: &mut Out<Job>) {
         if matches!(self.state, State::Waiting { .. }) {
@@ -313,17 +328,19 @@ impl Link {
                 }
                 self.visits.push_back(visit);
             }
-            Note::Down(error) if !matches!(self.state, State::Idle) => {
-                self.down(error.to_string(), error.retry_after(), now, out);
+            Note::Down(SendError::Refused(refused)) => {
+                let why = refused.to_string();
+                out.raise(&DOWN, why.clone());
+                self.state = State::Waiting { until: None, why };
             }
-            Note::Down(_) => {}
+            Note::Down(error) => self.down(error.to_string(), error.retry_after(), now, out),
         }
     }
 
     fn down(&mut self, why: String, at_least: Option<Duration>, now: Now, out: &mut Out<Job>) {
         let since = *self.down_since.get_or_insert(now.boot);
         let backoff = if now.boot - since < SOON { &mut self.soon } else { &mut self.later };
-        let until = now.boot + backoff.fail(now, at_least);
+        let until = Some(now.boot + backoff.fail(now, at_least));
         tracing::info!(%why, "the session to the hub is down");
         out.raise(&DOWN, why.clone());
         self.state = State::Waiting { until, why };
