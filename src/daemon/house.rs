@@ -12,9 +12,7 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
     match verb {
         "deny" => agent.supervisor_mut().deny(arg("part"), now),
         "allow" => agent.supervisor_mut().allow(arg("part"), now),
-        "consent" => {
-            agent.supervisor_mut().give_consent(arg("parcel"), &format!("uid {uid}"), now)
-        }
+        "consent" => agent.supervisor_mut().give_consent(arg("parcel"), &format!("uid {uid}"), now),
         "withdraw" => agent.supervisor_mut().withdraw_consent(arg("parcel"), now),
         "status" => {
             let status = agent.supervisor().status(now);

@@ -138,7 +138,9 @@ impl Supervisor {
     pub(super) fn check_consents(&mut self) {
         let consents = &self.household.consents;
         let lapsed = |p: &&'static Parcel| {
-            p.purpose.needs_consent() && consents.given(p).is_some() && consents.covering(p).is_none()
+            p.purpose.needs_consent()
+                && consents.given(p).is_some()
+                && consents.covering(p).is_none()
         };
         let lapsed: Vec<_> = self.parcels().into_iter().filter(lapsed).map(|p| p.id).collect();
         let details = Some(lapsed.join(", ")).filter(|ids| !ids.is_empty());

@@ -20,7 +20,12 @@ pub static UPDATE: Parcel = Parcel {
     how: Carriage::Https { path: "/v1/ddns/update", caller: Caller::Device },
     fields: &[
         Field { path: "a", why: "the IPv4 answer of the name", identifies: true, optional: true },
-        Field { path: "aaaa", why: "the IPv6 answer of the name", identifies: true, optional: true },
+        Field {
+            path: "aaaa",
+            why: "the IPv6 answer of the name",
+            identifies: true,
+            optional: true,
+        },
     ],
     retention: Retention::UntilDisabled,
     example: example_of::<Update>,

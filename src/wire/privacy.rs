@@ -55,12 +55,7 @@ pub static RESTRICT: Parcel = Parcel {
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/privacy/restrict", caller: Caller::Device },
     fields: &[
-        Field {
-            path: "feature",
-            why: "whose data is meant",
-            identifies: false,
-            optional: false,
-        },
+        Field { path: "feature", why: "whose data is meant", identifies: false, optional: false },
         Field {
             path: "restricted",
             why: "whether it is set aside or taken up again",

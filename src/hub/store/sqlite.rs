@@ -121,7 +121,10 @@ pub(super) fn write(
     Ok(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
-pub(super) fn name_holder(connection: &Connection, name: &str) -> Result<Option<Device>, StoreError> {
+pub(super) fn name_holder(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<Device>, StoreError> {
     let sql = format!("SELECT {} FROM device WHERE name = ?1", schema::DEVICE);
     one(connection, &sql, [name], schema::device)
 }
