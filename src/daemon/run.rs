@@ -346,7 +346,8 @@ impl Agent {
     }
 
     /// What `status` shows of an agent that does not run.
-    pub fn status(&self) -> Status {
+    pub fn status(&mut self) -> Status {
+        self.supervisor.check_consents();
         self.supervisor.status(self.clock.now())
     }
 
