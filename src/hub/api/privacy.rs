@@ -149,7 +149,8 @@ fn not_this_one(error: String) -> Refusal {
 /// The name is another one everywhere before the device hears of it.
 fn moved(hub: &Hub, before: &Label, name: Label) {
     hub.presence.end(before.as_str(), "this device has another name now");
-    tracing::info!(%before, %name, "a device's name was corrected");
+    // Without the old one: a log must not keep what was wrong.
+    tracing::info!(device = %name, "a device's name was corrected");
     hub.zone.change(|zone| zone.rename(before, name));
 }
 
