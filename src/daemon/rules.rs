@@ -147,3 +147,7 @@ impl Supervisor {
         self.warn(&CONSENT_LAPSED, details);
     }
 }
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

@@ -262,7 +262,7 @@ struct Passed {
 impl Inner {
     /// Takes back the passages of every feature that has a parcel like this; new ones may begin.
     fn revoke(&mut self, any: impl Fn(&Parcel) -> bool) {
-        let hit = self.on.values_mut().filter(|open| open.card.all_parcels().any(|p| any(p)));
+        let hit = self.on.values_mut().filter(|open| open.card.all_parcels().any(&any));
         for open in hit.filter(|open| !open.closing) {
             open.revoke.send_replace(true);
             open.revoke = watch::Sender::new(false);

@@ -164,7 +164,7 @@ pub fn restriction(row: &Row<'_>) -> Result<(String, Restrictable), StoreError> 
 /// Reads a row number and then every column there is, by name; bytes become base64url.
 pub fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     let mut data = Map::new();
-    for (at, name) in row.as_ref().column_names().into_iter().enumerate().skip(1) {
+    for (at, name) in row.as_ref().column_names().enumerate().skip(1) {
         let value = match row.get_ref(at).map_err(|e| super::sqlite::engine("read a column", e))? {
             ValueRef::Null | ValueRef::Real(_) => Value::Null,
             ValueRef::Integer(number) => number.into(),
