@@ -203,6 +203,24 @@ impl StateDir {
         }
     }
 
+    /// Cuts a file that grows by [`StateDir::append`] to its first `to_bytes` bytes: a power cut may have
+    /// torn its last line.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], and [`StateError::Name`].
+    pub fn cut(&self, name: &str, to_bytes: u64) -> Result<(), StateError> {
+        check(name)?;
+        match &self.place {
+            Place::Directory(directory) => directory.cut(name, to_bytes),
+            Place::Memory(memory) => {
+                if let Some(bytes) = lock(memory).files.get_mut(name) {
+                    bytes.truncate(usize::try_from(to_bytes).unwrap_or(usize::MAX));
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Renames a file of more than `most_bytes` to `NAME.1`, replacing the last one; tells whether it did.
     ///
     /// # Errors

@@ -90,6 +90,11 @@ fn egress() -> Command {
         )
         .subcommand(Command::new("ledger").about("List what left and what was refused"))
         .subcommand(
+            Command::new("show")
+                .about("Show one line of the ledger, with its body while that is kept")
+                .arg(Arg::new("seq").value_name("SEQ").required(true).help("Its number")),
+        )
+        .subcommand(
             Command::new("verify").about("Check that no line of the ledger was altered or removed"),
         )
 }

@@ -26,6 +26,8 @@ pub struct Config {
 pub struct AgentConfig {
     /// Name servers, instead of those of `/etc/resolv.conf`.
     pub resolvers: Vec<SocketAddr>,
+    /// Keep the ledger in RAM only. Consent-gated parcels are then refused, since they must be on record first.
+    pub volatile_ledger: bool,
     /// Names that need no name server.
     pub hosts: BTreeMap<String, IpAddr>,
 }

@@ -6,7 +6,7 @@
 use super::feature::{Answer, Asker, Event};
 use super::household::{KeptReceipt, Owed};
 use super::supervisor::{Command, Origin, Supervisor};
-use crate::card::{Exit, Switch};
+use crate::card::{Card, Exit, Switch};
 use crate::clock::{Boot, Now};
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::{Reply, SendError};
@@ -55,6 +55,15 @@ impl Erasures {
     }
 }
 
+/// Who switches something off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// A person, whose word wins over the configuration from then on.
+    Person(Asker),
+    /// The configuration, whose next word counts again.
+    Configuration,
+}
+
 /// Why a receipt did not settle a demand.
 #[derive(Debug, thiserror::Error)]
 enum Unsettled {
@@ -76,12 +85,20 @@ impl Supervisor {
 
     /// Switches a feature off and has the hub forget it. The asker hears when the receipt is there, or
     /// when the first try failed.
-    pub(super) fn switch_off(&mut self, name: &'static str, asker: Option<Asker>, now: Now) {
+    pub(super) fn switch_off(&mut self, name: &'static str, by: By, now: Now) {
         let Some(row) = self.row(name) else { return };
-        if row.card.switch == Switch::OnOff {
+        let asker = match by {
+            By::Person(asker) => Some(asker),
+            By::Configuration => None,
+        };
+        if row.card.switch == Switch::OnOff && asker.is_some() {
             self.household.switches.insert(name.into(), false);
         }
+        self.household.open.remove(name);
         self.close(name, now);
+        // One that could not be opened was never at the gate; its demand must pass all the same.
+        self.gate.open(row.card);
+        self.gate.close(name);
         if row.card.switch == Switch::Always {
             self.leave_all(now);
         }
@@ -105,9 +122,37 @@ impl Supervisor {
         self.retry_erasures(now);
     }
 
+    /// Notes that a feature with a switch is open, for the day it no longer is.
+    pub(super) fn note_open(&mut self, card: &Card, now: Now) {
+        if card.switch == Switch::OnOff && self.household.open.insert(card.name.into()) {
+            self.save(now);
+        }
+    }
+
+    /// What the configuration switched while the agent did not run: off is erased at the hub, and on
+    /// keeps what was to be erased.
+    pub(super) fn settle_switches(&mut self, now: Now) {
+        for row in self.rows.iter().filter(|row| row.card.switch == Switch::OnOff) {
+            let name = row.card.name;
+            if self.is_on(row.card) {
+                self.waive_erasure(name);
+            } else if self.household.open.contains(name) {
+                self.switch_off(name, By::Configuration, now);
+            }
+        }
+    }
+
     /// Takes up the erasures that were owed before a restart.
     pub(super) fn resume_erasures(&mut self, now: Now) {
+        if crate::sabotage::off("erasure-owed") {
+            return;
+        }
+        let taken_up =
+            |erasures: &Erasures, nonce: &str| erasures.tries.iter().any(|t| t.nonce == nonce);
         for owed in self.household.owed.clone() {
+            if taken_up(&self.erasures, &owed.nonce) {
+                continue;
+            }
             if let Some(row) = self.row(&owed.feature) {
                 self.gate.open(row.card);
                 self.gate.close(row.card.name);
@@ -208,7 +253,15 @@ impl Supervisor {
         }
         // The hub forgot the whole device; what else was owed went with it.
         self.household.owed.clear();
-        self.erasures = Erasures::default();
+        for Try { feature, asker, .. } in core::mem::take(&mut self.erasures).tries {
+            if let Some(asker) = asker {
+                let text = format!("{feature} is off; the hub erased it with the whole device");
+                let answer = Answer::done(text, serde_json::json!({ "off": feature }));
+                self.commands.push(Command::Answer(asker, answer));
+            }
+        }
+        // One that is set aside did not hear of it, and would take the old hub's word for the next one's.
+        self.household.saved.retain(|name, _| !self.broken.contains_key(name.as_str()));
         self.announce(Event::Unregistered, now);
         for live in self.live.values() {
             self.gate.open(live.card);

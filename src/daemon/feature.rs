@@ -70,8 +70,8 @@ pub trait Feature: Sized + Send + 'static {
 
 /// What a feature is told.
 pub enum Input<'a, N> {
-    /// It was opened: switched on, or the agent started.
-    Opened,
+    /// It was opened.
+    Opened(Opening),
     /// The moment of its `next_wake` has come.
     Wake,
     /// The answer to something it sent.
@@ -93,6 +93,16 @@ pub enum Input<'a, N> {
     },
     /// It is being switched off; its passages are taken back after this.
     Closing,
+}
+
+/// Why a feature was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// The agent started, perhaps together with a thousand others after a power cut: what dials anyway
+    /// should spread itself.
+    Started,
+    /// A person, the configuration or a recovery wants it now.
+    Wanted,
 }
 
 /// How a job ended without a note.
@@ -373,7 +383,7 @@ impl<F: Feature> AnyFeature for Live<F> {
 fn typed<N: 'static>(input: Input<'_, AnyNote>) -> Option<Input<'_, N>> {
     let note = |note: AnyNote| note.downcast::<N>().ok().map(|note| *note);
     Some(match input {
-        Input::Opened => Input::Opened,
+        Input::Opened(why) => Input::Opened(why),
         Input::Wake => Input::Wake,
         Input::Reply(ticket, result) => Input::Reply(ticket, result),
         Input::Note(ticket, any) => Input::Note(ticket, note(any)?),
@@ -432,7 +442,9 @@ impl Row {
                 Ok(Box::new(Live { feature, out: Out::new(incarnation) }))
             },
             forget: |config, saved, nonce| {
-                let config = section::<F>(config).ok()?;
+                // A section that became unusable must not keep the data at the hub.
+                let empty = || section::<F>(&Value::Object(serde_json::Map::new()));
+                let config = section::<F>(config).or_else(|_| empty()).ok()?;
                 F::forget(&config, &saved_of::<F>(saved), nonce)
             },
         }

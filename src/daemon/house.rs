@@ -21,9 +21,16 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
         // Puts every line on disk; the asker reads it there, or here what a device without a disk has.
         "checkpoint" => {
             agent.save(false);
-            let lines: Vec<String> =
-                agent.gate().with_ledger(|ledger| ledger.lines().map(String::from).collect());
-            Answer::done("", json!({ "lines": lines }))
+            Answer::done("", agent.ledger())
+        }
+        "show" => {
+            let seq = args.get("seq").and_then(Value::as_str).and_then(|seq| seq.parse().ok());
+            let (line, body) = agent.gate().with_ledger(|ledger| {
+                let seq = seq.unwrap_or_default();
+                let body = ledger.body(seq).map(|body| String::from_utf8_lossy(body).into_owned());
+                (ledger.line(seq).map(String::from), body)
+            });
+            Answer::done("", json!({ "line": line, "body": body }))
         }
         "preview" => {
             let id = arg("parcel");

@@ -20,6 +20,9 @@ const RECEIPTS_KEPT: usize = 32;
 pub struct Household {
     /// What the owner switched at run time; wins over the configuration.
     pub switches: BTreeMap<String, bool>,
+    /// The features with a switch that were open last: one that the configuration has switched off since then
+    /// is still to be erased at the hub.
+    pub open: BTreeSet<String>,
     /// Each feature's own.
     pub saved: BTreeMap<String, Value>,
     /// This device's place at its hub.
@@ -36,6 +39,10 @@ pub struct Household {
     pub restricted: BTreeSet<String>,
     /// Where the ledger's chain stood when this was written.
     pub ledger: Head,
+    /// The same, signed by the device key: [`crate::egress::ledger::SignedHead`].
+    pub signed_head: Option<String>,
+    /// The number of the line that was signed for.
+    pub signed_head_seq: u64,
     /// A wall time that has passed, for boxes that wake up in 1970.
     pub last_good: Wall,
     /// Whether the agent stopped in an orderly way after this was written.

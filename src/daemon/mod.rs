@@ -8,6 +8,7 @@ pub mod feature;
 mod house;
 pub mod household;
 pub mod jobs;
+pub mod quarantine;
 pub mod records;
 pub mod rules;
 pub mod run;

@@ -1,46 +1,75 @@
 //! What the daemon writes: the household and the ledger, together and rarely.
 
 use super::household::Household;
+use crate::clock::Wall;
 use crate::egress::gate::Gate;
+use crate::egress::ledger::{HEAD_TYPE, Head, SignedHead, head_after};
+use crate::identity::Identity;
 use crate::state::{StateDir, StateError};
-use std::path::Path;
+use crate::wire::signed;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The household's name in the state directory.
 pub const HOUSEHOLD: &str = "household";
-/// The ledger's name in the state directory; the rotated part has `.1` in it.
+/// The ledger's name in the state directory; the part that was rotated away has `.1` behind it.
 pub const LEDGER: &str = "ledger.jsonl";
 /// A ledger file is rotated above this; with the rotated one, the ledger takes at most twice as much.
 const LEDGER_MOST: u64 = 1024 * 1024;
+/// More than the longest ledger line, which is below 2 KiB.
+const TAIL: u64 = 16 * 1024;
 
 /// Writes to one state directory.
 #[derive(Clone)]
 pub struct Records {
     state: Arc<StateDir>,
+    identity: Arc<Identity>,
+    /// Lines stay in RAM and are never written, as the owner wished.
+    volatile: bool,
 }
 
 impl Records {
-    /// In this directory, or in RAM.
-    pub fn new(state: Arc<StateDir>) -> Self {
-        Self { state }
+    /// In this directory, or in RAM; with `volatile`, the ledger in RAM in any case.
+    pub fn new(state: Arc<StateDir>, identity: Arc<Identity>, volatile: bool) -> Self {
+        Self { state, identity, volatile }
     }
 
     /// Reads the household, and says what was wrong with it if an older generation had to serve.
     ///
     /// # Errors
     /// Those of the state directory; nothing is lost or replaced by them.
-    pub fn load(&self) -> Result<(Household, Option<String>), StateError> {
-        let Some(loaded) = self.state.load(HOUSEHOLD)? else {
+    pub fn load(state: &StateDir) -> Result<(Household, Option<String>), StateError> {
+        let Some(loaded) = state.load(HOUSEHOLD)? else {
             return Ok((Household::default(), None));
         };
         match serde_json::from_value(loaded.body) {
             Ok(household) => Ok((household, loaded.damaged)),
             Err(error) => Err(StateError::Damaged {
-                first: self.state.path().unwrap_or(Path::new("")).join("household.0.json"),
-                second: self.state.path().unwrap_or(Path::new("")).join("household.1.json"),
+                first: state.path().unwrap_or(Path::new("")).join("household.0.json"),
+                second: state.path().unwrap_or(Path::new("")).join("household.1.json"),
                 why: error.to_string(),
             }),
         }
+    }
+
+    /// Where the ledger's chain stands on disk. The file knows better than the household when a power cut
+    /// came between the two; a line it tore is cut off.
+    ///
+    /// # Errors
+    /// Those of the state directory.
+    pub fn ledger_head(&self, household: &Household) -> Result<Head, StateError> {
+        let Some(path) = self.ledger_path() else { return Ok(household.ledger.clone()) };
+        let Ok((tail, length)) = tail(&path) else { return Ok(household.ledger.clone()) };
+        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let torn = tail.len() - whole;
+        if torn > 0 {
+            let torn = u64::try_from(torn).unwrap_or(u64::MAX);
+            self.state.cut(LEDGER, length.saturating_sub(torn))?;
+        }
+        let text = String::from_utf8_lossy(tail.get(..whole).unwrap_or_default());
+        let last = text.trim_end().rsplit('\n').next().and_then(head_after);
+        Ok(last.filter(|last| last.seq >= household.ledger.seq).unwrap_or(household.ledger.clone()))
     }
 
     /// Puts the ledger's new lines and then the household on disk, in this order: a household never
@@ -48,26 +77,50 @@ impl Records {
     ///
     /// # Errors
     /// Those of the state directory. What could not be written stays in RAM for the next time.
-    pub fn save(&self, household: &mut Household, gate: &Gate) -> Result<(), StateError> {
+    pub fn save(&self, household: &mut Household, gate: &Gate, at: Wall) -> Result<(), StateError> {
         gate.with_ledger(|ledger| {
             let lines = ledger.unsaved();
             if !lines.is_empty() {
-                self.keep_lines(&lines)?;
+                if !self.volatile {
+                    self.keep_lines(&lines)?;
+                }
                 ledger.saved();
             }
             household.ledger = ledger.head().clone();
             Ok::<_, StateError>(())
         })?;
+        if self.volatile {
+            household.signed_head = None;
+        } else if household.signed_head_seq != household.ledger.seq {
+            let head = SignedHead { head: household.ledger.clone(), at };
+            household.signed_head = Some(signed::sign(&head, HEAD_TYPE, self.identity.key()));
+            household.signed_head_seq = household.ledger.seq;
+        }
         let body = serde_json::to_value(&*household).unwrap_or_default();
         self.state.save(HOUSEHOLD, &body)
     }
 
-    /// Appends ledger lines durably.
-    ///
-    /// # Errors
-    /// Those of the state directory.
-    pub fn keep_lines(&self, lines: &str) -> Result<(), StateError> {
+    /// Whether consent-gated bytes could be put on record durably before they leave, and were.
+    pub fn keep_first(&self, lines: &str) -> bool {
+        !self.volatile && self.state.path().is_some() && self.keep_lines(lines).is_ok()
+    }
+
+    fn keep_lines(&self, lines: &str) -> Result<(), StateError> {
         self.state.rotate(LEDGER, LEDGER_MOST)?;
         self.state.append(LEDGER, lines.as_bytes())
     }
+
+    fn ledger_path(&self) -> Option<PathBuf> {
+        self.state.path().filter(|_| !self.volatile).map(|dir| dir.join(LEDGER))
+    }
+}
+
+/// The end of a file, and how long all of it is.
+fn tail(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
+    let mut file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok((bytes, length))
 }

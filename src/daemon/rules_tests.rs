@@ -76,7 +76,7 @@ impl Feature for Curious {
 
     fn handle(&mut self, input: Input<'_, NoJob>, _: Now, out: &mut Out<NoJob>) {
         match input {
-            Input::Opened | Input::Event(Event::RulesChanged("curious")) => {
+            Input::Opened(_) | Input::Event(Event::RulesChanged("curious")) => {
                 self.heard = None;
                 self.asked = Some(out.send(&Share::example()));
             }

@@ -25,6 +25,7 @@ use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
 use crate::state::{StateDir, StateError};
 use core::time::Duration;
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -131,14 +132,15 @@ impl Agent {
     ) -> Result<Self, RunError> {
         let config = config::load(options.config_path.as_deref(), rows)?;
         let state = Arc::new(state);
-        let records = Records::new(Arc::clone(&state));
-        let (household, damaged) = records.load()?;
+        let (household, damaged) = Records::load(&state)?;
         if let Some(damaged) = damaged {
             tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
         }
         let clock = Clock::system(household.last_good);
         let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone())?);
-        let gate = gate_of(&household, &identity, &clock, &records);
+        let volatile = config.agent.volatile_ledger;
+        let records = Records::new(state, Arc::clone(&identity), volatile);
+        let gate = gate_of(&household, &identity, &clock, &records)?;
         let root = Root::new(&options.root);
         let world = World::new(&config.agent, &root, &clock, Arc::clone(&identity));
         let dial = Dial::new("", gate.clone(), world.outside());
@@ -287,7 +289,7 @@ impl Agent {
     pub(super) fn save(&mut self, stopped: bool) {
         let household = self.supervisor.household_mut();
         household.stopped = stopped;
-        match self.records.save(household, &self.gate) {
+        match self.records.save(household, &self.gate, self.clock.now().wall) {
             Ok(()) => {
                 if self.save_failed {
                     self.supervisor.warn(&UNSAVED, None);
@@ -332,17 +334,26 @@ impl Agent {
 
     /// Ends everything in order, within [`GOODBYE`] and one save.
     async fn stop(self) {
-        let Self { jobs, world, mut supervisor, records, gate, .. } = self;
+        let Self { jobs, world, mut supervisor, records, gate, clock, .. } = self;
         drop(jobs);
         world.goodbye(GOODBYE).await;
         let lines = gate.with_ledger(|ledger| !ledger.unsaved().is_empty());
         let household = supervisor.household_mut();
         if lines || !household.stopped && *household != Household::default() {
             household.stopped = true;
-            if let Err(error) = records.save(household, &gate) {
+            if let Err(error) = records.save(household, &gate, clock.now().wall) {
                 tracing::error!(%error, "state cannot be saved at the stop");
             }
         }
+    }
+
+    /// Every line in RAM, and what vouches for the chain: the signed head and the key that signed it.
+    pub fn ledger(&self) -> serde_json::Value {
+        let lines: Vec<String> =
+            self.gate.with_ledger(|ledger| ledger.lines().map(String::from).collect());
+        let head = &self.supervisor.household().signed_head;
+        let key = BASE64URL_NOPAD.encode(self.parts.identity.key().public_key());
+        serde_json::json!({ "lines": lines, "signed_head": head, "key": key })
     }
 
     /// What `status` shows of an agent that does not run.
@@ -377,8 +388,13 @@ impl Agent {
     }
 }
 
-fn gate_of(household: &Household, identity: &Identity, clock: &Clock, records: &Records) -> Gate {
-    let mut ledger = Ledger::new(household.ledger.clone(), identity.ledger_key());
+fn gate_of(
+    household: &Household,
+    identity: &Identity,
+    clock: &Clock,
+    records: &Records,
+) -> Result<Gate, StateError> {
+    let mut ledger = Ledger::new(records.ledger_head(household)?, identity.ledger_key());
     let is_new = household.last_good == Wall::default();
     if !is_new && !household.stopped {
         ledger.append_gap(
@@ -388,8 +404,8 @@ fn gate_of(household: &Household, identity: &Identity, clock: &Clock, records: &
     }
     let gate = Gate::new(clock.clone(), ledger);
     let records = records.clone();
-    gate.set_keep(Box::new(move |lines| records.keep_lines(lines).is_ok()));
-    gate
+    gate.set_keep(Box::new(move |lines| records.keep_first(lines)));
+    Ok(gate)
 }
 
 async fn watch_addresses(events: mpsc::Sender<Happening>) {

@@ -5,12 +5,13 @@
 //! opened again later from what it had saved; the others never notice. Its data at the hub can be
 //! erased all the same.
 
-use super::erasure::Erasures;
+use super::erasure::{By, Erasures};
 use super::feature::{
-    Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Row,
-    Ticket,
+    Answer, AnyFeature, AnyNote, Asker, Effect, Event, HubAddress, Input, JobEnd, Launch, Opening,
+    Row, Ticket,
 };
 use super::household::Household;
+use super::quarantine::Broken;
 use crate::card::{Card, Switch, Warning};
 use crate::clock::{Boot, Now};
 use crate::egress::backoff::Backoff;
@@ -20,27 +21,17 @@ use crate::egress::permit::{Permit, Target};
 use crate::platform::netlink::Addresses;
 use crate::wire::registration::Membership;
 use core::net::IpAddr;
-use core::time::Duration;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Raised for a feature that panicked.
-pub static QUARANTINE: Warning = Warning {
-    code: "daemon-quarantine",
-    title: "A feature broke down and was set aside; it is tried again by itself",
-    hint: "qcloud-agent status",
-};
 /// Raised for a section of the configuration that a feature cannot use.
 pub static BAD_CONFIG: Warning = Warning {
     code: "daemon-config",
     title: "A section of the configuration cannot be used",
     hint: "qcloud-agent status",
 };
-
-const RESTART_FIRST: Duration = Duration::from_secs(1);
-const RESTART_MOST: Duration = Duration::from_secs(3600);
 
 /// What the event loop is asked to do.
 pub enum Command {
@@ -92,6 +83,7 @@ pub struct Supervisor {
     pub(super) facts: Facts,
     pub(super) commands: Vec<Command>,
     pub(super) started: bool,
+    starting: bool,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -100,11 +92,10 @@ pub(super) struct Live {
     pub(super) card: &'static Card,
     pub(super) feature: Box<dyn AnyFeature>,
     incarnation: u32,
-}
-
-pub(super) struct Broken {
-    pub(super) again_at: Boot,
-    backoff: Backoff,
+    /// Its next deadline, as of its last input: nothing else changes it.
+    wake: Option<(Boot, &'static str)>,
+    /// When it was opened again after it broke, and how long the next wait is if it breaks once more.
+    pub(super) mended: Option<(Boot, Backoff)>,
 }
 
 /// What is known now; told to each feature when it is opened.
@@ -115,7 +106,7 @@ pub(super) struct Facts {
 }
 
 enum Mail {
-    Opened,
+    Opened(Opening),
     Wake,
     Reply(Ticket, Result<Reply, SendError>),
     Note(Ticket, AnyNote),
@@ -148,6 +139,7 @@ impl Supervisor {
             facts: Facts::default(),
             commands: Vec::new(),
             started: false,
+            starting: false,
             inbox: VecDeque::new(),
             incarnations: 0,
         }
@@ -161,12 +153,15 @@ impl Supervisor {
             self.gate.set_hub(Some(target(&hub)));
             self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
         }
+        self.settle_switches(now);
         self.resume_erasures(now);
+        self.starting = true;
         for row in self.rows {
             if self.is_on(row.card) {
                 self.open(row, now);
             }
         }
+        self.starting = false;
         self.settle(now);
     }
 
@@ -232,10 +227,9 @@ impl Supervisor {
 
     /// When [`Supervisor::wake`] shall be called next, for whom and why.
     pub fn next_wake(&self) -> Option<(Boot, &'static str, &'static str)> {
-        let features = self.live.iter().filter_map(|(name, live)| {
-            let (at, why) = catch_unwind(AssertUnwindSafe(|| live.feature.next_wake())).ok()??;
-            Some((at, *name, why))
-        });
+        let features = self.live.iter();
+        let features =
+            features.filter_map(|(name, live)| live.wake.map(|(at, why)| (at, *name, why)));
         let broken =
             self.broken.iter().map(|(name, b)| (b.again_at, *name, "try the feature again"));
         let owed = self.erasures.next_wake().map(|at| (at, "daemon", "retry an owed erasure"));
@@ -244,7 +238,7 @@ impl Supervisor {
 
     /// Does what is due.
     pub fn wake(&mut self, now: Now) {
-        let due = |live: &Live| live.feature.next_wake().is_some_and(|(at, _)| at <= now.boot);
+        let due = |live: &Live| live.wake.is_some_and(|(at, _)| at <= now.boot);
         let names: Vec<_> =
             self.live.iter().filter(|(_, live)| due(live)).map(|(name, _)| *name).collect();
         for name in &names {
@@ -275,6 +269,9 @@ impl Supervisor {
         if card.switch == Switch::Always {
             return !self.erasures.has(card.name);
         }
+        if crate::sabotage::off("feature-switch") {
+            return true;
+        }
         let by_config = || self.sections.enabled.get(card.name).copied().unwrap_or(false);
         self.household.switches.get(card.name).copied().unwrap_or_else(by_config)
     }
@@ -300,8 +297,11 @@ impl Supervisor {
             Ok(Ok(feature)) => {
                 self.warnings.remove(&(BAD_CONFIG.code, name));
                 self.gate.open(row.card);
-                self.live.insert(name, Live { card: row.card, feature, incarnation });
-                self.inbox.push_back((name, Mail::Opened));
+                self.note_open(row.card, now);
+                let live = Live { card: row.card, feature, incarnation, wake: None, mended: None };
+                self.live.insert(name, live);
+                let why = if self.starting { Opening::Started } else { Opening::Wanted };
+                self.inbox.push_back((name, Mail::Opened(why)));
                 self.tell_what_is_known(name);
             }
             Ok(Err(bad)) => {
@@ -314,10 +314,13 @@ impl Supervisor {
     /// Closes a feature: it hears of it, its passages are taken back, its jobs end.
     pub(super) fn close(&mut self, name: &'static str, now: Now) {
         self.deliver(name, Input::Closing, now);
-        self.gate.close(name);
         self.live.remove(name);
         self.broken.remove(name);
         self.warnings.retain(|(_, of), _| *of != name);
+        if crate::sabotage::off("feature-close") {
+            return;
+        }
+        self.gate.close(name);
         self.commands.push(Command::CancelAll(name));
     }
 
@@ -367,7 +370,7 @@ impl Supervisor {
     pub(super) fn settle(&mut self, now: Now) {
         while let Some((name, mail)) = self.inbox.pop_front() {
             match mail {
-                Mail::Opened => self.deliver(name, Input::Opened, now),
+                Mail::Opened(why) => self.deliver(name, Input::Opened(why), now),
                 Mail::Wake => self.deliver(name, Input::Wake, now),
                 Mail::Reply(ticket, result) => {
                     self.deliver(name, Input::Reply(ticket, result), now)
@@ -406,8 +409,10 @@ impl Supervisor {
 
     fn deliver(&mut self, name: &'static str, input: Input<'_, AnyNote>, now: Now) {
         let Some(live) = self.live.get_mut(name) else { return };
-        match catch_unwind(AssertUnwindSafe(|| live.feature.handle(input, now))) {
-            Ok(effects) => {
+        let handle = || (live.feature.handle(input, now), live.feature.next_wake());
+        match catch_unwind(AssertUnwindSafe(handle)) {
+            Ok((effects, wake)) => {
+                live.wake = wake;
                 for effect in effects {
                     self.apply(name, effect, now);
                 }
@@ -435,54 +440,18 @@ impl Supervisor {
                 self.warnings.remove(&(warning.code, name));
             }
             Effect::Save => {
-                if let Some(live) = self.live.get(name) {
-                    let saved = live.feature.save();
-                    if self.household.saved.get(name) != Some(&saved) {
+                let Some(live) = self.live.get(name) else { return };
+                match catch_unwind(AssertUnwindSafe(|| live.feature.save())) {
+                    Ok(saved) if self.household.saved.get(name) != Some(&saved) => {
                         self.household.saved.insert(name.into(), saved);
                         self.save(now);
                     }
+                    Ok(_) => {}
+                    Err(_) => self.quarantine(name, "it panicked while it was saved", now),
                 }
             }
             Effect::Answer(asker, answer) => self.commands.push(Command::Answer(asker, answer)),
-            Effect::Forget(asker) => self.switch_off(name, Some(asker), now),
-        }
-    }
-
-    fn quarantine(&mut self, name: &'static str, why: &str, now: Now) {
-        tracing::error!(feature = name, why, "a feature was set aside");
-        let mut backoff = self
-            .broken
-            .remove(name)
-            .map_or(Backoff::new(RESTART_FIRST, RESTART_MOST), |b| b.backoff);
-        let wait = backoff.fail(now, None);
-        self.gate.close(name);
-        self.live.remove(name);
-        self.commands.push(Command::CancelAll(name));
-        self.warnings.insert((QUARANTINE.code, name), (&QUARANTINE, format!("{name}: {why}")));
-        self.broken.insert(name, Broken { again_at: now.boot + wait, backoff });
-    }
-
-    /// Tries features that broke again. The backoff is kept until the feature lives through its first
-    /// inputs, so that one that panics at once is tried ever less often.
-    fn restart_broken(&mut self, now: Now) {
-        let due: Vec<_> = self
-            .broken
-            .iter()
-            .filter(|(_, b)| b.again_at <= now.boot)
-            .map(|(name, _)| *name)
-            .collect();
-        for name in due {
-            let Some(row) = self.row(name) else { continue };
-            let backoff = self.broken.get(name).map(|b| b.backoff.clone());
-            self.open(row, now);
-            self.settle(now);
-            if self.live.contains_key(name) {
-                self.broken.remove(name);
-                self.warnings.remove(&(QUARANTINE.code, name));
-            } else if let (Some(broken), Some(mut backoff)) = (self.broken.get_mut(name), backoff) {
-                broken.again_at = now.boot + backoff.fail(now, None);
-                broken.backoff = backoff;
-            }
+            Effect::Forget(asker) => self.switch_off(name, By::Person(asker), now),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a person asks of the daemon: `on`, `off`, and the verbs of the features' cards.
 
+use super::erasure::By;
 use super::feature::{Answer, Asker};
 use super::supervisor::{Command, Supervisor};
 use crate::card::{Card, Exit, Switch};
@@ -51,12 +52,15 @@ impl Supervisor {
             let is_live = self.live.contains_key(name);
             let changed = before.values.get(name) != self.sections.values.get(name);
             match (is_live, self.is_on(row.card)) {
-                (true, false) => self.switch_off(name, None, now),
+                (true, false) => self.switch_off(name, By::Configuration, now),
                 (true, true) if changed => {
                     self.close(name, now);
                     self.open(row, now);
                 }
-                (false, true) if !self.broken.contains_key(name) => self.open(row, now),
+                (false, true) if !self.broken.contains_key(name) => {
+                    self.waive_erasure(name);
+                    self.open(row, now);
+                }
                 (true, true) | (false, _) => {}
             }
         }
@@ -100,7 +104,7 @@ impl Supervisor {
     fn turn_off(&mut self, card: &'static Card, asker: Asker, now: Now) {
         let is_open = self.live.contains_key(card.name) || self.broken.contains_key(card.name);
         if is_open || self.is_on(card) {
-            self.switch_off(card.name, Some(asker), now);
+            self.switch_off(card.name, By::Person(asker), now);
         } else {
             let owed = self.erasures.has(card.name);
             let text = if owed {

@@ -1,13 +1,15 @@
 //! The gate: judges every body against the cards, and is the only maker of a [`Permit`] and of a [`Passage`].
 
+use super::budget::Bucket;
 use super::consent::Consents;
 use super::denied::Denied;
 use super::ledger::{Draft, Ledger, Outcome};
 use super::permit::{Entry, Passage, Permit, Target};
 use crate::card::{Card, Carriage, Destination, Parcel};
-use crate::clock::Clock;
+use crate::clock::{Boot, Clock};
 use crate::wire::Body;
 use crate::wire::lookup::{LOOKUP, Lookup};
+use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +39,14 @@ pub enum Refused {
     /// The parcel is carried in another way.
     #[error("the parcel {0} does not go that way")]
     WrongWay(&'static str),
+    /// Its feature has sent too much in too short a time.
+    #[error("{feature} has used up what it may send; {} s until there is room", wait.as_secs())]
+    OverBudget {
+        /// The feature.
+        feature: &'static str,
+        /// Until when.
+        wait: Duration,
+    },
     /// Consent-gated bytes must be on record before they go, and the record cannot be written.
     #[error("{0} cannot be recorded first")]
     NotRecorded(&'static str),
@@ -66,6 +76,7 @@ struct Open {
     card: &'static Card,
     /// Only the forget parcel passes: the feature is off and its erasure is owed.
     closing: bool,
+    bucket: Bucket,
     revoke: watch::Sender<bool>,
 }
 
@@ -85,8 +96,12 @@ impl Gate {
 
     /// Lets a feature's parcels pass from here on.
     pub fn open(&self, card: &'static Card) {
-        let open = Open { card, closing: false, revoke: watch::Sender::new(false) };
-        self.lock().on.insert(card.name, open);
+        let now = self.clock.now().boot;
+        let mut inner = self.lock();
+        // A feature that is opened again and again has no fresh budget each time.
+        let bucket = inner.on.get(card.name).map_or(Bucket::full(now), |open| open.bucket);
+        let open = Open { card, closing: false, bucket, revoke: watch::Sender::new(false) };
+        inner.on.insert(card.name, open);
     }
 
     /// Takes back every passage of a feature; of its parcels only the forget parcel still passes.
@@ -137,7 +152,7 @@ impl Gate {
     /// # Errors
     /// [`Refused`], which also stands in the ledger.
     pub fn pass(&self, feature: &'static str, body: &Body) -> Result<Permit, Refused> {
-        self.admit(feature, body, None).map(|(permit, _)| permit)
+        self.admit(feature, body, None, Kind::Message).map(|(permit, _)| permit)
     }
 
     /// Lets a long flow begin. `service` is where a published service of this box listens, for
@@ -151,7 +166,7 @@ impl Gate {
         body: &Body,
         service: Option<Target>,
     ) -> Result<Passage, Refused> {
-        let (permit, revoked) = self.admit(feature, body, service)?;
+        let (permit, revoked) = self.admit(feature, body, service, Kind::Flow)?;
         let opened = Outcome { result: "open".into(), ..Outcome::default() };
         if let Some(draft) = permit.entry.draft.clone() {
             self.record(draft, opened);
@@ -194,31 +209,42 @@ impl Gate {
         feature: &'static str,
         body: &Body,
         service: Option<Target>,
+        kind: Kind,
     ) -> Result<(Permit, watch::Receiver<bool>), Refused> {
         let parcel = body.parcel();
         let json = self.shaped(body);
         let fields = fields_of(&json);
         let bytes = json.to_string().into_bytes();
         let mut draft = self.draft(feature, parcel, &fields);
+        let now = self.clock.now().boot;
         let verdict = self.lock().judge(feature, parcel, &fields, service);
+        let verdict = match (verdict, kind) {
+            (Ok(passed), Kind::Message) => {
+                self.lock().charge(feature, bytes.len(), now).map(|()| passed)
+            }
+            (verdict, _) => verdict,
+        };
         let passed = match verdict {
             Ok(passed) => passed,
-            Err(refused) => {
-                self.record(
-                    draft,
-                    Outcome { result: format!("refused: {refused}"), ..Outcome::default() },
-                );
-                return Err(refused);
-            }
+            Err(refused) => return Err(self.refuse(draft, refused)),
         };
         draft.dest = passed.to.to_string();
         draft.consent = passed.consent;
         draft.body_hmac = Some(self.lock().ledger.body_hmac(&bytes));
-        if parcel.purpose.needs_consent() {
-            self.record_first(parcel, &draft)?;
+        draft.body = Some(bytes.as_slice().into());
+        if parcel.purpose.needs_consent()
+            && let Err(refused) = self.record_first(parcel, &draft)
+        {
+            return Err(self.refuse(draft, refused));
         }
         let entry = Entry { gate: self.clone(), draft: Some(draft) };
         Ok((Permit { entry, feature, parcel, to: passed.to, body: bytes }, passed.revoked))
+    }
+
+    fn refuse(&self, draft: Draft, refused: Refused) -> Refused {
+        let result = format!("refused: {refused}");
+        self.record(draft, Outcome { result, ..Outcome::default() });
+        refused
     }
 
     /// Puts a line about consent-gated bytes on disk before they leave.
@@ -253,6 +279,12 @@ impl Gate {
     }
 }
 
+/// What is admitted: messages have a budget, flows end when they are taken back.
+enum Kind {
+    Message,
+    Flow,
+}
+
 struct Passed {
     to: Target,
     consent: Option<String>,
@@ -267,6 +299,12 @@ impl Inner {
             open.revoke.send_replace(true);
             open.revoke = watch::Sender::new(false);
         }
+    }
+
+    /// Takes a body that may pass out of its feature's budget.
+    fn charge(&mut self, feature: &'static str, bytes: usize, now: Boot) -> Result<(), Refused> {
+        let open = self.on.get_mut(feature).ok_or(Refused::FeatureOff(feature))?;
+        open.bucket.take(bytes, now).map_err(|wait| Refused::OverBudget { feature, wait })
     }
 
     fn judge(

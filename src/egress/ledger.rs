@@ -9,11 +9,15 @@ use data_encoding::HEXLOWER;
 use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Lines are due for the disk when this many bytes of them are in RAM only.
 const CHECKPOINT_BYTES: usize = 128 * 1024;
 /// The most bytes of lines kept in RAM, written ones included, for `egress ledger`.
 const KEPT_BYTES: usize = 256 * 1024;
+/// The most bodies kept in RAM for `egress show`, and the most bytes of them.
+const BODIES: usize = 64;
+const BODIES_BYTES: usize = 64 * 1024;
 /// `prev` of the first line.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -70,6 +74,8 @@ pub struct Draft {
     pub consent: Option<String>,
     /// See [`Line::body_hmac`].
     pub body_hmac: Option<String>,
+    /// The body itself, for `egress show`. Stays in RAM.
+    pub body: Option<Arc<[u8]>>,
 }
 
 /// How it ended.
@@ -110,6 +116,8 @@ pub struct Ledger {
     unsaved_bytes: usize,
     was_saved: bool,
     key: hmac::Key,
+    bodies: VecDeque<(u64, Arc<[u8]>)>,
+    bodies_bytes: usize,
 }
 
 impl Ledger {
@@ -123,6 +131,8 @@ impl Ledger {
             unsaved_bytes: 0,
             was_saved: false,
             key,
+            bodies: VecDeque::new(),
+            bodies_bytes: 0,
         }
     }
 
@@ -132,7 +142,8 @@ impl Ledger {
     }
 
     /// Adds a line and gives its number.
-    pub fn append(&mut self, draft: Draft, outcome: Outcome, at: Wall) -> u64 {
+    pub fn append(&mut self, mut draft: Draft, outcome: Outcome, at: Wall) -> u64 {
+        let body = draft.body.take();
         let line = Line {
             seq: self.head.seq + 1,
             t: at.rfc3339(),
@@ -158,7 +169,32 @@ impl Ledger {
         self.unsaved_bytes += text.len();
         self.lines.push_back(text);
         self.trim();
+        if let Some(body) = body {
+            self.keep_body(line.seq, body);
+        }
         line.seq
+    }
+
+    /// The line of this number, if it is among those in RAM.
+    pub fn line(&self, seq: u64) -> Option<&str> {
+        let youngest = self.head.seq;
+        let back = usize::try_from(youngest.checked_sub(seq)?).ok()?;
+        let index = self.lines.len().checked_sub(back + 1)?;
+        self.lines.get(index).map(String::as_str)
+    }
+
+    /// The body of the line of this number, while it is kept.
+    pub fn body(&self, seq: u64) -> Option<&[u8]> {
+        self.bodies.iter().find(|(of, _)| *of == seq).map(|(_, body)| body.as_ref())
+    }
+
+    fn keep_body(&mut self, seq: u64, body: Arc<[u8]>) {
+        self.bodies_bytes += body.len();
+        self.bodies.push_back((seq, body));
+        while self.bodies_bytes > BODIES_BYTES || self.bodies.len() > BODIES {
+            let Some((_, oldest)) = self.bodies.pop_front() else { return };
+            self.bodies_bytes -= oldest.len();
+        }
     }
 
     /// Records that lines may be missing here: the program did not stop in an orderly way.
@@ -212,6 +248,25 @@ impl Ledger {
             }
         }
     }
+}
+
+/// A head that the device vouches for: whoever cuts the end of the ledger off, or writes it all anew,
+/// cannot make one.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct SignedHead {
+    /// Where the chain stood.
+    pub head: Head,
+    /// When.
+    pub at: Wall,
+}
+
+/// JWS type of a [`SignedHead`].
+pub const HEAD_TYPE: &str = "qcloud-ledger+jws";
+
+/// Where the chain stands after a line, read from its text.
+pub fn head_after(text: &str) -> Option<Head> {
+    let line: Line = serde_json::from_str(text).ok()?;
+    Some(Head { seq: line.seq, hash: hash(text) })
 }
 
 /// A chain that does not hold.

@@ -4,6 +4,7 @@
 //! permit ends as a line of the ledger, refused ones included.
 
 pub mod backoff;
+mod budget;
 pub mod carriers;
 pub mod catalogue;
 pub mod consent;

@@ -126,6 +126,7 @@ impl SendError {
             Self::Declined { status, .. } => {
                 matches!(*status, 400..=499) && !matches!(*status, 408 | 425 | 429)
             }
+            Self::Refused(Refused::OverBudget { .. }) => false,
             Self::Refused(_) | Self::Revoked => true,
             Self::NoAddress { .. }
             | Self::Unreachable { .. }
@@ -139,6 +140,7 @@ impl SendError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Declined { retry_after, .. } => *retry_after,
+            Self::Refused(Refused::OverBudget { wait, .. }) => Some(*wait),
             Self::Refused(_)
             | Self::Revoked
             | Self::NoAddress { .. }

@@ -4,6 +4,7 @@ use super::IdentityError;
 use super::id::device_id;
 use crate::secret::Secret;
 use crate::state::StateDir;
+use crate::wire::signed::Signer;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls::crypto::ring::sign::any_eddsa_type;
@@ -64,6 +65,11 @@ impl DeviceKey {
         &self.spki
     }
 
+    /// The public key itself, 32 bytes.
+    pub fn public_key(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+
     /// The device id.
     pub fn id(&self) -> &str {
         &self.id
@@ -93,6 +99,12 @@ pub(super) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Id
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let chain = chain.map_err(|_| IdentityError::BadCertificate)?;
     if chain.is_empty() { Err(IdentityError::BadCertificate) } else { Ok(chain) }
+}
+
+impl Signer for DeviceKey {
+    fn signature(&self, message: &[u8]) -> Vec<u8> {
+        self.sign(message)
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::document::{self, Read};
 use super::{Loaded, MAX_FILE, StateError};
+use core::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde_json::Value;
@@ -12,6 +13,11 @@ use std::path::{Path, PathBuf};
 
 /// The permissions of others, and of the group.
 const OTHERS: u32 = 0o077;
+
+/// How often the lock is tried, and the pause between: `status` of an agent that does not run holds it for some
+/// milliseconds, and must not keep the agent from starting just then.
+const LOCK_TRIES: usize = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Directory {
     path: PathBuf,
@@ -58,10 +64,10 @@ impl Directory {
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&lock_path)
             .map_err(failed("open", &lock_path))?;
-        match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+        match lock_soon(lock) {
             Ok(lock) => Ok(Self { path: path.into(), _lock: lock }),
-            Err((_, Errno::EWOULDBLOCK)) => Err(StateError::Busy { path: path.into() }),
-            Err((_, errno)) => Err(failed("lock", &lock_path)(errno.into())),
+            Err(Errno::EWOULDBLOCK) => Err(StateError::Busy { path: path.into() }),
+            Err(errno) => Err(failed("lock", &lock_path)(errno.into())),
         }
     }
 
@@ -130,6 +136,17 @@ impl Directory {
             return Err(failed(error));
         }
         if before.len() == 0 { self.sync() } else { Ok(()) }
+    }
+
+    pub(super) fn cut(&self, name: &str, to_bytes: u64) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        let failed = failed("cut", &path);
+        let file = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&path)
+            .map_err(&failed)?;
+        file.set_len(to_bytes).and_then(|()| file.sync_all()).map_err(failed)
     }
 
     pub(super) fn rotate(&self, name: &str, most_bytes: u64) -> Result<bool, StateError> {
@@ -302,4 +319,15 @@ fn refuse_unsafe(
 fn failed(tried: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
     let path = path.to_path_buf();
     move |source| StateError::Io { tried, path: path.clone(), source }
+}
+
+fn lock_soon(mut file: File) -> Result<Flock<File>, Errno> {
+    for _ in 1..LOCK_TRIES {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((back, Errno::EWOULDBLOCK)) => file = back,
+            outcome => return outcome.map_err(|(_, errno)| errno),
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
 }

@@ -32,12 +32,24 @@ fn header(kind: &str) -> String {
     BASE64URL_NOPAD.encode(format!(r#"{{"alg":"EdDSA","typ":"{kind}"}}"#).as_bytes())
 }
 
+/// Whoever can make an Ed25519 signature.
+pub trait Signer {
+    /// The signature of a message.
+    fn signature(&self, message: &[u8]) -> Vec<u8>;
+}
+
+impl Signer for Ed25519KeyPair {
+    fn signature(&self, message: &[u8]) -> Vec<u8> {
+        self.sign(message).as_ref().to_vec()
+    }
+}
+
 /// Signs a payload as a document of the given type.
-pub fn sign<T: Serialize>(payload: &T, kind: &'static str, key: &Ed25519KeyPair) -> String {
+pub fn sign<T: Serialize>(payload: &T, kind: &'static str, key: &impl Signer) -> String {
     // Payloads are structs of strings, numbers, maps and lists: serialising them cannot fail.
     let payload = serde_json::to_vec(payload).unwrap_or_default();
     let message = format!("{}.{}", header(kind), BASE64URL_NOPAD.encode(&payload));
-    let signature = BASE64URL_NOPAD.encode(key.sign(message.as_bytes()).as_ref());
+    let signature = BASE64URL_NOPAD.encode(&key.signature(message.as_bytes()));
     format!("{message}.{signature}")
 }
 

@@ -7,7 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 /// How often something awaited is looked at.
@@ -99,22 +99,23 @@ impl Ran {
     }
 }
 
+fn read(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A pipe that breaks has given all it had.
+        let _ = from.map(|mut from| from.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
 /// Runs a command to its end, at most `within`.
 pub fn run(mut command: Command, within: Duration) -> Ran {
     let shown = format!("{command:?}");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot run {shown}: {e}"));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let read = |from: Option<Box<dyn Read + Send>>| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            // A pipe that breaks has given all it had.
-            let _ = from.map(|mut from| from.read_to_end(&mut bytes));
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = read(stdout.map(|out| Box::new(out) as Box<dyn Read + Send>));
-    let stderr = read(stderr.map(|err| Box::new(err) as Box<dyn Read + Send>));
+    let stdout = read(stdout);
+    let stderr = read(stderr);
     let begun = Instant::now();
     let status = loop {
         match child.try_wait().expect("its state") {

@@ -13,9 +13,9 @@ use crate::daemon::feature::{
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::{Reply, SendError};
 use crate::platform::netlink::Addresses;
+use crate::wire::Body;
 use crate::wire::address::publishable;
 use crate::wire::ddns::{Answer, FORGET, Forget, UPDATE, Update, Updated};
-use crate::wire::Body;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ pub struct Ddns {
     declined: Option<Update>,
     backoff: Backoff,
     wake: Option<(Boot, &'static str)>,
+    /// The hub asked us to wait until then; no new address shortens that.
+    not_before: Option<Boot>,
     sent: VecDeque<Boot>,
 }
 
@@ -112,6 +114,7 @@ impl Feature for Ddns {
             declined: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
             wake: None,
+            not_before: None,
             sent: VecDeque::new(),
         })
     }
@@ -125,6 +128,8 @@ impl Feature for Ddns {
                 self.host = None;
                 self.confirmed = None;
                 self.declined = None;
+                // What is still under way is the old hub's answer.
+                self.pending = None;
                 self.wake = None;
                 out.clear(&STALE);
                 out.save();
@@ -145,7 +150,7 @@ impl Feature for Ddns {
                 self.wake = None;
             }
             Input::Reply(ticket, result) => self.replied(ticket, result, now, out),
-            Input::Opened
+            Input::Opened(_)
             | Input::Closing
             | Input::Note(..)
             | Input::Done(..)
@@ -209,10 +214,11 @@ impl Ddns {
         let addresses = self.addresses.as_ref()?;
         let own_v4 = addresses.v4.iter().copied().find(|v4| publishable(IpAddr::V4(*v4)));
         let behind_nat = addresses.v4.iter().any(|v4| !is_shared(*v4));
-        let seen_v4 = self.observed.v4.filter(|v4| publishable(IpAddr::V4(*v4)));
+        // Updates that reach the hub over IPv6 do not show it our IPv4 address; the session may have.
+        let by_v6 = self.confirmed.is_some_and(|confirmed| confirmed.answer.observed.is_ipv6());
+        let seen_v4 = self.observed.v4.filter(|v4| by_v6 && publishable(IpAddr::V4(*v4)));
         let a = match (own_v4, self.policy) {
             (Some(v4), _) => Answer::Address(v4),
-            // By its value once it is known: the next update may go to the hub over IPv6.
             (None, Policy::Auto) if behind_nat => seen_v4.map_or(Answer::Observed, Answer::Address),
             (None, _) => Answer::None,
         };
@@ -229,9 +235,15 @@ impl Ddns {
         if self.is_confirmed(&update) || self.declined == Some(update) {
             return;
         }
+        if let Some(at) = self.not_before.filter(|at| now.boot < *at) {
+            self.wake = Some((at, "the hub asked to wait with the next update"));
+            return;
+        }
         self.sent.retain(|at| now.boot - *at < FLAP_WINDOW);
-        if let Some(last) = self.sent.back().filter(|_| self.sent.len() >= FLAPPING) {
-            self.wake = Some((*last + FLAP_WAIT, "the address changes often: wait before the next update"));
+        let flaps = self.sent.len() >= FLAPPING;
+        let earliest = self.sent.back().filter(|_| flaps).map(|last| *last + FLAP_WAIT);
+        if let Some(at) = earliest.filter(|at| now.boot < *at) {
+            self.wake = Some((at, "the address changes often: wait before the next update"));
             return;
         }
         self.sent.push_back(now.boot);
@@ -274,6 +286,7 @@ impl Ddns {
                 if error.is_final() {
                     self.declined = Some(update);
                 } else {
+                    self.not_before = error.retry_after().map(|wait| now.boot + wait);
                     let wait = self.backoff.fail(now, error.retry_after());
                     self.wake = Some((now.boot + wait, "retry the DDNS update"));
                 }

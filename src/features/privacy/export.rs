@@ -9,9 +9,9 @@ use crate::wire::privacy::{self, MAX_PAGE, Page, Restrictable, Row};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The most pages that are taken: 512 bodies of 16 KiB hold some 45,000 visits, which as JSON take about 50 MB of
-/// this box's memory while they are printed.
-pub(super) const MOST_PAGES: usize = 512;
+/// The most pages that are taken: 400 bodies of 16 KiB hold some 35,000 visits, take about 40 MB of this box's
+/// memory while they are printed, and fit into what a feature may send at once (`egress/budget.rs`).
+pub(super) const MOST_PAGES: usize = 400;
 
 /// All pages together.
 #[derive(Debug, Default)]

@@ -94,7 +94,7 @@ impl Feature for Privacy {
             }
             Input::Event(Event::Registered(_, hub)) => self.hub = Some(hub.clone()),
             Input::Event(Event::Unregistered) => self.hub = None,
-            Input::Opened
+            Input::Opened(_)
             | Input::Closing
             | Input::Wake
             | Input::Reply(..)

@@ -10,13 +10,15 @@ use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
 use crate::clock::{Boot, Now};
 use crate::daemon::dial::{Hands, exit_of};
 use crate::daemon::feature::{
-    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, JobEnd, Out, Section, Ticket,
+    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, JobEnd, Out, Section,
+    Ticket,
 };
 use crate::egress::outside::SendError;
 use crate::wire::Body;
 use crate::wire::label::{Label, printable};
 use crate::wire::registration::{
-    FORGET, Forget, Membership, POLL, Poll, Polled, START, Start, Started, check_words, poll_message,
+    FORGET, Forget, Membership, POLL, Poll, Polled, START, Start, Started, check_words,
+    poll_message,
 };
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
@@ -91,7 +93,11 @@ impl Feature for Registration {
                 name: "register",
                 about: "Register this device at a hub",
                 args: &[
-                    Arg { name: "hub", about: "The hub: https://HOST[:PORT]", kind: ArgKind::Optional },
+                    Arg {
+                        name: "hub",
+                        about: "The hub: https://HOST[:PORT]",
+                        kind: ArgKind::Optional,
+                    },
                     Arg {
                         name: "hub-pin",
                         about: "The fingerprint of a hub with its own authority: sha256:HEX",
@@ -126,15 +132,16 @@ impl Feature for Registration {
         match input {
             Input::Verb { asker, name: "register", args } => self.register(asker, args, out),
             Input::Verb { asker, name: "unregister", .. } => self.unregister(asker, out),
-            Input::Done(ticket, Ok(Note::Started(result))) => self.started(ticket, result, now, out),
+            Input::Done(ticket, Ok(Note::Started(result))) => {
+                self.started(ticket, result, now, out)
+            }
             Input::Done(ticket, Ok(Note::Polled(result))) => self.polled(ticket, result, now, out),
             Input::Done(ticket, Err(end)) => self.ended(ticket, end, out),
             Input::Wake => self.poll(now, out),
             Input::Event(Event::Registered(membership, hub)) => {
-                self.state =
-                    State::Member { membership: Arc::clone(membership), hub: hub.clone() };
+                self.state = State::Member { membership: Arc::clone(membership), hub: hub.clone() };
             }
-            Input::Opened
+            Input::Opened(_)
             | Input::Closing
             | Input::Note(..)
             | Input::Reply(..)
@@ -335,7 +342,13 @@ impl Registration {
         polling.next = Some(now.boot + polling.interval);
     }
 
-    fn approved(&mut self, asker: Asker, membership: Membership, hub: HubAddress, out: &mut Out<Job>) {
+    fn approved(
+        &mut self,
+        asker: Asker,
+        membership: Membership,
+        hub: HubAddress,
+        out: &mut Out<Job>,
+    ) {
         let text = format!(
             "registered as {} at {}:{}\nnext: qcloud-agent ddns on, qcloud-agent link on",
             membership.name, hub.host, hub.port
@@ -355,7 +368,9 @@ impl Registration {
         let asker = match &self.state {
             State::Starting { asker, ticket: asked, .. } if *asked == ticket => *asker,
             State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
-            State::Idle | State::Starting { .. } | State::Polling(_) | State::Member { .. } => return,
+            State::Idle | State::Starting { .. } | State::Polling(_) | State::Member { .. } => {
+                return;
+            }
         };
         self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
     }

@@ -10,7 +10,9 @@ pub(super) enum BadUrl {
     NotHttps(String),
     #[error("`{0}` is not the address of a hub\nhint: https://HOST or https://HOST:PORT")]
     Shape(String),
-    #[error("`{0}` is not a pin\nhint: sha256: and 64 hexadecimal digits, as `qcloud-hub init` printed it")]
+    #[error(
+        "`{0}` is not a pin\nhint: sha256: and 64 hexadecimal digits, as `qcloud-hub init` printed it"
+    )]
     Pin(String),
 }
 
@@ -25,7 +27,8 @@ pub(super) fn parse(text: &str, pin: Option<String>) -> Result<HubAddress, BadUr
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = split(authority).ok_or_else(|| BadUrl::Shape(shown()))?;
-    let pin = pin.map(|pin| pin.parse().map_err(|_| BadUrl::Pin(printable(&pin, 80)))).transpose()?;
+    let pin =
+        pin.map(|pin| pin.parse().map_err(|_| BadUrl::Pin(printable(&pin, 80)))).transpose()?;
     Ok(HubAddress { host, port, pin })
 }
 
@@ -56,7 +59,15 @@ mod tests {
         assert_eq!(of("https://[::1]:8443"), Ok(("::1".into(), 8443)));
         assert_eq!(of("https://[::1]"), Ok(("::1".into(), 443)));
         assert!(matches!(of("http://127.0.0.1:8443"), Err(BadUrl::NotHttps(_))));
-        for bad in ["hub", "ftp://hub", "https://", "https://a:0", "https://a:x", "https://a/b", "https://u@a"] {
+        for bad in [
+            "hub",
+            "ftp://hub",
+            "https://",
+            "https://a:0",
+            "https://a:x",
+            "https://a/b",
+            "https://u@a",
+        ] {
             assert!(matches!(of(bad), Err(BadUrl::Shape(_))), "{bad}");
         }
         assert!(matches!(parse("https://a", Some("md5:1".into())), Err(BadUrl::Pin(_))));

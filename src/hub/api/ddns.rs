@@ -39,6 +39,7 @@ fn restricted() -> Refusal {
 
 fn wanted(hub: &Hub, update: Update, observed: IpAddr) -> Result<Addresses, Refusal> {
     let seen = Some(observed).filter(|ip| allowed(hub, *ip));
+    let seen = seen.filter(|_| !crate::sabotage::off("hub-observed"));
     let a = match update.a {
         Answer::None => None,
         Answer::Observed => {

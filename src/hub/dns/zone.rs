@@ -151,9 +151,11 @@ impl Zone {
                 }
                 _ => Node::Missing,
             },
-            [.., device, link] if link == LINK.as_bytes() && self.device(device).is_some() => {
-                Node::Hub
-            }
+            [.., device, link] if link == LINK.as_bytes() => match self.device(device) {
+                Some(Some(own)) if crate::sabotage::off("hub-link-name") => Node::Device(*own),
+                Some(_) => Node::Hub,
+                None => Node::Missing,
+            },
             _ => Node::Missing,
         }
     }

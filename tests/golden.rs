@@ -1,0 +1,186 @@
+//! Golden files: what people and programs have come to rely on, letter by letter.
+//!
+//! `BLESS=1 cargo test --test golden` rewrites them. A file of `wire/` is never rewritten once it was released:
+//! a message that changes its shape gets a new file beside it, and both sides decode both.
+#![allow(clippy::unwrap_used)]
+
+use qcloud_agent::card::{Card, Exit};
+use qcloud_agent::clock::Wall;
+use qcloud_agent::egress::catalogue;
+use qcloud_agent::features::ALL;
+use qcloud_agent::wire::ddns::{self, Update, Updated};
+use qcloud_agent::wire::link::{self, Hello, Origin, ToDevice, ToHub, Visitor};
+use qcloud_agent::wire::lookup::Lookup;
+use qcloud_agent::wire::receipt::{self, Forgotten, Kept, Receipt};
+use qcloud_agent::wire::registration::{self, Membership, Poll, Polled, Start, Started};
+use qcloud_agent::wire::{ParcelBody, label::Label, signed};
+use ring::signature::Ed25519KeyPair;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Compares with the file, or rewrites it.
+fn check(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let actual = format!("{}\n", actual.trim_end());
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &actual).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(golden == actual, "{name} differs; it would now be:\n{actual}\n(BLESS=1 rewrites it)");
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_table() {
+    let row = |exit: &Exit| format!("{:>3}  {}", exit.code(), serde_json::to_value(exit).unwrap());
+    let rows: Vec<_> = Exit::ALL.iter().map(row).collect();
+    check("exit-codes.txt", &rows.join("\n").replace('"', ""));
+}
+
+/// The help of a command and of all below it.
+#[cfg(feature = "hub")]
+fn help(command: &mut clap::Command, path: &str, texts: &mut Vec<String>) {
+    let path = format!("{path} {}", command.get_name()).trim().to_owned();
+    texts.push(format!("$ {path} --help\n{}", command.render_long_help()));
+    for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
+        if sub.get_name() != "help" {
+            help(sub, &path, texts);
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+fn whole_help(command: clap::Command) -> String {
+    let mut texts = Vec::new();
+    let mut command = command.term_width(100);
+    command.build();
+    help(&mut command, "", &mut texts);
+    texts.join("\n")
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn the_agents_help_is_what_it_was() {
+    check("help-agent.txt", &whole_help(qcloud_agent::cli::tree::command(ALL)));
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn the_hubs_help_is_what_it_was() {
+    check("help-hub.txt", &whole_help(qcloud_agent::hub::cli::tree()));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "it is the program's own answer")]
+fn the_catalogue_is_what_the_owner_read() {
+    let text = std::process::Command::new(env!("CARGO_BIN_EXE_qcloud-agent"))
+        .args(["egress", "catalog"])
+        .output()
+        .unwrap();
+    assert!(text.status.success(), "{text:?}");
+    check("catalogue.txt", &String::from_utf8(text.stdout).unwrap());
+    let cards: Vec<&'static Card> = ALL.iter().map(|row| row.card).collect();
+    let parcels: Vec<_> = catalogue::parcels(&cards).into_iter().map(catalogue::describe).collect();
+    check("catalogue.json", &serde_json::to_string_pretty(&parcels).unwrap());
+}
+
+/// One message: serialised as the file has it, and read from the file as what it is.
+fn message<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(name: &str, value: &T) {
+    let name = format!("wire/{name}.json");
+    check(&name, &serde_json::to_string_pretty(value).unwrap());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(&name);
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "{name}");
+}
+
+/// The body of a parcel.
+fn body<T: ParcelBody + DeserializeOwned + PartialEq + core::fmt::Debug>() {
+    message(T::PARCEL.id, &T::example());
+}
+
+#[test]
+fn every_request_is_what_the_other_side_reads() {
+    body::<Start>();
+    body::<Poll>();
+    body::<registration::Forget>();
+    body::<Update>();
+    body::<ddns::Forget>();
+    body::<Hello>();
+    body::<link::Forget>();
+    body::<Origin>();
+    body::<Lookup>();
+    for parcel in qcloud_agent::wire::TO_HUB {
+        let file = format!("tests/golden/wire/{}.json", parcel.id);
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(), "{file}");
+    }
+    message("ddns.update-none", &Update::default());
+    let observed = ddns::Answer::Observed;
+    message("ddns.update-observed", &Update { a: observed, aaaa: ddns::Answer::Observed });
+}
+
+#[test]
+fn every_answer_is_what_the_other_side_reads() {
+    message(
+        "registration.start-answer",
+        &Started {
+            device_code: "3q2-7wAAAAAAAAAAAAAAAA".into(),
+            user_code: "BCDF-GHJK".into(),
+            verification_uri: "https://hub.example.test/approve".into(),
+            interval_seconds: 5,
+            expires_in_seconds: 600,
+            challenge: "Y2hhbGxlbmdl".into(),
+        },
+    );
+    message("registration.poll-pending", &Polled::AuthorizationPending);
+    message("registration.poll-slow-down", &Polled::SlowDown);
+    message("registration.poll-denied", &Polled::AccessDenied);
+    message("registration.poll-expired", &Polled::ExpiredToken);
+    let membership = Membership {
+        name: Label::parse("box").unwrap(),
+        zone: "example.test".into(),
+        certificate: "-----BEGIN CERTIFICATE-----\n".into(),
+        receipt_key: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+    };
+    message("registration.poll-approved", &Polled::Approved(Box::new(membership)));
+    let [a, aaaa, observed] = ["203.0.113.7", "2001:db8::7", "203.0.113.7"];
+    let (a, aaaa) = (Some(a.parse().unwrap()), Some(aaaa.parse().unwrap()));
+    let observed = observed.parse().unwrap();
+    message("ddns.update-answer", &Updated { a, aaaa, observed });
+    message("ddns.update-answer-empty", &Updated { a: None, aaaa: None, observed });
+}
+
+#[test]
+fn every_frame_is_what_the_other_side_reads() {
+    let observed = "203.0.113.7".parse().unwrap();
+    message("link.frame-hello", &ToHub::Hello(Hello { version: 1 }));
+    message("link.frame-heartbeat", &ToHub::Heartbeat { number: 7 });
+    let tripwire = "AAECAwQFBgcICQoLDA0ODw".into();
+    message("link.frame-welcome", &ToDevice::Welcome { epoch: 3, observed, tripwire });
+    message("link.frame-heartbeat-answer", &ToDevice::Heartbeat { number: 7, observed });
+    message("link.frame-goodbye", &ToDevice::Goodbye { reason: "the hub stops".into() });
+    let host = "box.link.example.test".into();
+    message("link.frame-visitor", &Visitor { host, from: "198.51.100.9".parse().unwrap() });
+}
+
+#[test]
+fn a_receipt_is_what_the_owner_can_show() {
+    let receipt = Receipt {
+        device: "abcdefghijklmnopqrstuvwxyz".into(),
+        feature: "ddns".into(),
+        nonce: receipt::EXAMPLE_NONCE.into(),
+        erased_at: Wall::from_unix_seconds(1_795_341_600),
+        rows: BTreeMap::from([("address".into(), 1), ("link_log".into(), 0)]),
+        kept: vec![Kept {
+            what: "this receipt's own line in the log".into(),
+            why: "proof of the erasure".into(),
+            until: Wall::from_unix_seconds(1_797_933_600),
+        }],
+    };
+    message("receipt", &receipt);
+    // Ed25519 signatures are deterministic (RFC 8032), so the document is golden too.
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let receipt = signed::sign(&receipt, receipt::TYPE, &key);
+    message("receipt-answer", &Forgotten { receipt });
+}

@@ -1,0 +1,93 @@
+//! `qcloud-agent try --once`, and that each of its steps can fail.
+
+use crate::common::net::{Line, Net, Place};
+use crate::common::process::{Ran, run};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const STEPS: [&str; 7] = [
+    "registered",
+    "name-answers",
+    "page-through-relay",
+    "unpublished-refused",
+    "address-followed",
+    "ledger-verified",
+    "switch-off-erases",
+];
+
+fn tried(place: &Place, words: &[&str]) -> Ran {
+    let mut command = place.command(env!("CARGO_BIN_EXE_qcloud-agent"));
+    command.args(["try", "--once", "--json"]).args(words);
+    run(command, Duration::from_secs(90))
+}
+
+fn steps(ran: &Ran) -> Vec<(String, bool)> {
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let of = |step: &Value| (step["name"].as_str().unwrap_or_default().into(), step["ok"] == true);
+    json["steps"].as_array().expect("steps").iter().map(of).collect()
+}
+
+#[test]
+fn trying_it_takes_less_than_half_a_minute_and_every_step_is_green() {
+    let net = Net::new(Line::Direct);
+    let begun = Instant::now();
+    let ran = tried(&net.device, &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
+    let json: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(json["ok"], true, "{json}");
+    let steps = steps(&ran);
+    assert!(steps.iter().all(|(_, ok)| *ok), "{steps:?}");
+    let names: Vec<&str> = steps.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, [STEPS.as_slice(), &["unregistered"]].concat());
+}
+
+/// Everything of the stage is alone in this namespace, so whatever listens there is of it.
+#[test]
+fn while_it_is_tried_nothing_listens_outside_loopback() {
+    let net = Net::new(Line::Direct);
+    let over = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !over.load(Ordering::Relaxed) {
+                let text = net.device.tool("ss", &["-Htuln"]);
+                seen.extend(
+                    text.lines().filter_map(|l| l.split_whitespace().nth(4)).map(String::from),
+                );
+            }
+            seen
+        });
+        let ran = tried(&net.device, &[]);
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        looking.join().expect("what was seen")
+    });
+    assert!(seen.len() >= 3, "hub, DNS and page were not seen: {seen:?}");
+    let outside = |at: &&String| !at.starts_with("127.") && !at.starts_with("[::1]");
+    let outside: Vec<_> = seen.iter().filter(outside).collect();
+    assert!(outside.is_empty(), "these are open to others: {outside:?}");
+}
+
+#[test]
+fn each_part_that_is_broken_on_purpose_shows_in_its_steps_and_no_others() {
+    let net = Net::new(Line::Direct);
+    let dns = ["name-answers", "address-followed", "switch-off-erases"];
+    let hub = [&dns[..], &["page-through-relay", "unpublished-refused", "unregistered"]].concat();
+    let expected: [(&str, Vec<&str>); 4] = [
+        ("hub", hub),
+        ("dns", dns.to_vec()),
+        ("service", vec!["page-through-relay"]),
+        ("receipt", vec!["unregistered"]),
+    ];
+    for (part, red) in expected {
+        let ran = tried(&net.device, &["--break", part]);
+        assert_eq!(ran.code, Some(1), "--break {part}: {ran:?}");
+        let steps = steps(&ran);
+        let failed: BTreeSet<&str> =
+            steps.iter().filter(|(_, ok)| !ok).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(failed, red.into_iter().collect(), "--break {part}: {}", ran.stdout);
+    }
+}

@@ -1,0 +1,39 @@
+//! C6: no feature needs another one.
+
+use crate::common::agent::Agent;
+use crate::common::net::{Line, Net};
+use crate::common::scratch::Scratch;
+use std::time::Duration;
+
+/// The features that have a switch.
+const FEATURES: [&str; 2] = ["ddns", "link"];
+
+/// Guard: `feature-switch`, what decides whether a feature is opened.
+#[test]
+fn c6_every_subset_of_features_starts() {
+    let (net, scratch) = (Net::new(Line::Direct), Scratch::new());
+    for subset in 0..1_u32 << FEATURES.len() {
+        let is_on = |at: usize| subset >> at & 1 == 1;
+        let section = |(at, name)| format!("[{name}]\nenabled = {}\n", is_on(at));
+        let sections: String = FEATURES.iter().enumerate().map(section).collect();
+        let dir = scratch.path(&format!("agent{subset}"));
+        let mut agent = Agent::new(&net.device, &dir, None, &sections);
+        agent.start();
+        for (at, name) in FEATURES.iter().enumerate() {
+            let state = agent.feature(name)["state"].clone();
+            assert_eq!(state, if is_on(at) { "on" } else { "off" }, "{name} of\n{sections}");
+        }
+        assert_eq!(agent.feature("registration")["state"], "ready");
+        let status = agent.status();
+        assert_eq!(status["warnings"], serde_json::json!([]), "of\n{sections}");
+        assert!(agent.stop(Duration::from_secs(5)).success(), "it did not stop in order");
+    }
+}
+
+/// Beside it: the list above is the list of the programs.
+#[test]
+fn c6_every_feature_with_a_switch_is_tried() {
+    let rows = qcloud_agent::features::ALL;
+    let switched = rows.iter().filter(|row| row.card.switch == qcloud_agent::card::Switch::OnOff);
+    assert_eq!(switched.map(|row| row.card.name).collect::<Vec<_>>(), FEATURES);
+}

@@ -1,0 +1,56 @@
+//! The promises, each with its attack, on the real programs as processes.
+//!
+//! A test's name begins with the row of the promise it holds the programs to. [`GUARDS`] names the one
+//! function or check that keeps each: in a build with `--features sabotage`, with that guard switched off
+//! by `QCLOUD_SABOTAGE`, the test must fail.
+#![allow(clippy::disallowed_methods, reason = "stands for everybody but the agent")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod b2;
+mod c2;
+mod c3;
+mod c5;
+mod c6;
+mod c8;
+mod d2;
+mod d5;
+mod l5;
+mod m2;
+mod r3;
+mod s14;
+mod s2;
+mod y2;
+
+/// Which guard each test stands behind.
+const GUARDS: &[(&str, &str)] = &[
+    ("s2::s2_the_api_is_tls_only", "hub-https"),
+    ("s14::s14_only_what_is_published_is_reachable", "link-published"),
+    ("r3::r3_unregistering_leaves_nothing_at_the_hub", "hub-erase"),
+    ("r3::r3_a_receipt_that_the_hub_did_not_sign_settles_nothing", "receipt-signature"),
+    ("c2::c2_with_all_off_no_packet_leaves_whatever_happens_to_the_box", "feature-switch"),
+    ("c3::c3_ddns_alone_uses_only_its_own_channels", "feature-switch"),
+    ("c3::c3_link_alone_uses_only_its_own_channels", "feature-switch"),
+    ("c5::c5_switching_off_erases_the_rows_of_that_feature", "hub-erase"),
+    ("c5::c5_a_hub_that_was_down_erases_when_it_is_back", "erasure-owed"),
+    ("c6::c6_every_subset_of_features_starts", "feature-switch"),
+    ("c8::c8_the_catalogue_and_every_preview_work_before_anything_is_on", "preview-example"),
+    ("d2::d2_the_name_answers_with_the_address_of_the_line", "hub-observed"),
+    ("d2::d2_a_private_address_is_never_published", "hub-publishable"),
+    ("d5::d5_switched_off_the_name_is_gone_within_a_second", "hub-unname"),
+    ("l5::l5_switched_off_the_session_ends_even_when_the_hub_hangs", "feature-close"),
+    ("m2::m2_a_visitor_needs_only_the_name", "hub-link-name"),
+    ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
+    ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
+];
+
+/// Tells the runner of the sabotage which test shall fail of which guard.
+#[test]
+#[ignore = "prints the table for the runner of the sabotage"]
+#[allow(clippy::print_stdout, reason = "its output is read by another program")]
+fn print_guards() {
+    for (test, guard) in GUARDS {
+        println!("GUARD {test} {guard}");
+    }
+}
