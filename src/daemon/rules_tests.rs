@@ -141,18 +141,18 @@ fn house(household: Household) -> Supervisor {
 
 /// The bodies that left since the last time.
 fn carried(supervisor: &mut Supervisor) -> Vec<String> {
-    let carried = |command| match command {
-        Command::Carry(_, permit) => Some(String::from_utf8(permit.body().to_vec()).unwrap()),
-        _ => None,
+    let carried = |command| {
+        let Command::Carry(_, permit) = command else { return None };
+        Some(String::from_utf8(permit.body().to_vec()).unwrap())
     };
     supervisor.commands().into_iter().filter_map(carried).collect()
 }
 
 fn heard(supervisor: &mut Supervisor) -> String {
     supervisor.ask(Asker(1), "curious", "heard", Value::Null, NOW);
-    let answer = |command| match command {
-        Command::Answer(_, answer) => Some(answer.text),
-        _ => None,
+    let answer = |command| {
+        let Command::Answer(_, answer) = command else { return None };
+        Some(answer.text)
     };
     supervisor.commands().into_iter().find_map(answer).unwrap()
 }
