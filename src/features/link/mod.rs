@@ -60,9 +60,15 @@ pub struct Link {
 enum State {
     Idle,
     Dialling(Ticket),
-    Up { ticket: Ticket, epoch: u64 },
+    Up {
+        ticket: Ticket,
+        epoch: u64,
+    },
     /// `until` is `None` while only a decision of the owner can change anything.
-    Waiting { until: Option<Boot>, why: String },
+    Waiting {
+        until: Option<Boot>,
+        why: String,
+    },
 }
 
 /// `[link]`.

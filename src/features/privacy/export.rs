@@ -69,7 +69,8 @@ impl Export {
 
     /// As it is printed: how long each table is kept is read from this device's own declarations.
     pub(super) fn json(&self, hub: Option<String>) -> Value {
-        let tables: Vec<Value> = self.tables.iter().map(|(names, rows)| self.table(names, rows)).collect();
+        let tables: Vec<Value> =
+            self.tables.iter().map(|(names, rows)| self.table(names, rows)).collect();
         let restricted: Vec<_> = self.restricted.iter().map(|feature| feature.name()).collect();
         json!({
             "device": self.device,
