@@ -96,6 +96,8 @@ pub struct Field {
     pub why: &'static str,
     /// Whether it tells this device or its owner from others.
     pub identifies: bool,
+    /// Whether the owner may have it left out; the rest of the parcel then still does its work (promise C1).
+    pub optional: bool,
 }
 
 /// Why something leaves.
@@ -176,6 +178,8 @@ pub enum Retention {
     For(Duration),
     /// Until the feature is switched off, which erases it.
     UntilDisabled,
+    /// Until the device is unregistered, which erases it whatever feature brought it.
+    UntilUnregistered,
 }
 
 /// A health warning a feature may raise. Raised again, it replaces its own text.

@@ -11,12 +11,14 @@ use qcloud_agent::features::ALL;
 use qcloud_agent::wire::ddns::{self, Update, Updated};
 use qcloud_agent::wire::link::{self, Hello, Origin, ToDevice, ToHub, Visitor};
 use qcloud_agent::wire::lookup::Lookup;
+use qcloud_agent::wire::privacy::{self, Page, Restrictable, Restrictions};
 use qcloud_agent::wire::receipt::{self, Forgotten, Kept, Receipt};
 use qcloud_agent::wire::registration::{self, Membership, Poll, Polled, Start, Started};
 use qcloud_agent::wire::{ParcelBody, label::Label, signed};
 use ring::signature::Ed25519KeyPair;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -111,6 +113,9 @@ fn every_request_is_what_the_other_side_reads() {
     body::<link::Forget>();
     body::<Origin>();
     body::<Lookup>();
+    body::<privacy::Export>();
+    body::<privacy::Fix>();
+    body::<privacy::Restrict>();
     for parcel in qcloud_agent::wire::TO_HUB {
         let file = format!("tests/golden/wire/{}.json", parcel.id);
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(), "{file}");
@@ -148,6 +153,15 @@ fn every_answer_is_what_the_other_side_reads() {
     let (a, aaaa) = (Some(a.parse().unwrap()), Some(aaaa.parse().unwrap()));
     let observed = observed.parse().unwrap();
     message("ddns.update-answer", &Updated { a, aaaa, observed });
+    let restricted = vec![Restrictable::Ddns, Restrictable::Link];
+    message("privacy.restrict-answer", &Restrictions { restricted: restricted.clone() });
+    let row = json!({ "a": "203.0.113.7", "made_at": "2026-11-22T10:00:00Z" });
+    let at = Wall::from_unix_seconds(1_795_341_600);
+    let row = privacy::Row { until: Some(at), data: row.as_object().unwrap().clone() };
+    let table =
+        privacy::Table { table: "ddns".into(), parcel: "ddns.update".into(), rows: vec![row] };
+    let (device, next) = ("abcdefghijklmnopqrstuvwxyz".into(), Some("link_log.17".into()));
+    message("privacy.export-answer", &Page { device, at, restricted, tables: vec![table], next });
     message("ddns.update-answer-empty", &Updated { a: None, aaaa: None, observed });
 }
 

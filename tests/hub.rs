@@ -7,6 +7,10 @@ mod api;
 mod dns;
 #[path = "hub/link.rs"]
 mod link;
+#[path = "hub/privacy.rs"]
+mod privacy;
+#[path = "hub/rights.rs"]
+mod rights;
 #[path = "hub/store_contract.rs"]
 mod store_contract;
 #[path = "hub/support.rs"]

@@ -71,7 +71,8 @@ fn entry(parcel: &Parcel) -> String {
     }
     for field in parcel.fields {
         let mark = if field.identifies { ", identifies this device" } else { "" };
-        lines.push(format!("  - {}: {}{mark}", field.path, field.why));
+        let optional = if field.optional { ", may be denied" } else { "" };
+        lines.push(format!("  - {}: {}{mark}{optional}", field.path, field.why));
     }
     lines.join("\n")
 }

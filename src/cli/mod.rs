@@ -3,8 +3,10 @@
 //! stdout is the answer, stderr the rest, `--json` is stable. An error is one line of what failed on
 //! what and why, then a hint.
 
+pub mod consent;
 pub mod egress;
 pub mod print;
+pub mod privacy;
 mod reconcile;
 pub mod status;
 pub mod talk;
@@ -55,6 +57,11 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
         Some(("run", _)) => run(rows, options, printer).await,
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
+        Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,
+        Some(("privacy", sub)) => match privacy::own(rows, &options, sub, printer).await {
+            Some(exit) => exit,
+            None => feature(rows, &options, "privacy", sub, printer).await,
+        },
         #[cfg(feature = "hub")]
         Some(("try", sub)) => r#try::run(sub.get_flag("once"), sub.get_one("break"), printer).await,
         Some((noun, sub)) => feature(rows, &options, noun, sub, printer).await,

@@ -1,7 +1,7 @@
 //! `status`: one screen.
 
 use super::print::Printer;
-use super::{talk, text};
+use super::{Failed, talk, text};
 use crate::card::Exit;
 use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
@@ -16,20 +16,8 @@ pub async fn print(
     feature: Option<&str>,
     printer: &Printer,
 ) -> Exit {
-    let request = Request { noun: DAEMON.into(), verb: "status".into(), args: json!({}) };
-    let mut status = match talk::ask_running(options, &request).await {
-        Ok(Some(answer)) => answer.json,
-        Ok(None) => match stopped(rows, options) {
-            Ok(agent) => {
-                let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
-                if !options.state_dir.exists() {
-                    // The key it has is in RAM, and gone with this command.
-                    status["device"] = Value::Null;
-                }
-                status
-            }
-            Err(error) => return printer.fail(error.exit(), &super::print::chain(&error)),
-        },
+    let mut status = match gather(rows, options).await {
+        Ok(status) => status,
         Err(failed) => return printer.fail(failed.exit, &failed.text),
     };
     let Some(name) = feature else {
@@ -40,6 +28,25 @@ pub async fn print(
     let of = features.into_iter().find(|f| f["name"] == name).unwrap_or_default();
     let text = one(&of);
     printer.show(&text, &of)
+}
+
+/// The status as JSON: the running agent's own word, or that of one that is only looked at.
+///
+/// # Errors
+/// [`Failed`] when the agent runs and cannot be asked, or its state cannot be read.
+pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Failed> {
+    let request = Request { noun: DAEMON.into(), verb: "status".into(), args: json!({}) };
+    if let Some(answer) = talk::ask_running(options, &request).await? {
+        return Ok(answer.json);
+    }
+    let failed = |error: RunError| Failed { exit: error.exit(), text: super::print::chain(&error) };
+    let mut agent = stopped(rows, options).map_err(failed)?;
+    let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
+    if !options.state_dir.exists() {
+        // The key it has is in RAM, and gone with this command.
+        status["device"] = Value::Null;
+    }
+    Ok(status)
 }
 
 /// An agent that is only looked at. Where there is no state yet, none is made.
@@ -70,8 +77,9 @@ pub fn screen(status: &Value) -> String {
             "" => text(feature, "promise"),
             summary => summary,
         };
+        let restricted = if feature["restricted"] == true { "restricted; " } else { "" };
         lines.push(format!(
-            "{:<13} {:<8} {summary}",
+            "{:<13} {:<8} {restricted}{summary}",
             text(feature, "name"),
             text(feature, "state")
         ));
@@ -79,6 +87,9 @@ pub fn screen(status: &Value) -> String {
     for warning in status["warnings"].as_array().into_iter().flatten() {
         lines.push(format!("\nwarning: {}: {}", text(warning, "title"), text(warning, "details")));
         lines.push(format!("hint: {}", text(warning, "hint")));
+    }
+    for denied in status["denied"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        lines.push(format!("\ndenied: {denied} (qcloud-agent privacy allow {denied})"));
     }
     for owed in status["owed"].as_array().into_iter().flatten() {
         lines.push(format!(

@@ -41,6 +41,23 @@ pub async fn ask_running(options: &Options, request: &Request) -> Result<Option<
     })
 }
 
+/// Has a decision of the owner noted: by the running agent, or on disk for the next one. Nothing is sent for it.
+///
+/// # Errors
+/// [`Failed`] when there was no way to note it.
+pub async fn decide(
+    rows: &'static [Row],
+    options: &Options,
+    request: Request,
+) -> Result<Answer, Failed> {
+    if let Some(answer) = ask_running(options, &request).await? {
+        return Ok(answer);
+    }
+    let mut agent = Agent::open(rows, options.clone())
+        .map_err(|error| Failed { exit: error.exit(), text: print::chain(&error) })?;
+    Ok(agent.decide_stopped(&request.verb, &request.args, control::own_uid()))
+}
+
 async fn host(
     rows: &'static [Row],
     options: &Options,
@@ -52,7 +69,7 @@ async fn host(
     let (asked, questions) = mpsc::channel(1);
     let (answers, mut answered) = mpsc::channel(8);
     // The channel was just made and has room for one.
-    let _ = asked.try_send(Asked { request, answers });
+    let _ = asked.try_send(Asked { request, uid: control::own_uid(), answers });
     drop(asked);
     let mut last = None;
     let read = async {

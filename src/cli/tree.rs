@@ -1,6 +1,6 @@
 //! The command tree, generated from the cards.
 
-use crate::card::{ArgKind, Switch};
+use crate::card::{ArgKind, Card, Switch};
 use crate::daemon::feature::Row;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
@@ -16,25 +16,36 @@ pub fn command(rows: &'static [Row]) -> Command {
         .args(global())
         .subcommand(Command::new("run").about("Run the agent in the foreground"))
         .subcommand(Command::new("status").about("Show what is on, what it does and what is wrong"))
-        .subcommand(egress());
+        .subcommand(egress())
+        .subcommand(super::consent::noun())
+        .subcommand(super::privacy::noun());
     for row in rows {
         let (top, own): (Vec<_>, Vec<_>) = row.card.verbs.iter().partition(|verb| verb.top);
         root = root.subcommands(top.into_iter().map(verb));
-        if row.card.switch == Switch::OnOff {
-            let noun = Command::new(row.card.name)
-                .about(row.card.promise)
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .subcommand(Command::new("on").about("Switch it on"))
-                .subcommand(
-                    Command::new("off").about("Switch it off, and have the hub erase its data"),
-                )
-                .subcommand(Command::new("status").about("Show what it does"))
-                .subcommands(own.into_iter().map(verb));
-            root = root.subcommand(noun);
+        let own: Vec<_> = own.into_iter().map(verb).collect();
+        if root.find_subcommand(row.card.name).is_some() {
+            // A noun of the house itself takes the feature's verbs in.
+            root = root.mut_subcommand(row.card.name, |noun| noun.subcommands(own));
+        } else if row.card.switch == Switch::OnOff || !own.is_empty() {
+            root = root.subcommand(noun(row.card).subcommands(own));
         }
     }
     with_try(root)
+}
+
+/// The noun of a feature; one that is always there has no `on` and `off`.
+fn noun(card: &'static Card) -> Command {
+    let mut noun = Command::new(card.name)
+        .about(card.promise)
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    if card.switch == Switch::OnOff {
+        let off = "Switch it off, and have the hub erase its data";
+        noun = noun
+            .subcommand(Command::new("on").about("Switch it on"))
+            .subcommand(Command::new("off").about(off));
+    }
+    noun.subcommand(Command::new("status").about("Show what it does"))
 }
 
 fn global() -> [Arg; 5] {
@@ -149,7 +160,8 @@ mod tests {
         let rows = crate::features::ALL;
         super::command(rows).debug_assert();
         for row in rows {
-            for warning in row.card.warnings {
+            let house = [&crate::daemon::rules::CONSENT_LAPSED];
+            for warning in row.card.warnings.iter().copied().chain(house) {
                 let words = warning.hint.split_whitespace();
                 let parsed = super::command(rows).try_get_matches_from(words);
                 assert!(parsed.is_ok(), "{}: {}", warning.code, warning.hint);

@@ -41,6 +41,8 @@ pub struct Request {
 pub struct Asked {
     /// The question.
     pub request: Request,
+    /// The user who asks, as the kernel knows them.
+    pub uid: u32,
     /// Where answers go; the last one has an exit code.
     pub answers: mpsc::Sender<Answer>,
 }
@@ -99,7 +101,8 @@ impl Drop for Listener {
 }
 
 async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) {
-    let allowed = may_ask(&stream);
+    let peer = getsockopt(&stream, PeerCredentials).map(|peer| Uid::from_raw(peer.uid()));
+    let allowed = peer.is_ok_and(may_ask);
     let (reader, mut writer) = stream.into_split();
     let mut answers = match read_request(reader).await {
         Ok(_) if !allowed => {
@@ -107,8 +110,9 @@ async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) {
             return write_answer(&mut writer, Answer::failed(Exit::Failed, text)).await;
         }
         Ok(request) => {
+            let uid = peer.map_or(u32::MAX, Uid::as_raw);
             let (answers, receiver) = mpsc::channel(8);
-            if asked.send(Asked { request, answers }).await.is_err() {
+            if asked.send(Asked { request, uid, answers }).await.is_err() {
                 return;
             }
             receiver
@@ -124,9 +128,13 @@ async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) {
     }
 }
 
-fn may_ask(stream: &UnixStream) -> bool {
-    let peer = getsockopt(stream, PeerCredentials).map(|peer| Uid::from_raw(peer.uid()));
-    peer.is_ok_and(|uid| uid.is_root() || uid == geteuid())
+fn may_ask(uid: Uid) -> bool {
+    uid.is_root() || uid == geteuid()
+}
+
+/// The user this very process runs as.
+pub fn own_uid() -> u32 {
+    geteuid().as_raw()
 }
 
 async fn read_request(reader: impl tokio::io::AsyncRead + Unpin) -> io::Result<Request> {

@@ -2,7 +2,7 @@
 
 use crate::card::Exit;
 use crate::daemon::feature::AnyNote;
-use crate::egress::gate::Gate;
+use crate::egress::gate::{Gate, Refused};
 use crate::egress::outside::{Flow, Outside, Reply, SendError, Session};
 use crate::egress::permit::Target;
 use crate::identity::Identity;
@@ -108,6 +108,7 @@ pub const fn exit_of(error: &SendError) -> Exit {
         SendError::NoAddress { .. }
         | SendError::Unreachable { .. }
         | SendError::TimedOut { .. } => Exit::HubUnreachable,
+        SendError::Refused(Refused::NoConsent(_) | Refused::Denied(_)) => Exit::Consent,
         SendError::Refused(_)
         | SendError::NotTrusted { .. }
         | SendError::Declined { .. }

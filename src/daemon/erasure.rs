@@ -201,6 +201,7 @@ impl Supervisor {
                 let asker = self.erasures.tries.remove(index).asker;
                 self.household.owed.retain(|owed| owed.nonce != nonce);
                 self.household.keep_receipt(kept.clone());
+                self.household.restrict(feature, false);
                 self.save(now);
                 if let Some(asker) = asker {
                     self.commands.push(Command::Answer(asker, erased(&kept)));

@@ -144,6 +144,11 @@ pub enum Event {
     Resumed,
     /// The wall clock was set.
     WallClockSet,
+    /// The hub keeps this feature's data without using it, or uses it again.
+    Restricted(&'static str, bool),
+    /// The owner changed what may leave in this feature's name: what was sent may not stand any more, and what
+    /// was refused may pass now.
+    RulesChanged(&'static str),
 }
 
 /// Where a hub is and how it is known.

@@ -1,4 +1,4 @@
-//! What a person asks of the daemon itself: status, the ledger, a preview.
+//! What a person asks of the daemon itself: status, the ledger, a preview, and decisions on what may leave.
 
 use super::feature::{Answer, HubAddress};
 use super::run::Agent;
@@ -10,8 +10,13 @@ use crate::platform::traffic;
 use serde_json::{Value, json};
 
 /// Answers one question to the daemon itself.
-pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, now: Now) -> Answer {
+pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now: Now) -> Answer {
+    let arg = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
     match verb {
+        "deny" => agent.supervisor_mut().deny(arg("part"), now),
+        "allow" => agent.supervisor_mut().allow(arg("part"), now),
+        "consent" => agent.supervisor_mut().give_consent(arg("parcel"), &format!("uid {uid}"), now),
+        "withdraw" => agent.supervisor_mut().withdraw_consent(arg("parcel"), now),
         "status" => {
             let status = agent.supervisor().status(now);
             Answer::done("", serde_json::to_value(status).unwrap_or_default())
@@ -32,11 +37,12 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, now: Now) -> A
         }
         "reconcile" => reconcile(agent),
         "preview" => {
-            let id = args.get("parcel").and_then(Value::as_str).unwrap_or_default();
+            let id = arg("parcel");
             let supervisor = agent.supervisor();
             let hub = supervisor.household().membership.as_ref().map(|(_, hub)| authority(hub));
             let body = supervisor.parcel(id).and_then(|parcel| supervisor.preview(parcel));
-            Answer::done("", json!({ "hub": hub, "body": body.map(|body| body.json().clone()) }))
+            let body = body.map(|body| agent.gate().shaped(&body));
+            Answer::done("", json!({ "hub": hub, "body": body }))
         }
         _ => Answer::failed(Exit::Usage, format!("the agent does not know `{verb}`")),
     }

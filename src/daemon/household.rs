@@ -3,6 +3,7 @@
 use super::feature::HubAddress;
 use crate::clock::Wall;
 use crate::egress::consent::Consents;
+use crate::egress::denied::Denied;
 use crate::egress::ledger::Head;
 use crate::wire::receipt::Receipt;
 use crate::wire::registration::Membership;
@@ -32,6 +33,10 @@ pub struct Household {
     pub receipts: VecDeque<KeptReceipt>,
     /// What the owner agreed to.
     pub consents: Consents,
+    /// What the owner does not let leave.
+    pub denied: Denied,
+    /// The features whose data the hub keeps and does not use, as it last confirmed.
+    pub restricted: BTreeSet<String>,
     /// Where the ledger's chain stood when this was written.
     pub ledger: Head,
     /// The same, signed by the device key: [`crate::egress::ledger::SignedHead`].
@@ -71,6 +76,15 @@ pub struct KeptReceipt {
 }
 
 impl Household {
+    /// Notes that the hub uses a feature's data, or does not; says whether that is news.
+    pub fn restrict(&mut self, feature: &str, restricted: bool) -> bool {
+        if restricted {
+            self.restricted.insert(feature.into())
+        } else {
+            self.restricted.remove(feature)
+        }
+    }
+
     /// Keeps a receipt.
     pub fn keep_receipt(&mut self, receipt: KeptReceipt) {
         if self.receipts.len() >= RECEIPTS_KEPT {

@@ -10,6 +10,7 @@ pub mod household;
 pub mod jobs;
 pub mod quarantine;
 pub mod records;
+pub mod rules;
 pub mod run;
 pub mod status;
 pub mod supervisor;

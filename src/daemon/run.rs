@@ -28,6 +28,7 @@ use crate::platform::traffic;
 use crate::state::{StateDir, StateError};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -239,13 +240,13 @@ impl Agent {
         }
     }
 
-    fn question(&mut self, Asked { request, answers }: Asked) {
+    fn question(&mut self, Asked { request, uid, answers }: Asked) {
         self.asked_so_far += 1;
         let asker = Asker(self.asked_so_far);
         self.askers.insert(asker, answers);
         let now = self.clock.now();
         if request.noun == DAEMON {
-            let answer = super::house::answer(self, &request.verb, &request.args, now);
+            let answer = super::house::answer(self, &request.verb, &request.args, uid, now);
             return self.answer(asker, answer);
         }
         self.supervisor.ask(asker, &request.noun, &request.verb, request.args, now);
@@ -362,7 +363,8 @@ impl Agent {
     }
 
     /// What `status` shows of an agent that does not run.
-    pub fn status(&self) -> Status {
+    pub fn status(&mut self) -> Status {
+        self.supervisor.check_consents();
         self.supervisor.status(self.clock.now())
     }
 
@@ -387,6 +389,23 @@ impl Agent {
 
     pub(super) fn is_own(&self, ip: core::net::IpAddr) -> bool {
         self.world.is_own(ip)
+    }
+
+    pub(super) fn supervisor_mut(&mut self) -> &mut Supervisor {
+        &mut self.supervisor
+    }
+
+    /// Takes a decision of the owner on an agent that does not run: it is on disk when this returns, and nothing
+    /// is opened or sent.
+    pub fn decide_stopped(&mut self, verb: &str, args: &Value, uid: u32) -> Answer {
+        let now = self.clock.now();
+        let answer = super::house::answer(self, verb, args, uid, now);
+        self.save(true);
+        if self.save_failed {
+            let text = "the decision could not be saved\nhint: qcloud-agent status";
+            return Answer::failed(Exit::Failed, text);
+        }
+        answer
     }
 
     pub(super) fn gate(&self) -> &Gate {

@@ -4,6 +4,7 @@ use super::feature::{Depth, Section};
 use super::supervisor::Supervisor;
 use crate::card::{Parcel, Switch};
 use crate::clock::Now;
+use crate::egress::consent::Consent;
 use crate::wire::Body;
 use serde::Serialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +24,10 @@ pub struct Status {
     pub warnings: Vec<WarningStatus>,
     /// Erasures the hub has not confirmed.
     pub owed: Vec<String>,
+    /// What the owner does not let leave: parcels, and optional fields of parcels.
+    pub denied: Vec<String>,
+    /// Every parcel that needs consent, and how that stands.
+    pub consents: Vec<ConsentStatus>,
     /// What the agent is waiting for next.
     pub next: Option<NextWake>,
     /// How many lines the ledger has.
@@ -49,9 +54,24 @@ pub struct FeatureStatus {
     pub state: &'static str,
     /// What it promises.
     pub promise: &'static str,
+    /// Whether the hub keeps its data without using it, at the owner's wish.
+    pub restricted: bool,
     /// What it says of itself.
     #[serde(flatten)]
     pub section: Section,
+}
+
+/// One parcel that needs consent.
+#[derive(Debug, Serialize)]
+pub struct ConsentStatus {
+    /// The parcel.
+    pub parcel: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// `given`, `missing`, or `lapsed`: given to something that has changed since.
+    pub state: &'static str,
+    /// The record of the yes.
+    pub consent: Option<Consent>,
 }
 
 /// One warning.
@@ -103,6 +123,8 @@ impl Supervisor {
                 })
                 .collect(),
             owed: self.household.owed.iter().map(|owed| owed.feature.clone()).collect(),
+            denied: self.household.denied.iter().map(String::from).collect(),
+            consents: self.consent_status(),
             next: self.next_wake().map(|(at, feature, why)| NextWake {
                 seconds: (at - now.boot).as_secs(),
                 feature,
@@ -110,6 +132,21 @@ impl Supervisor {
             }),
             ledger_lines: self.gate.with_ledger(|ledger| ledger.head().seq),
         }
+    }
+
+    fn consent_status(&self) -> Vec<ConsentStatus> {
+        let consents = &self.household.consents;
+        let status = |parcel: &'static Parcel| ConsentStatus {
+            parcel: parcel.id,
+            what: parcel.what,
+            state: match (consents.covering(parcel), consents.given(parcel)) {
+                (Some(_), _) => "given",
+                (None, Some(_)) => "lapsed",
+                (None, None) => "missing",
+            },
+            consent: consents.given(parcel).cloned(),
+        };
+        self.parcels().into_iter().filter(|p| p.purpose.needs_consent()).map(status).collect()
     }
 
     /// The body that a live feature would send next for a parcel.
@@ -143,6 +180,7 @@ impl Supervisor {
             None if self.is_on(card) => "on",
             None => "off",
         };
-        FeatureStatus { name: card.name, state, promise: card.promise, section }
+        let restricted = self.household.restricted.contains(card.name);
+        FeatureStatus { name: card.name, state, promise: card.promise, restricted, section }
     }
 }

@@ -125,6 +125,7 @@ impl Supervisor {
         device: &str,
     ) -> Self {
         gate.set_consents(household.consents.clone());
+        gate.set_denied(household.denied.clone());
         Self {
             rows,
             gate,
@@ -147,6 +148,7 @@ impl Supervisor {
     /// Opens everything that is switched on, and takes up erasures owed since before.
     pub fn start(&mut self, now: Now) {
         self.started = true;
+        self.check_consents();
         if let Some((membership, hub)) = self.household.membership.clone() {
             self.gate.set_hub(Some(target(&hub)));
             self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
@@ -338,12 +340,19 @@ impl Supervisor {
             Event::Unregistered => {
                 self.gate.set_hub(None);
                 self.household.membership = None;
+                self.household.restricted.clear();
                 self.facts.observed = None;
                 self.commands.push(Command::Hub(None, None));
             }
             Event::Addresses(addresses) => self.facts.addresses = Some(Arc::clone(addresses)),
             Event::Observed(address) => self.facts.observed = Some(*address),
-            Event::Resumed | Event::WallClockSet => {}
+            Event::Restricted(feature, on) => {
+                if !self.household.restrict(feature, *on) {
+                    return;
+                }
+                self.save(now);
+            }
+            Event::Resumed | Event::WallClockSet | Event::RulesChanged(_) => {}
         }
         let event = Arc::new(event);
         for name in self.live.keys() {

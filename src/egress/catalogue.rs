@@ -39,6 +39,7 @@ pub fn kept(retention: Retention) -> String {
     match retention {
         Retention::Nothing => "not kept".into(),
         Retention::UntilDisabled => "until switched off".into(),
+        Retention::UntilUnregistered => "until unregistered".into(),
         Retention::For(time) if time.as_secs() < 2 * 86_400 => {
             format!("at most {} minutes", time.as_secs() / 60)
         }

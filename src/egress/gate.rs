@@ -2,6 +2,7 @@
 
 use super::budget::Bucket;
 use super::consent::Consents;
+use super::denied::Denied;
 use super::ledger::{Draft, Ledger, Outcome};
 use super::permit::{Entry, Meter, Passage, Permit, Target};
 use super::totals::Totals;
@@ -30,6 +31,9 @@ pub enum Refused {
     /// The owner has not agreed to it, or to an older version of it.
     #[error("{0} needs the owner's consent")]
     NoConsent(&'static str),
+    /// The owner does not let it leave.
+    #[error("{0} is denied by the owner (qcloud-agent privacy allow {0})")]
+    Denied(String),
     /// There is no hub to send it to.
     #[error("this device has no hub")]
     NoHub,
@@ -60,6 +64,7 @@ struct Inner {
     on: BTreeMap<&'static str, Open>,
     hub: Option<Target>,
     consents: Consents,
+    denied: Denied,
     ledger: Ledger,
     /// Sums of the lines since the start.
     totals: Totals,
@@ -102,6 +107,7 @@ impl Gate {
             on: BTreeMap::new(),
             hub: None,
             consents: Consents::default(),
+            denied: Denied::default(),
             ledger,
             totals: Totals::default(),
             open: Vec::new(),
@@ -133,17 +139,30 @@ impl Gate {
     pub fn set_hub(&self, hub: Option<Target>) {
         let mut inner = self.lock();
         if hub != inner.hub {
-            for open in inner.on.values_mut() {
-                open.revoke.send_replace(true);
-                open.revoke = watch::Sender::new(false);
-            }
+            inner.revoke(|_| true);
         }
         inner.hub = hub;
     }
 
-    /// Replaces what the owner has agreed to.
+    /// Replaces what the owner has agreed to. A feature with a parcel that is no longer covered loses its
+    /// passages.
     pub fn set_consents(&self, consents: Consents) {
-        self.lock().consents = consents;
+        let mut inner = self.lock();
+        let covered = core::mem::replace(&mut inner.consents, consents.clone());
+        inner.revoke(|p| covered.covering(p).is_some() && consents.covering(p).is_none());
+    }
+
+    /// Replaces what the owner does not let leave. A feature with a parcel that is newly denied loses its
+    /// passages.
+    pub fn set_denied(&self, denied: Denied) {
+        let mut inner = self.lock();
+        let before = core::mem::replace(&mut inner.denied, denied.clone());
+        inner.revoke(|p| denied.parcel(p) && !before.parcel(p));
+    }
+
+    /// The body as it would leave: without the optional fields the owner denies.
+    pub fn shaped(&self, body: &Body) -> Value {
+        self.lock().denied.shaped(body)
     }
 
     /// Says how lines reach the disk before consent-gated bytes leave.
@@ -186,15 +205,23 @@ impl Gate {
     }
 
     /// Lets the question for the host of a permit pass to a name server.
-    pub fn lookup(&self, permit: &Permit, server: Target) -> Permit {
+    ///
+    /// # Errors
+    /// [`Refused::Denied`], which also stands in the ledger.
+    pub fn lookup(&self, permit: &Permit, server: Target) -> Result<Permit, Refused> {
         let body = Body::of(&Lookup { host: permit.to().host.clone() });
+        let fields = fields_of(body.json());
         let bytes = body.json().to_string().into_bytes();
-        let draft = Draft {
-            dest: server.to_string(),
-            ..self.draft(permit.feature(), &LOOKUP, &fields_of(body.json()))
-        };
+        let draft = self.draft(permit.feature(), &LOOKUP, &fields);
+        let draft = Draft { dest: server.to_string(), ..draft };
+        let verdict = self.lock().denied.judge(&LOOKUP, &fields);
+        if let Err(refused) = verdict {
+            let result = format!("refused: {refused}");
+            self.record(draft, Outcome { result, ..Outcome::default() });
+            return Err(refused);
+        }
         let entry = Entry { gate: self.clone(), draft: Some(draft) };
-        Permit { entry, feature: permit.feature(), parcel: &LOOKUP, to: server, body: bytes }
+        Ok(Permit { entry, feature: permit.feature(), parcel: &LOOKUP, to: server, body: bytes })
     }
 
     /// Runs something with the ledger, for reading and for checkpoints.
@@ -239,8 +266,9 @@ impl Gate {
         kind: Kind,
     ) -> Result<(Permit, watch::Receiver<bool>), Refused> {
         let parcel = body.parcel();
-        let fields = fields_of(body.json());
-        let bytes = body.json().to_string().into_bytes();
+        let json = self.shaped(body);
+        let fields = fields_of(&json);
+        let bytes = json.to_string().into_bytes();
         let mut draft = self.draft(feature, parcel, &fields);
         let now = self.clock.now().boot;
         let verdict = self.lock().judge(feature, parcel, &fields, service);
@@ -318,6 +346,15 @@ struct Passed {
 }
 
 impl Inner {
+    /// Takes back the passages of every feature that has a parcel like this; new ones may begin.
+    fn revoke(&mut self, any: impl Fn(&Parcel) -> bool) {
+        let hit = self.on.values_mut().filter(|open| open.card.all_parcels().any(&any));
+        for open in hit.filter(|open| !open.closing) {
+            open.revoke.send_replace(true);
+            open.revoke = watch::Sender::new(false);
+        }
+    }
+
     /// Takes a body that may pass out of its feature's budget.
     fn charge(&mut self, feature: &'static str, bytes: usize, now: Boot) -> Result<(), Refused> {
         let open = self.on.get_mut(feature).ok_or(Refused::FeatureOff(feature))?;
@@ -345,6 +382,7 @@ impl Inner {
         {
             return Err(Refused::FieldNotDeclared(parcel.id, field.clone()));
         }
+        self.denied.judge(parcel, fields)?;
         let consent = self.consents.covering(parcel).map(|consent| consent.version.clone());
         if parcel.purpose.needs_consent()
             && consent.is_none()

@@ -9,6 +9,7 @@ pub mod carriers;
 pub mod catalogue;
 pub mod consent;
 mod datagrams;
+pub mod denied;
 mod dns;
 mod faults;
 pub mod gate;

@@ -80,7 +80,11 @@ impl Resolver {
 
     async fn ask(&self, permit: &Permit, host: &Host, server: SocketAddr) -> Answer {
         let target = Target { host: server.ip().to_string(), port: server.port() };
-        let mut question = Underway::new(permit.gate().lookup(permit, target));
+        let question = match permit.gate().lookup(permit, target) {
+            Ok(question) => question,
+            Err(refused) => return Answer::Broken(refused.to_string()),
+        };
+        let mut question = Underway::new(question);
         question.outcome.peer = Some((server.ip(), server.port()));
         let answer = dns::ask(host, server, self.wait, &mut question.outcome).await;
         let result = match &answer {

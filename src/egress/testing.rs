@@ -22,7 +22,7 @@ static ASK: Parcel = Parcel {
     purpose: Purpose::Service,
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/ask", caller: Caller::Anonymous },
-    fields: &[Field { path: "word", why: "the question", identifies: false }],
+    fields: &[Field { path: "word", why: "the question", identifies: false, optional: false }],
     retention: Retention::Nothing,
     example: || json!({ "word": "example" }),
 };

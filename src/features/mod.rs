@@ -16,4 +16,5 @@ features! {
     registration::Registration,
     ddns::Ddns,
     link::Link,
+    privacy::Privacy,
 }

@@ -7,6 +7,7 @@ use super::hello::{self, Opening, Prefixed};
 use super::presence::Token;
 use super::relay::{self, Caller};
 use super::state::Hub;
+use crate::wire::privacy::Restrictable;
 use bytes::Bytes;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -96,6 +97,8 @@ impl Door {
     async fn visit(&self, tcp: TcpStream, from: IpAddr, kept: Bytes, to: (String, String)) {
         let (host, device) = to;
         let session = self.hub.presence.find(&device);
+        let restrictions = &self.hub.restrictions;
+        let session = session.filter(|s| !restrictions.has(&s.device.id, Restrictable::Link));
         let place = self.visitors.try_acquire();
         let (Some(session), Ok(_place)) = (session, place) else {
             return relay::refuse(tcp).await;

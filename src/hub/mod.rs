@@ -19,6 +19,7 @@ pub mod limit;
 pub mod listen;
 pub mod presence;
 pub mod relay;
+pub mod restrictions;
 pub mod serve;
 pub mod session;
 pub mod state;

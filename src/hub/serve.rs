@@ -83,9 +83,11 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
     let zone = load_zone(&config, store.as_ref(), &clock).await?;
+    let restrictions = store.restrictions().await?;
     let leaf = LiveLeaf::new(&keys, &config, clock.now().wall)?;
     let faces = Faces::new(&keys, &leaf, &clock)?;
     let hub = Arc::new(Hub::new(config, keys, store, zone, clock));
+    hub.restrictions.load(restrictions);
     let endpoint = session::endpoint(main.udp, &hub, &faces)?;
     let ready = Ready {
         ready: true,

@@ -5,6 +5,7 @@ use super::dns::SharedZone;
 use super::keys::{Keys, random};
 use super::limit::{Limit, Pace};
 use super::presence::Presence;
+use super::restrictions::Restrictions;
 use super::store::{Device, Hash, Store, StoreError};
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
@@ -31,6 +32,8 @@ pub struct Hub {
     pub zone: SharedZone,
     /// Who is there.
     pub presence: Presence,
+    /// Whose data is only kept.
+    pub restrictions: Restrictions,
     /// Time.
     pub clock: Clock,
     /// One change of a device at a time.
@@ -59,6 +62,7 @@ impl Hub {
             store,
             zone,
             presence: Presence::new(first),
+            restrictions: Restrictions::default(),
             clock,
             locks: DeviceLocks::default(),
             starts: Limit::new(STARTS.0, STARTS.1),

@@ -7,7 +7,7 @@ use super::state::Hub;
 use super::store::{Store, StoreError};
 use crate::card::{Parcel, Retention};
 use crate::clock::Wall;
-use crate::wire::{ddns, link, registration};
+use crate::wire::{ddns, link, privacy, registration};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "device", parcel: &registration::POLL },
     Rule { table: "ddns", parcel: &ddns::UPDATE },
     Rule { table: "link_log", parcel: &link::SESSION },
+    Rule { table: "restriction", parcel: &privacy::RESTRICT },
 ];
 
 /// After an error, and as a floor against spinning.
@@ -38,7 +39,7 @@ impl Rule {
         match self.parcel.retention {
             Retention::For(duration) => Some(duration),
             Retention::Nothing => Some(Duration::ZERO),
-            Retention::UntilDisabled => None,
+            Retention::UntilDisabled | Retention::UntilUnregistered => None,
         }
     }
 }

@@ -19,8 +19,13 @@ pub static UPDATE: Parcel = Parcel {
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/ddns/update", caller: Caller::Device },
     fields: &[
-        Field { path: "a", why: "the IPv4 answer of the name", identifies: true },
-        Field { path: "aaaa", why: "the IPv6 answer of the name", identifies: true },
+        Field { path: "a", why: "the IPv4 answer of the name", identifies: true, optional: true },
+        Field {
+            path: "aaaa",
+            why: "the IPv6 answer of the name",
+            identifies: true,
+            optional: true,
+        },
     ],
     retention: Retention::UntilDisabled,
     example: example_of::<Update>,
@@ -78,9 +83,11 @@ impl<'de, A: FromStr> Deserialize<'de> for Answer<A> {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Update {
-    /// For A.
+    /// For A. Left out, it is `none`.
+    #[serde(default)]
     pub a: Answer<Ipv4Addr>,
-    /// For AAAA.
+    /// For AAAA. Left out, it is `none`.
+    #[serde(default)]
     pub aaaa: Answer<Ipv6Addr>,
 }
 

@@ -14,7 +14,12 @@ pub static LOOKUP: Parcel = Parcel {
     purpose: Purpose::Service,
     to: Destination::Resolver,
     how: Carriage::Lookup,
-    fields: &[Field { path: "host", why: "the name whose address is wanted", identifies: false }],
+    fields: &[Field {
+        path: "host",
+        why: "the name whose address is wanted",
+        identifies: false,
+        optional: false,
+    }],
     retention: Retention::Nothing,
     example: example_of::<Lookup>,
 };

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod label;
 pub mod link;
 pub mod lookup;
+pub mod privacy;
 pub mod receipt;
 pub mod registration;
 pub mod signed;
@@ -35,6 +36,9 @@ pub const TO_HUB: &[&Parcel] = &[
     &ddns::FORGET,
     &link::SESSION,
     &link::FORGET,
+    &privacy::EXPORT,
+    &privacy::FIX,
+    &privacy::RESTRICT,
 ];
 
 /// A request body that belongs to one parcel.

@@ -14,6 +14,7 @@ pub const FORGET_FIELDS: &[Field] = &[Field {
     path: "nonce",
     why: "comes back in the signed receipt, so that an old receipt cannot pass for a new one",
     identifies: false,
+    optional: false,
 }];
 
 /// The nonce of examples.

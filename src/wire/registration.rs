@@ -18,8 +18,18 @@ pub static START: Parcel = Parcel {
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/register/start", caller: Caller::Applicant },
     fields: &[
-        Field { path: "spki", why: "the key the certificate is made for", identifies: true },
-        Field { path: "name", why: "the name in DNS and on the approval page", identifies: true },
+        Field {
+            path: "spki",
+            why: "the key the certificate is made for",
+            identifies: true,
+            optional: false,
+        },
+        Field {
+            path: "name",
+            why: "the name in DNS and on the approval page",
+            identifies: true,
+            optional: false,
+        },
     ],
     retention: Retention::For(CODE_LIFE),
     example: example_of::<Start>,
@@ -33,14 +43,20 @@ pub static POLL: Parcel = Parcel {
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/register/poll", caller: Caller::Applicant },
     fields: &[
-        Field { path: "device_code", why: "which request this is", identifies: true },
+        Field {
+            path: "device_code",
+            why: "which request this is",
+            identifies: true,
+            optional: false,
+        },
         Field {
             path: "signature",
             why: "proof of the key; a stolen device code is worthless",
             identifies: true,
+            optional: false,
         },
     ],
-    retention: Retention::UntilDisabled,
+    retention: Retention::UntilUnregistered,
     example: example_of::<Poll>,
 };
 

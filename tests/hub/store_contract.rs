@@ -10,18 +10,19 @@ use qcloud_agent::hub::store::{
 };
 use qcloud_agent::hub::sweep;
 use qcloud_agent::wire::label::Label;
+use qcloud_agent::wire::privacy::Restrictable;
 use std::sync::Arc;
 
-fn sqlite() -> (Arc<dyn Store>, TempDir) {
+pub fn sqlite() -> (Arc<dyn Store>, TempDir) {
     let temp = TempDir::new();
     (Arc::new(SqliteStore::open(&temp.0.join("hub.db")).unwrap()), temp)
 }
 
-fn at(seconds: u64) -> Wall {
+pub fn at(seconds: u64) -> Wall {
     Wall::from_unix_seconds(1_800_000_000 + seconds)
 }
 
-fn request(number: u8, name: &str, key: u8) -> Pending {
+pub fn request(number: u8, name: &str, key: u8) -> Pending {
     Pending {
         code_hash: [number; 32],
         user_code: format!("CODE{number:04}"),
@@ -33,12 +34,12 @@ fn request(number: u8, name: &str, key: u8) -> Pending {
     }
 }
 
-fn device(name: &str, key: u8) -> Device {
+pub fn device(name: &str, key: u8) -> Device {
     let id = format!("id{key}");
     Device { id, name: Label::parse(name).unwrap(), spki: vec![key; 44], made_at: at(1) }
 }
 
-async fn enrolled(store: &dyn Store, number: u8, name: &str, key: u8) -> Device {
+pub async fn enrolled(store: &dyn Store, number: u8, name: &str, key: u8) -> Device {
     let row = request(number, name, key);
     assert_eq!(store.open_code(row.clone(), 99).await.unwrap(), Opened::Yes);
     let decided = store.decide(row.user_code, true, at(0)).await.unwrap();
@@ -49,7 +50,7 @@ async fn enrolled(store: &dyn Store, number: u8, name: &str, key: u8) -> Device 
     }
 }
 
-fn visit(device: &Device, seconds: u64) -> Visit {
+pub fn visit(device: &Device, seconds: u64) -> Visit {
     Visit {
         device: device.id.clone(),
         made_at: at(seconds),
@@ -167,13 +168,21 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         store.set_addresses(device.id.clone(), Addresses::default(), at(2)).await.unwrap();
         store.log_visit(visit(device, 3)).await.unwrap();
     }
+    for feature in Restrictable::ALL {
+        store.restrict(gone.id.clone(), *feature, true, at(3)).await.unwrap();
+        store.restrict(stays.id.clone(), *feature, true, at(3)).await.unwrap();
+    }
     let rows = store.erase(gone.clone(), Scope::Link).await.unwrap();
-    assert_eq!(rows, [("link_log".to_owned(), 1)].into());
+    let link = [("link_log", 1), ("restriction", 1)];
+    assert_eq!(rows, link.map(|(table, count)| (table.to_owned(), count)).into());
     let rows = store.erase(gone.clone(), Scope::Registration).await.unwrap();
-    let all = [("ddns", 1), ("device", 1), ("link_log", 0), ("pending", 1)];
+    let all = [("ddns", 1), ("device", 1), ("link_log", 0), ("pending", 1), ("restriction", 1)];
     assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));
-    assert_eq!(store.visits(stays.id).await.unwrap().len(), 1);
+    assert_eq!(store.visits(stays.id.clone()).await.unwrap().len(), 1);
+    let left =
+        Restrictable::ALL.iter().map(|feature| (stays.id.clone(), *feature)).collect::<Vec<_>>();
+    assert_eq!(store.restrictions().await.unwrap(), left);
     assert_eq!(store.pending().await.unwrap().len(), 1);
 }
 
@@ -194,7 +203,7 @@ async fn no_byte_of_an_erased_device_stays_in_a_file() {
     assert!(!holds(&temp, name), "it is nowhere");
 }
 
-fn holds(temp: &TempDir, name: &str) -> bool {
+pub fn holds(temp: &TempDir, name: &str) -> bool {
     let files = std::fs::read_dir(&temp.0).unwrap().map(|entry| entry.unwrap().path());
     let found = |bytes: Vec<u8>| bytes.windows(name.len()).any(|w| w == name.as_bytes());
     files.map(|path| std::fs::read(path).unwrap()).any(found)

@@ -41,8 +41,10 @@ const fn verb(name: &'static str) -> Verb {
     Verb { name, about: "a verb of a test", args: &[], top: false }
 }
 
-const WORD: &[Field] = &[Field { path: "word", why: "something to send", identifies: false }];
-const NONCE: &[Field] = &[Field { path: "nonce", why: "comes back", identifies: false }];
+const WORD: &[Field] =
+    &[Field { path: "word", why: "something to send", identifies: false, optional: false }];
+const NONCE: &[Field] =
+    &[Field { path: "nonce", why: "comes back", identifies: false, optional: false }];
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

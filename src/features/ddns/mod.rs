@@ -140,13 +140,27 @@ impl Feature for Ddns {
             }
             Input::Event(Event::Observed(address)) => self.observed.note(*address),
             Input::Event(Event::Resumed) | Input::Wake => self.wake = None,
+            Input::Event(Event::Restricted(name, false) | Event::RulesChanged(name))
+                if *name == Self::CARD.name =>
+            {
+                // What stands in DNS may be more, or less, than may be sent now: it is sent anew.
+                self.confirmed = None;
+                self.declined = None;
+                self.pending = None;
+                self.wake = None;
+            }
             Input::Reply(ticket, result) => self.replied(ticket, result, now, out),
             Input::Opened(_)
             | Input::Closing
             | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
-            | Input::Event(Event::HubChosen(_) | Event::WallClockSet) => return,
+            | Input::Event(
+                Event::HubChosen(_)
+                | Event::WallClockSet
+                | Event::Restricted(..)
+                | Event::RulesChanged(_),
+            ) => return,
         }
         self.push(now, out);
     }

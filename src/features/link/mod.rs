@@ -60,8 +60,15 @@ pub struct Link {
 enum State {
     Idle,
     Dialling(Ticket),
-    Up { ticket: Ticket, epoch: u64 },
-    Waiting { until: Boot, why: String },
+    Up {
+        ticket: Ticket,
+        epoch: u64,
+    },
+    /// `until` is `None` while only a decision of the owner can change anything.
+    Waiting {
+        until: Option<Boot>,
+        why: String,
+    },
 }
 
 /// `[link]`.
@@ -211,14 +218,12 @@ impl Feature for Link {
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
         match input {
             Input::Event(Event::Registered(membership, _)) => {
-                self.host = Some(membership.link_host());
-                if matches!(self.state, State::Idle) {
-                    self.begin(now, out);
-                }
+                self.move_to(membership.link_host(), now, out);
             }
             Input::Event(Event::Unregistered) => self.leave(out),
             Input::Wake => self.dial(out),
             Input::Event(Event::Addresses(_) | Event::Resumed) => self.redial(now, out),
+            Input::Event(Event::RulesChanged(_)) if self.is_refused() => self.dial(out),
             Input::Note(ticket, note) | Input::Done(ticket, Ok(note))
                 if self.is_current(ticket) =>
             {
@@ -240,13 +245,19 @@ impl Feature for Link {
             | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
-            | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::WallClockSet) => {}
+            | Input::Event(
+                Event::HubChosen(_)
+                | Event::Observed(_)
+                | Event::WallClockSet
+                | Event::Restricted(..)
+                | Event::RulesChanged(_),
+            ) => {}
         }
     }
 
     fn next_wake(&self) -> Option<(Boot, &'static str)> {
         match &self.state {
-            State::Waiting { until, .. } => Some((*until, "dial the hub again")),
+            State::Waiting { until, .. } => until.map(|until| (until, "dial the hub again")),
             State::Idle | State::Dialling(_) | State::Up { .. } => None,
         }
     }
@@ -291,7 +302,8 @@ impl Link {
     fn begin(&mut self, now: Now, out: &mut Out<Job>) {
         match self.not_before.filter(|at| *at > now.boot) {
             Some(until) => {
-                self.state = State::Waiting { until, why: "the agent has just started".into() };
+                let why = "the agent has just started".into();
+                self.state = State::Waiting { until: Some(until), why };
             }
             None => self.dial(out),
         }
@@ -306,11 +318,27 @@ impl Link {
         }
     }
 
+    /// Takes a name; a session that stands under another one is left for a new one.
+    fn move_to(&mut self, host: String, now: Now, out: &mut Out<Job>) {
+        if self.host.as_ref().is_some_and(|before| *before != host) {
+            self.leave(out);
+        }
+        self.host = Some(host);
+        if matches!(self.state, State::Idle) || self.is_refused() {
+            self.begin(now, out);
+        }
+    }
+
+    /// Whether only a decision of the owner can change anything.
+    fn is_refused(&self) -> bool {
+        matches!(self.state, State::Waiting { until: None, .. })
+    }
+
     /// Dials at once if a failure made it wait; a session that stands is probed by the house.
     fn redial(&mut self, now: Now, out: &mut Out<Job>) {
         let asked_to_wait = self.not_before.is_some_and(|at| now.boot < at);
-        let failed = matches!(self.state, State::Waiting { .. }) && self.down_since.is_some();
-        if failed && !asked_to_wait {
+        let failed = matches!(self.state, State::Waiting { until: Some(_), .. });
+        if failed && self.down_since.is_some() && !asked_to_wait {
             self.dial(out);
         }
     }
@@ -354,6 +382,10 @@ impl Link {
                 }
                 self.visits.push_back(visit);
             }
+            Note::Down(error @ SendError::Refused(_)) if error.is_final() => {
+                out.raise(&DOWN, error.to_string());
+                self.state = State::Waiting { until: None, why: error.to_string() };
+            }
             Note::Down(error) => {
                 self.not_before = error.retry_after().map(|wait| now.boot + wait);
                 self.down(error.to_string(), error.retry_after(), now, out);
@@ -364,7 +396,7 @@ impl Link {
     fn down(&mut self, why: String, at_least: Option<Duration>, now: Now, out: &mut Out<Job>) {
         let since = *self.down_since.get_or_insert(now.boot);
         let backoff = if now.boot - since < SOON { &mut self.soon } else { &mut self.later };
-        let until = now.boot + backoff.fail(now, at_least);
+        let until = Some(now.boot + backoff.fail(now, at_least));
         tracing::info!(%why, "the session to the hub is down");
         out.raise(&DOWN, why.clone());
         self.state = State::Waiting { until, why };

@@ -7,6 +7,7 @@ use crate::hub::state::Hub;
 use crate::hub::store::Addresses;
 use crate::wire::address::publishable;
 use crate::wire::ddns::{Answer, Update, Updated};
+use crate::wire::privacy::Restrictable;
 use axum::http::StatusCode;
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -16,9 +17,11 @@ pub(super) fn update(hub: Arc<Hub>, call: Call) -> Reply {
         let update: Update = call.read()?;
         let observed = call.peer.address;
         let addresses = wanted(&hub, update, observed)?;
-        let device = call.device()?;
         let now = hub.clock.now().wall;
-        let _turn = hub.locks.of(&device.id).await;
+        let (_turn, device) = call.turn(&hub).await?;
+        if hub.restrictions.has(&device.id, Restrictable::Ddns) {
+            return Err(restricted());
+        }
         let changed = hub.store.set_addresses(device.id.clone(), addresses, now).await?;
         // Answers show it before the device hears that they do.
         hub.zone.change(|zone| zone.set(&device.name, Some(addresses)));
@@ -27,6 +30,11 @@ pub(super) fn update(hub: Arc<Hub>, call: Call) -> Reply {
         }
         json(&Updated { a: addresses.a, aaaa: addresses.aaaa, observed })
     })
+}
+
+fn restricted() -> Refusal {
+    let error = "ddns is restricted at its owner's wish: its row is kept as it is, and not used";
+    Refusal::new(StatusCode::CONFLICT, error).hint("qcloud-agent privacy restrict ddns off")
 }
 
 fn wanted(hub: &Hub, update: Update, observed: IpAddr) -> Result<Addresses, Refusal> {

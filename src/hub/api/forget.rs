@@ -4,7 +4,7 @@ use super::refusal::Refusal;
 use super::registration::json;
 use super::{Call, Reply};
 use crate::hub::state::Hub;
-use crate::hub::store::{Device, Hash, Scope};
+use crate::hub::store::{Hash, Scope};
 use crate::identity::id;
 use crate::wire::receipt::{Forgotten, Receipt, TYPE};
 use crate::wire::{
@@ -21,21 +21,21 @@ const MAX_NONCE: usize = 128;
 pub(super) fn registration(hub: Arc<Hub>, call: Call) -> Reply {
     Box::pin(async move {
         let demand: wire_registration::Forget = call.read()?;
-        forget(&hub, call.device()?, Scope::Registration, demand.nonce).await
+        forget(&hub, &call, Scope::Registration, demand.nonce).await
     })
 }
 
 pub(super) fn ddns(hub: Arc<Hub>, call: Call) -> Reply {
     Box::pin(async move {
         let demand: wire_ddns::Forget = call.read()?;
-        forget(&hub, call.device()?, Scope::Ddns, demand.nonce).await
+        forget(&hub, &call, Scope::Ddns, demand.nonce).await
     })
 }
 
 pub(super) fn link(hub: Arc<Hub>, call: Call) -> Reply {
     Box::pin(async move {
         let demand: wire_link::Forget = call.read()?;
-        forget(&hub, call.device()?, Scope::Link, demand.nonce).await
+        forget(&hub, &call, Scope::Link, demand.nonce).await
     })
 }
 
@@ -58,9 +58,9 @@ fn check(nonce: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn forget(hub: &Hub, device: &Device, scope: Scope, nonce: String) -> Result<Value, Refusal> {
+async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<Value, Refusal> {
     check(&nonce)?;
-    let _turn = hub.locks.of(&device.id).await;
+    let (_turn, device) = call.turn(hub).await?;
     // First the session: visitors that end by this write nothing down.
     match scope {
         Scope::Registration => {
@@ -70,6 +70,7 @@ async fn forget(hub: &Hub, device: &Device, scope: Scope, nonce: String) -> Resu
         Scope::Ddns => {}
     }
     let rows = hub.store.erase(device.clone(), scope).await?;
+    hub.restrictions.forget(&device.id, scope);
     match scope {
         Scope::Registration => hub.zone.change(|zone| zone.remove(&device.name)),
         Scope::Ddns if crate::sabotage::off("hub-unname") => {}

@@ -4,6 +4,7 @@
 
 mod ddns;
 mod forget;
+mod privacy;
 pub mod refusal;
 
 pub(super) use self::registration::shown_code;
@@ -15,7 +16,9 @@ use super::state::Hub;
 use super::store::{Device, Hash};
 use super::tls::{Faces, key_hash};
 use crate::card::{Caller, Carriage, Parcel};
-use crate::wire::{MAX_BODY, ddns as wire_ddns, link, registration as wire_registration};
+use crate::wire::{
+    MAX_BODY, ddns as wire_ddns, link, privacy as wire_privacy, registration as wire_registration,
+};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -30,6 +33,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -59,6 +63,9 @@ pub static ROUTES: &[Route] = &[
     Route { parcel: &wire_ddns::UPDATE, handler: ddns::update },
     Route { parcel: &wire_ddns::FORGET, handler: forget::ddns },
     Route { parcel: &link::FORGET, handler: forget::link },
+    Route { parcel: &wire_privacy::EXPORT, handler: privacy::export },
+    Route { parcel: &wire_privacy::FIX, handler: privacy::fix },
+    Route { parcel: &wire_privacy::RESTRICT, handler: privacy::restrict },
 ];
 
 impl Route {
@@ -101,6 +108,17 @@ impl Call {
     /// The device that asks. Routes for devices only run with one.
     fn device(&self) -> Result<&Device, Refusal> {
         self.device.as_ref().ok_or_else(Refusal::not_registered)
+    }
+
+    /// Waits for this device's turn, and gives it as it is by then: its name may have been corrected meanwhile.
+    async fn turn<'a>(&self, hub: &'a Hub) -> Result<(MutexGuard<'a, ()>, Device), Refusal> {
+        let device = self.device()?;
+        let turn = hub.locks.of(&device.id).await;
+        let now = match self.peer.key {
+            Some(key) => hub.store.device_by_key(key).await?,
+            None => None,
+        };
+        Ok((turn, now.unwrap_or_else(|| device.clone())))
     }
 }
 

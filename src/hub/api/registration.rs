@@ -86,7 +86,7 @@ async fn open(hub: &Hub, start: &Start) -> Result<Started, Refusal> {
     Err(Refusal::full("no free code was found", Duration::from_secs(1)))
 }
 
-fn taken(error: String) -> Refusal {
+pub(super) fn taken(error: String) -> Refusal {
     Refusal::new(StatusCode::CONFLICT, error)
         .field("name")
         .hint("qcloud-agent register --name another-name")
@@ -184,7 +184,8 @@ async fn approved(hub: &Hub, row: &Pending, now: Now) -> Result<Polled, Refusal>
     }
 }
 
-fn membership(hub: &Hub, device: &Device, now: Wall) -> Result<Membership, Refusal> {
+/// What a device is told of its place here.
+pub(super) fn membership(hub: &Hub, device: &Device, now: Wall) -> Result<Membership, Refusal> {
     let broken = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the key kept here is broken");
     let key = DeviceKey::from_spki(&device.spki).ok_or_else(broken)?;
     Ok(Membership {

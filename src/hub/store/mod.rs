@@ -4,14 +4,17 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+mod rights;
 pub mod schema;
 pub mod sqlite;
 mod worker;
 
 use crate::clock::Wall;
 use crate::wire::label::Label;
+use crate::wire::privacy::Restrictable;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::pin::Pin;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// SHA-256, as keys of rows.
@@ -139,6 +142,29 @@ pub enum Enrolled {
     NotApproved,
 }
 
+/// What became of a correction of a device's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renamed {
+    /// The device has the name.
+    Yes {
+        /// The device.
+        device: Device,
+        /// The name it had; the same one when nothing was wrong.
+        before: Label,
+    },
+    /// The name belongs, or was promised, to another key.
+    NameTaken,
+}
+
+/// One row as it is shown to the device it is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Counts up in its table.
+    pub number: u64,
+    /// Every column, by name.
+    pub data: Map<String, Value>,
+}
+
 /// The addresses a device's name answers with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
@@ -197,12 +223,12 @@ impl Scope {
         }
     }
 
-    /// The tables it erases from, children first.
+    /// The tables it erases from, children first; of the restrictions only the feature's own.
     pub const fn tables(self) -> &'static [&'static str] {
         match self {
-            Self::Registration => &["link_log", "ddns", "pending", "device"],
-            Self::Ddns => &["ddns"],
-            Self::Link => &["link_log"],
+            Self::Registration => &["link_log", "ddns", "restriction", "pending", "device"],
+            Self::Ddns => &["ddns", "restriction"],
+            Self::Link => &["link_log", "restriction"],
         }
     }
 }
@@ -237,6 +263,35 @@ pub trait Store: Send + Sync {
     fn log_visit(&self, visit: Visit) -> Answer<'_, ()>;
     /// The connection log of a device, oldest first.
     fn visits(&self, device: String) -> Answer<'_, Vec<Visit>>;
+    /// Gives a device another name, everywhere the old one stands as a name of it. Requests made no earlier than
+    /// `since` hold their names.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn rename(&self, device: String, name: Label, since: Wall) -> Answer<'_, Renamed>;
+    /// Notes whether a feature's data is only kept; everything that is, then.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn restrict(
+        &self,
+        device: String,
+        feature: Restrictable,
+        on: bool,
+        now: Wall,
+    ) -> Answer<'_, Vec<Restrictable>>;
+    /// Everything whose data is only kept, by device id.
+    fn restrictions(&self) -> Answer<'_, Vec<(String, Restrictable)>>;
+    /// The addresses of a device, restricted or not.
+    fn addresses(&self, device: String) -> Answer<'_, Option<Addresses>>;
+    /// Rows of a table that are about a device, after the one with this number, at most so many.
+    fn rows(
+        &self,
+        device: Device,
+        table: &'static str,
+        after: u64,
+        most: u64,
+    ) -> Answer<'_, Vec<Kept>>;
     /// Erases what is kept of a device; the rows erased by table, each table of the scope listed.
     fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>>;
     /// The time of the oldest row of a table.

@@ -1,13 +1,27 @@
 //! The tables, and how their values are read.
 
-use super::{Addresses, Device, Hash, Pending, State, StoreError, Visit, ZoneRow};
+use super::{Addresses, Device, Hash, Kept, Pending, State, StoreError, Visit, ZoneRow};
 use crate::clock::Wall;
 use crate::wire::label::Label;
+use crate::wire::privacy::Restrictable;
 use core::str::FromStr;
+use data_encoding::BASE64URL_NOPAD;
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
+use serde_json::{Map, Value};
 
 /// The newest schema this version understands, kept in `meta`.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
+
+/// What version 2 added.
+pub const RESTRICTION: &str = "
+CREATE TABLE restriction (
+    device TEXT NOT NULL REFERENCES device (id),
+    feature TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    PRIMARY KEY (device, feature)
+) STRICT;
+";
 
 /// Version 1. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds what is too old.
 pub const CREATE: &str = "
@@ -133,6 +147,33 @@ pub fn only_count(row: &Row<'_>) -> Result<u64, StoreError> {
 /// Reads the one text of a row.
 pub fn only_text(row: &Row<'_>) -> Result<String, StoreError> {
     column(row, 0)
+}
+
+/// Reads `a, aaaa`.
+pub fn addresses(row: &Row<'_>) -> Result<Addresses, StoreError> {
+    Ok(Addresses { a: address(row, 0)?, aaaa: address(row, 1)? })
+}
+
+/// Reads `device, feature` of a restriction.
+pub fn restriction(row: &Row<'_>) -> Result<(String, Restrictable), StoreError> {
+    let feature: String = column(row, 1)?;
+    let known = Restrictable::of(&feature);
+    Ok((column(row, 0)?, known.ok_or(StoreError::Corrupt { what: "restricted feature" })?))
+}
+
+/// Reads a row number and then every column there is, by name; bytes become base64url.
+pub fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
+    let mut data = Map::new();
+    for (at, name) in row.as_ref().column_names().enumerate().skip(1) {
+        let value = match row.get_ref(at).map_err(|e| super::sqlite::engine("read a column", e))? {
+            ValueRef::Null | ValueRef::Real(_) => Value::Null,
+            ValueRef::Integer(number) => number.into(),
+            ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
+            ValueRef::Blob(bytes) => BASE64URL_NOPAD.encode(bytes).into(),
+        };
+        data.insert(name.to_owned(), value);
+    }
+    Ok(Kept { number: count(row, 0)?, data })
 }
 
 fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {

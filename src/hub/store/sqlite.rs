@@ -1,12 +1,14 @@
 //! [`Store`] on one SQLite file.
 
-use super::schema;
 use super::worker::{Kind, Worker};
 use super::{
-    Addresses, Answer, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, State, Store,
-    StoreError, Visit, ZoneRow,
+    Addresses, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending, Renamed, Scope,
+    State, Store, StoreError, Visit, ZoneRow,
 };
+use super::{rights, schema};
 use crate::clock::Wall;
+use crate::wire::label::Label;
+use crate::wire::privacy::Restrictable;
 use core::time::Duration;
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, Params, Row, params};
@@ -59,15 +61,20 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
     let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
     if one(connection, there, [], schema::only_count)? == Some(0) {
         connection.execute_batch(schema::CREATE).map_err(make)?;
-        let insert = "INSERT INTO meta (key, value) VALUES ('schema', ?1)";
-        connection.execute(insert, [schema::VERSION]).map_err(make)?;
+        connection
+            .execute("INSERT INTO meta (key, value) VALUES ('schema', 1)", [])
+            .map_err(make)?;
     }
     let version = "SELECT value FROM meta WHERE key = 'schema'";
     let found: i64 = connection.query_row(version, [], |row| row.get(0)).map_err(make)?;
-    if found == schema::VERSION {
-        Ok(())
-    } else {
-        Err(StoreError::Schema { found, known: schema::VERSION })
+    match found {
+        schema::VERSION => Ok(()),
+        1 => {
+            connection.execute_batch(schema::RESTRICTION).map_err(make)?;
+            let update = "UPDATE meta SET value = ?1 WHERE key = 'schema'";
+            connection.execute(update, [schema::VERSION]).map(drop).map_err(make)
+        }
+        _ => Err(StoreError::Schema { found, known: schema::VERSION }),
     }
 }
 
@@ -79,7 +86,7 @@ pub(super) fn engine(
     StoreError::Engine { what, source: source.into() }
 }
 
-fn many<T>(
+pub(super) fn many<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -94,7 +101,7 @@ fn many<T>(
     Ok(all)
 }
 
-fn one<T>(
+pub(super) fn one<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -103,7 +110,7 @@ fn one<T>(
     Ok(many(connection, sql, params, read)?.into_iter().next())
 }
 
-fn write(
+pub(super) fn write(
     connection: &Connection,
     what: &'static str,
     sql: &str,
@@ -114,7 +121,10 @@ fn write(
     Ok(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
-fn name_holder(connection: &Connection, name: &str) -> Result<Option<Device>, StoreError> {
+pub(super) fn name_holder(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<Device>, StoreError> {
     let sql = format!("SELECT {} FROM device WHERE name = ?1", schema::DEVICE);
     one(connection, &sql, [name], schema::device)
 }
@@ -203,7 +213,7 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
 }
 
-fn known(connection: &Connection, device: &str) -> Result<(), StoreError> {
+pub(super) fn known(connection: &Connection, device: &str) -> Result<(), StoreError> {
     let sql = "SELECT count(*) FROM device WHERE id = ?1";
     let count = one(connection, sql, [device], schema::only_count)?;
     if count == Some(1) { Ok(()) } else { Err(StoreError::NoDevice) }
@@ -252,6 +262,9 @@ fn erase(
         } else if table == "pending" {
             let sql = "DELETE FROM pending WHERE spki = ?1";
             write(connection, "erase requests", sql, [&device.spki])?
+        } else if table == "restriction" && scope != Scope::Registration {
+            let sql = "DELETE FROM restriction WHERE device = ?1 AND feature = ?2";
+            write(connection, "erase a restriction", sql, [&device.id, scope.feature()])?
         } else {
             let column = if table == "device" { "id" } else { "device" };
             let sql = format!("DELETE FROM {table} WHERE {column} = ?1");
@@ -302,8 +315,10 @@ impl Store for SqliteStore {
     }
 
     fn zone(&self) -> Answer<'_, Vec<ZoneRow>> {
+        // A restricted name is kept and does not answer.
         let sql = "SELECT name, ddns.device IS NOT NULL, a, aaaa
-            FROM device LEFT JOIN ddns ON ddns.device = device.id";
+            FROM device LEFT JOIN ddns ON ddns.device = device.id AND NOT EXISTS
+            (SELECT 1 FROM restriction AS r WHERE r.device = device.id AND r.feature = 'ddns')";
         Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, [], schema::zone_row)))
     }
 
@@ -319,6 +334,39 @@ impl Store for SqliteStore {
 
     fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>> {
         Box::pin(self.0.call(Kind::Erase, move |c| erase(c, &device, scope)))
+    }
+
+    fn rename(&self, device: String, name: Label, since: Wall) -> Answer<'_, Renamed> {
+        // As an erasure: the old name is to be in no file any more.
+        Box::pin(self.0.call(Kind::Erase, move |c| rights::rename(c, &device, &name, since)))
+    }
+
+    fn restrict(
+        &self,
+        device: String,
+        feature: Restrictable,
+        on: bool,
+        now: Wall,
+    ) -> Answer<'_, Vec<Restrictable>> {
+        Box::pin(self.0.call(Kind::Erase, move |c| rights::restrict(c, &device, feature, on, now)))
+    }
+
+    fn restrictions(&self) -> Answer<'_, Vec<(String, Restrictable)>> {
+        Box::pin(self.0.call(Kind::Read, rights::restrictions))
+    }
+
+    fn addresses(&self, device: String) -> Answer<'_, Option<Addresses>> {
+        Box::pin(self.0.call(Kind::Read, move |c| rights::addresses(c, &device)))
+    }
+
+    fn rows(
+        &self,
+        device: Device,
+        table: &'static str,
+        after: u64,
+        most: u64,
+    ) -> Answer<'_, Vec<Kept>> {
+        Box::pin(self.0.call(Kind::Read, move |c| rights::rows(c, &device, table, after, most)))
     }
 
     fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>> {
