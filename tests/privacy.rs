@@ -21,6 +21,8 @@ const SOON: Duration = Duration::from_secs(10);
 const GUARDS: &[(&str, &str)] = &[
     ("r9_a_restricted_name_is_kept_and_does_not_answer", "hub-restricted"),
     ("r9_a_restricted_link_lets_nobody_in", "hub-restricted"),
+    ("r2_one_screen_says_what_is_kept_and_how_to_end_it", "privacy-switch"),
+    ("c4_everything_the_hub_holds_is_shown_with_its_term", "hub-export"),
     ("r6_one_feature_or_everything_is_erased_on_demand", "hub-erase"),
     ("c1_a_parcel_and_an_optional_field_are_denied_and_allowed_while_it_runs", "gate-denied"),
     ("r11_a_refusal_stops_only_what_it_is_about_and_holds_without_a_running_agent", "gate-denied"),

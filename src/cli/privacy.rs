@@ -205,6 +205,9 @@ fn feature(stand: &Stand<'_>) -> Vec<String> {
 
 /// The commands that change how it stands, in the order of what they change.
 fn switch(stand: &Stand<'_>) -> Vec<String> {
+    if crate::sabotage::off("privacy-switch") {
+        return Vec::new();
+    }
     let name = stand.card.name;
     let mut commands = Vec::new();
     match (stand.card.switch, stand.state) {

@@ -65,10 +65,12 @@ impl Consents {
 
 /// What a yes is bound to: a digest over everything the declaration says, and the privacy text it stands in.
 pub fn version(parcel: &Parcel) -> String {
-    version_under(PRIVACY_TEXT_VERSION, parcel)
+    let first = crate::sabotage::off("privacy-text");
+    version_under(if first { 0 } else { PRIVACY_TEXT_VERSION }, parcel)
 }
 
-fn version_under(text: u32, parcel: &Parcel) -> String {
+/// What a yes was bound to under another version of the privacy text.
+pub fn version_under(text: u32, parcel: &Parcel) -> String {
     let declared = format!(
         "{text}|{}|{}|{:?}|{:?}|{:?}|{:?}|{:?}",
         parcel.id,

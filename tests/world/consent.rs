@@ -5,7 +5,7 @@ use super::tiny::{Curious, SHARE, SHARE_MORE};
 use qcloud_agent::daemon::feature::Row;
 use qcloud_agent::daemon::household::Household;
 use qcloud_agent::daemon::supervisor::Sections;
-use qcloud_agent::egress::consent::{Consents, version};
+use qcloud_agent::egress::consent::{Consents, PRIVACY_TEXT_VERSION, version, version_under};
 use qcloud_agent::egress::outside::SendError;
 use qcloud_agent::wire::ddns::Update;
 use qcloud_agent::wire::link::Hello;
@@ -32,7 +32,7 @@ async fn share(world: &mut World) -> String {
 
 /// Guard: `gate-consent`.
 #[tokio::test(start_paused = true)]
-async fn a_parcel_that_needs_consent_waits_for_it() {
+async fn r8_a_consent_taken_back_stops_the_very_next_message() {
     let mut world = world(Consents::default());
     world.gate.set_keep(Box::new(|_| true));
     assert_eq!(share(&mut world).await, "curious.share needs the owner's consent");
@@ -65,6 +65,20 @@ async fn a_parcel_that_needs_consent_is_on_record_before_it_leaves() {
     }));
     assert_eq!(share(&mut world).await, "sent");
     assert!(kept.lock().unwrap().contains("about to leave"));
+}
+
+/// Guard: `privacy-text`.
+#[tokio::test(start_paused = true)]
+async fn x14_a_consent_to_an_older_privacy_text_is_asked_for_again() {
+    let older = json!({ "curious.share": {
+        "version": version_under(PRIVACY_TEXT_VERSION - 1, &SHARE), "actor": "uid 0", "when": 0,
+    } });
+    let mut world = world(serde_json::from_value(older).unwrap());
+    world.gate.set_keep(Box::new(|_| true));
+    assert_eq!(share(&mut world).await, "curious.share needs the owner's consent");
+    assert!(world.warnings().contains(&"daemon-consent"), "the owner is asked again");
+    world.gate.set_consents(consent_to(&SHARE));
+    assert_eq!(share(&mut world).await, "sent");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,8 @@ mod tiny;
 const GUARDS: &[(&str, &str)] = &[
     ("quiet::c2_with_everything_off_nothing_leaves_in_thirty_days", "gate-feature-off"),
     ("consent::an_undeclared_field_is_refused_at_any_depth", "gate-fields"),
-    ("consent::a_parcel_that_needs_consent_waits_for_it", "gate-consent"),
+    ("consent::r8_a_consent_taken_back_stops_the_very_next_message", "gate-consent"),
+    ("consent::x14_a_consent_to_an_older_privacy_text_is_asked_for_again", "privacy-text"),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 
