@@ -124,3 +124,42 @@ fn tail(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
     file.take(TAIL).read_to_end(&mut bytes)?;
     Ok((bytes, length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Boot, Clock, Now};
+    use crate::egress::ledger::{Draft, Ledger, Outcome, verify};
+
+    #[test]
+    fn the_ledger_on_disk_is_bounded_and_its_chain_holds_across_rotation_and_a_torn_end() {
+        let dir = std::env::temp_dir().join(format!("qcloud-records-{}", std::process::id()));
+        let state = Arc::new(StateDir::open(&dir).unwrap());
+        let now = Now { boot: Boot::default(), wall: Wall::default(), dice: 0 };
+        let clock = Clock::from_fn(move || now);
+        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone()).unwrap());
+        let records = Records::new(state, Arc::clone(&identity), false);
+        let gate = Gate::new(clock, Ledger::new(Head::default(), identity.ledger_key()));
+        let mut household = Household::default();
+        for _ in 0..40 {
+            gate.with_ledger(|ledger| {
+                for _ in 0..300 {
+                    let draft = Draft { parcel: "ddns.update".into(), ..Draft::default() };
+                    ledger.append(draft, Outcome::default(), Wall::default());
+                }
+            });
+            records.save(&mut household, &gate, Wall::default()).unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+        let (old, new) = (read("ledger.jsonl.1"), read(LEDGER));
+        let chunk = 300 * 512;
+        assert!(old.len() + new.len() < usize::try_from(2 * LEDGER_MOST).unwrap() + 2 * chunk);
+        let head = verify(old.lines().chain(new.lines())).unwrap();
+        assert_eq!((head.seq, &head), (12_000, &household.ledger));
+
+        std::fs::write(dir.join(LEDGER), format!("{new}{{\"seq\":120")).unwrap();
+        assert_eq!(records.ledger_head(&household).unwrap(), head);
+        assert_eq!(read(LEDGER), new, "what a power cut tore is cut off");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
