@@ -144,6 +144,9 @@ impl Passage {
 
     /// Whom it reached.
     pub fn reached(&mut self, ip: IpAddr, port: u16) {
+        if crate::sabotage::off("ledger-peer") {
+            return;
+        }
         self.peer = Some((ip, port));
     }
 
