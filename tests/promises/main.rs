@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ask;
 mod b2;
 mod c2;
 mod c3;
@@ -19,8 +20,11 @@ mod d5;
 mod l5;
 mod m2;
 mod r3;
+mod s1;
 mod s14;
 mod s2;
+mod s3;
+mod u4;
 mod y2;
 
 /// Which guard each test stands behind.
@@ -42,6 +46,9 @@ const GUARDS: &[(&str, &str)] = &[
     ("l5::l5_switched_off_the_session_ends_even_when_the_hub_hangs", "feature-close"),
     ("m2::m2_a_visitor_needs_only_the_name", "hub-link-name"),
     ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
+    ("s1::s1_no_word_of_a_whole_life_passes_in_clear", "api-tls"),
+    ("s3::s3_another_authoritys_certificate_is_refused", "pin"),
+    ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
 ];
 
