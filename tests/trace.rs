@@ -13,7 +13,7 @@ mod common;
 use calls::{Calls, Destination, Transport};
 use common::World;
 use common::agent::{Agent, ddns_host, link_host};
-use common::net::{DEVICE, HUB, Line};
+use common::net::{DEVICE, HUB, HUB6, Line};
 use common::page::Page;
 use common::process::{until, until_equal};
 use common::visitor::{Answer, dig, fetch};
@@ -84,6 +84,28 @@ fn a_destination_without_a_line_is_found() {
         Destination { transport: Transport::Udp, ip: HUB.parse().expect("an ip"), port: 53 };
     let unwritten: Vec<_> = calls.sent_to.difference(&destinations(&ledger)).cloned().collect();
     assert_eq!(unwritten, [server]);
+}
+
+/// The attack: a hub with a second address that nobody listens at. It is tried first, and given up.
+#[test]
+#[ignore = "fails: a line names the one address that answered, not those that were tried before it"]
+fn an_address_that_did_not_answer_stands_in_the_ledger_too() {
+    let world = World::with_hub(Line::Direct, &["--address", HUB6]);
+    world.net.device.ip("addr add 2001:db8:3::10/64 dev eth0 nodad");
+    world.net.router.ip("addr add 2001:db8:3::fe/64 dev d0 nodad");
+    world.net.device.ip("-6 route add default via 2001:db8:3::fe");
+    let path = world.scratch.path("calls");
+    let mut agent = traced(&world, &path);
+    agent.start();
+    agent.register(&world.hub, "box");
+    agent.ok(&["link", "on"]);
+    agent.wait_for_link();
+    agent.ok(&["link", "off"]);
+    let written = destinations(&agent.ledger_since(0));
+    agent.stop(SOON);
+    let calls = Calls::read(&std::fs::read_to_string(&path).expect("what strace wrote"));
+    let unwritten: Vec<_> = calls.sent_to.difference(&written).collect();
+    assert!(unwritten.is_empty(), "not in the ledger: {unwritten:?}; there is {written:?}");
 }
 
 /// An agent under `strace`, which lets it stay the child that gets the signals (`-D`).

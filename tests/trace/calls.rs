@@ -134,7 +134,8 @@ impl Calls {
             (Some(Socket::Local), None) => {}
             (Some(Socket::Net { transport, peer, .. }), Some(to)) => {
                 *peer = Some(to);
-                if *transport == Transport::Tcp {
+                // Where the kernel knows no way, nothing goes.
+                if *transport == Transport::Tcp && !call.contains("ENETUNREACH") {
                     let transport = *transport;
                     self.sent(transport, to);
                 }
