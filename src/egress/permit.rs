@@ -181,6 +181,9 @@ impl Passage {
 
     /// Whom it reached.
     pub fn reached(&mut self, ip: IpAddr, port: u16) {
+        if crate::sabotage::off("ledger-peer") {
+            return;
+        }
         // The first one it reached stays: a flow does not move.
         let _ = self.meter.peer.set((ip, port));
     }

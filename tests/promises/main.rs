@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ask;
 mod b2;
 mod c2;
 mod c3;
@@ -16,11 +17,20 @@ mod c6;
 mod c8;
 mod d2;
 mod d5;
+mod h1;
+mod h2;
+mod h7;
 mod l5;
 mod m2;
+mod n1;
+mod r12;
 mod r3;
+mod r5;
+mod s1;
 mod s14;
 mod s2;
+mod s3;
+mod u4;
 mod y2;
 
 /// Which guard each test stands behind.
@@ -42,6 +52,16 @@ const GUARDS: &[(&str, &str)] = &[
     ("l5::l5_switched_off_the_session_ends_even_when_the_hub_hangs", "feature-close"),
     ("m2::m2_a_visitor_needs_only_the_name", "hub-link-name"),
     ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
+    ("s1::s1_no_word_of_a_whole_life_passes_in_clear", "api-tls"),
+    ("s3::s3_another_authoritys_certificate_is_refused", "pin"),
+    ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
+    ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
+    ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),
+    ("h7::h7_not_a_byte_of_an_erased_device_is_left_in_any_file", "hub-log-emptied"),
+    ("n1::n1_no_file_holds_a_visitors_address_even_for_a_moment", "hub-mask"),
+    ("r12::r12_what_the_receipt_does_not_name_is_not_kept", "hub-erase"),
+    ("r12::r6_a_request_to_erase_is_carried_out_and_only_the_devices_own", "hub-erase"),
+    ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
 ];
 

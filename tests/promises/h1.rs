@@ -1,0 +1,72 @@
+//! H1: every table has a rule of retention, and what is older than its rule says goes by itself.
+
+use crate::common::World;
+use crate::common::net::Line;
+use crate::common::process::until_equal;
+use qcloud_agent::hub::sweep::RULES;
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Guard: `hub-sweep`, the sweep of one table.
+#[test]
+fn h1_what_is_older_than_its_rule_goes_by_itself() {
+    let mut world = World::new(Line::Direct);
+    let agent = world.member("box", "");
+    agent.ok(&["ddns", "on"]);
+    until_equal("the update", Duration::from_secs(10), &1, || world.hub.rows("ddns"));
+    let database = world.hub.dir().join("hub.db");
+    assert_eq!(without_rule(&tables(&database)), BTreeSet::new());
+    world.hub.stop();
+    {
+        let connection = Connection::open(&database).expect("the database");
+        let visit = "INSERT INTO link_log (device, masked, host, up, down, seconds, made_at)
+            SELECT id, '192.0.2.0', 'box', 1, 1, 1, unixepoch() - ?1 FROM device";
+        let pending = "UPDATE pending SET made_at = unixepoch() - ?1";
+        for (table, sql) in [("link_log", visit), ("pending", pending)] {
+            let rule = RULES.iter().find(|rule| rule.table == table).expect("a rule");
+            let keeps = rule.keeps().expect("a bound").as_secs();
+            let keeps = i64::try_from(keeps).expect("a bound of this world");
+            connection.execute(sql, [keeps + 1]).expect("an old row");
+            if table == "link_log" {
+                // One that still has its time, which must stay.
+                connection.execute(sql, [keeps - 600]).expect("a young row");
+            }
+        }
+    }
+    assert_eq!((world.hub.rows("link_log"), world.hub.rows("pending")), (2, 1));
+    world.hub.serve();
+    for (table, left) in [("link_log", 1), ("pending", 0), ("device", 1), ("ddns", 1)] {
+        until_equal(table, Duration::from_secs(10), &left, || world.hub.rows(table));
+    }
+}
+
+/// The attack: somebody adds a table and forgets its rule.
+#[test]
+fn h1_a_table_without_a_rule_is_found() {
+    let world = World::new(Line::Direct);
+    let database = world.hub.dir().join("hub.db");
+    assert_eq!(without_rule(&tables(&database)), BTreeSet::new());
+    let connection = Connection::open(&database).expect("the database");
+    connection.execute("CREATE TABLE added (device TEXT) STRICT", []).expect("a table");
+    assert_eq!(without_rule(&tables(&database)), BTreeSet::from(["added".to_owned()]));
+    // Nor has a rule a table that is not there.
+    for rule in RULES {
+        assert!(tables(&database).contains(rule.table), "there is no {}", rule.table);
+    }
+}
+
+fn tables(database: &PathBuf) -> BTreeSet<String> {
+    let connection = Connection::open(database).expect("the database");
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let mut statement = connection.prepare(sql).expect("a question");
+    let names = statement.query_map([], |row| row.get(0)).expect("an answer");
+    names.collect::<Result<_, _>>().expect("names")
+}
+
+/// `meta` holds the number of the schema, and nothing of anybody.
+fn without_rule(tables: &BTreeSet<String>) -> BTreeSet<String> {
+    let ruled = |table: &&String| RULES.iter().any(|rule| rule.table == table.as_str());
+    tables.iter().filter(|table| *table != "meta" && !ruled(table)).cloned().collect()
+}
