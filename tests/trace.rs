@@ -88,7 +88,6 @@ fn a_destination_without_a_line_is_found() {
 
 /// The attack: a hub with a second address that nobody listens at. It is tried first, and given up.
 #[test]
-#[ignore = "fails: a line names the one address that answered, not those that were tried before it"]
 fn an_address_that_did_not_answer_stands_in_the_ledger_too() {
     let world = World::with_hub(Line::Direct, &["--address", HUB6]);
     world.net.device.ip("addr add 2001:db8:3::10/64 dev eth0 nodad");

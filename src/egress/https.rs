@@ -25,7 +25,11 @@ use std::sync::Arc;
 
 /// A TCP and TLS handshake with a lost SYN (1 s, then 2 s more) on a slow line fits in.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Everything after the look-up. A hub answers in milliseconds; a stop of the agent waits for nobody.
+/// The same for an address behind which there are others: one that drops packets must not cost 5 s.
+const CONNECT_EARLIER: Duration = Duration::from_secs(2);
+/// The most addresses of one hub that are tried.
+const ADDRESSES: usize = 4;
+/// Everything after the look-up, for each address. A hub answers in milliseconds; a stop of the agent waits for nobody.
 const TOTAL: Duration = Duration::from_secs(15);
 /// A longer Retry-After is a mistake or malice; an hour spares the hub as well.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -44,7 +48,8 @@ impl Https {
         Self { tls, resolver, clock, total: TOTAL }
     }
 
-    /// Carries one message and its answer. Ends within the resolver's 12 s and 15 s more.
+    /// Carries one message and its answer. Ends within the resolver's 12 s, 2 s for each
+    /// address that does not answer, and 15 s more.
     ///
     /// Its ledger line counts the bytes of the TCP connection, TLS and HTTP headers included, as the kernel tells
     /// them once it has ended, which takes one round trip more. A kernel that does not tell leaves the
@@ -62,23 +67,39 @@ impl Https {
                 return Err(error);
             }
         };
-        let Prepared { client, url, addresses } = prepared;
-        let to = permit.to().clone();
-        let body = permit.body().to_vec();
+        let (to, body) = (permit.to().clone(), permit.body().to_vec());
         let mut underway = Underway::new(permit);
-        underway.outcome.up = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let mut trail = Trail::follow(addresses, to.port);
-        let result = self.send(&to, (client, url, body), &mut underway, &mut trail).await;
-        if let Some(counts) = trail.end().await {
-            underway.outcome.set(counts);
+        let mut left = prepared.addresses.len();
+        for ip in &prepared.addresses {
+            left -= 1;
+            let connect = if left > 0 { CONNECT_EARLIER } else { CONNECT };
+            let client = prepared.client(*ip, connect.min(self.total), self.total);
+            underway.outcome.up = u64::try_from(body.len()).unwrap_or(u64::MAX);
+            underway.outcome.peer = Some((*ip, to.port));
+            let mut trail = Trail::follow(vec![*ip], to.port);
+            let result = match client {
+                Ok(client) => {
+                    let message = (client, prepared.url.clone(), body.clone());
+                    self.send(&to, message, &mut underway, &mut trail).await
+                }
+                Err(e) => Err(faults::unreachable(&to, format_args!("no HTTP client: {e}"))),
+            };
+            if let Some(counts) = trail.end().await {
+                underway.outcome.set(counts);
+            }
+            match result {
+                Err(error) if left > 0 && is_elsewhere_perhaps(&error) => {
+                    underway.tried((*ip, to.port), error.to_string());
+                }
+                result => {
+                    underway.finish(word(&result));
+                    return result;
+                }
+            }
         }
-        let word = match &result {
-            Ok(reply) if (200..300).contains(&reply.status) => format!("ok {}", reply.status),
-            Ok(reply) => format!("declined {}", reply.status),
-            Err(error) => error.to_string(),
-        };
-        underway.finish(word);
-        result
+        let error = faults::unreachable(&to, "there is no address");
+        underway.finish(error.to_string());
+        Err(error)
     }
 
     /// Everything that can fail before a byte leaves for the hub.
@@ -97,9 +118,7 @@ impl Https {
         let url = Url::parse(&format!("{scheme}://{to}{path}"))
             .map_err(|e| faults::no_address(to, format_args!("not a host name ({e})")))?;
         let addresses = self.resolver.resolve(permit).await?;
-        let client = client(tls, &url, addresses.clone(), self.total)
-            .map_err(|e| faults::unreachable(to, format_args!("no HTTP client: {e}")))?;
-        Ok(Prepared { client, url, addresses })
+        Ok(Prepared { tls, url, addresses: addresses.into_iter().take(ADDRESSES).collect() })
     }
 
     async fn send(
@@ -160,48 +179,58 @@ impl Https {
     }
 }
 
+fn word(result: &Result<Reply, SendError>) -> String {
+    match result {
+        Ok(reply) if (200..300).contains(&reply.status) => format!("ok {}", reply.status),
+        Ok(reply) => format!("declined {}", reply.status),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Whether another address of the same host may do better.
+const fn is_elsewhere_perhaps(error: &SendError) -> bool {
+    matches!(error, SendError::Unreachable { .. } | SendError::TimedOut { .. })
+}
+
 /// What one message needs.
 struct Prepared {
-    client: Client,
+    tls: Arc<rustls::ClientConfig>,
     url: Url,
     addresses: Vec<IpAddr>,
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is where HTTP clients are made")]
-fn client(
-    tls: Arc<rustls::ClientConfig>,
-    url: &Url,
-    addresses: Vec<IpAddr>,
-    total: Duration,
-) -> reqwest::Result<Client> {
-    let host = url.host_str().unwrap_or_default().to_owned();
-    Client::builder()
-        .tls_backend_preconfigured(Arc::unwrap_or_clone(tls))
-        .dns_resolver(Resolved { host, addresses })
-        .https_only(!crate::sabotage::off("api-tls"))
-        .http1_only()
-        .no_proxy()
-        .referer(false)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .pool_max_idle_per_host(0)
-        .connect_timeout(CONNECT)
-        .timeout(total)
-        .build()
+impl Prepared {
+    /// A client that knows one address: each one that is tried has a line of its own.
+    #[allow(clippy::disallowed_methods, reason = "this is where HTTP clients are made")]
+    fn client(&self, ip: IpAddr, connect: Duration, total: Duration) -> reqwest::Result<Client> {
+        let host = self.url.host_str().unwrap_or_default().to_owned();
+        Client::builder()
+            .tls_backend_preconfigured(self.tls.as_ref().clone())
+            .dns_resolver(Resolved { host, ip })
+            .https_only(!crate::sabotage::off("api-tls"))
+            .http1_only()
+            .no_proxy()
+            .referer(false)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(0)
+            .connect_timeout(connect)
+            .timeout(total)
+            .build()
+    }
 }
 
 /// Knows one host.
 struct Resolved {
     host: String,
-    addresses: Vec<IpAddr>,
+    ip: IpAddr,
 }
 
 impl Resolve for Resolved {
     fn resolve(&self, name: Name) -> Resolving {
         let found = if name.as_str().eq_ignore_ascii_case(&self.host) {
-            let addresses = self.addresses.clone();
             // The port 0 stands for that of the URL.
-            let all: Addrs = Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)));
+            let all: Addrs = Box::new(core::iter::once(SocketAddr::new(self.ip, 0)));
             Ok(all)
         } else {
             Err(format!("{} was not asked for", name.as_str()).into())

@@ -82,6 +82,13 @@ impl Permit {
         &self.entry.gate
     }
 
+    /// Writes a line of its own for an address that was tried and did not serve; the permit goes on.
+    pub(super) fn tried(&self, outcome: Outcome) {
+        if let Some(draft) = self.entry.draft.clone() {
+            self.entry.gate.record(Draft { body: None, ..draft }, outcome);
+        }
+    }
+
     /// Writes its line.
     pub fn seal(mut self, outcome: Outcome) {
         self.entry.seal(outcome);
@@ -180,7 +187,7 @@ impl Passage {
     }
 
     /// Whom it reached.
-    pub fn reached(&mut self, ip: IpAddr, port: u16) {
+    pub fn reached(&self, ip: IpAddr, port: u16) {
         if crate::sabotage::off("ledger-peer") {
             return;
         }

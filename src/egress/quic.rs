@@ -15,7 +15,7 @@ use quinn::{
 };
 use std::io;
 use std::net::UdpSocket;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
 /// For all addresses together: quinn's first timeout is about 1 s and doubles, so two lost flights fit in.
@@ -68,6 +68,22 @@ pub(super) struct Dialled {
     pub(super) payer: Payer,
 }
 
+/// The addresses that packets went to.
+#[derive(Clone, Default)]
+pub(super) struct Begun(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Begun {
+    fn note(&self, peer: SocketAddr) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
+    }
+
+    /// Those that were tried, but for the one that served.
+    pub(super) fn but(&self, served: Option<SocketAddr>) -> Vec<SocketAddr> {
+        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.iter().copied().filter(|peer| Some(*peer) != served).collect()
+    }
+}
+
 /// Dials all addresses, each 250 ms after the one before it, and keeps the first that answers.
 ///
 /// The handshakes of the others are dropped; their few datagrams count all the same.
@@ -77,6 +93,7 @@ pub(super) async fn dial(
     addresses: &[IpAddr],
     memory: Memory,
     payer: &Payer,
+    begun: &Begun,
 ) -> Result<Dialled, SendError> {
     let crypto = QuicClientConfig::try_from(tls)
         .map_err(|_| faults::unreachable(to, "the TLS configuration has no cipher of QUIC"))?;
@@ -92,8 +109,10 @@ pub(super) async fn dial(
             continue;
         }
         let (config, to, payer) = (config.clone(), to.clone(), payer.clone());
+        let begun = begun.clone();
         attempts.spawn(async move {
             tokio::time::sleep(delay).await;
+            begun.note(peer);
             attempt(&to, config, peer, payer).await
         });
         delay += STAGGER;

@@ -2,6 +2,7 @@
 
 use super::ledger::Outcome;
 use super::permit::Permit;
+use core::net::IpAddr;
 
 /// A permit with its outcome so far, sealed on drop. Until [`Underway::finish`] the result is `given up`.
 pub(super) struct Underway {
@@ -14,6 +15,17 @@ impl Underway {
     pub(super) fn new(permit: Permit) -> Self {
         let outcome = Outcome { result: "given up".into(), ..Outcome::default() };
         Self { permit: Some(permit), outcome }
+    }
+
+    /// Writes a line for an address that did not serve, and begins anew with the next one.
+    pub(super) fn tried(&mut self, peer: (IpAddr, u16), why: String) {
+        let mut outcome = core::mem::take(&mut self.outcome);
+        outcome.peer = Some(peer);
+        outcome.result = why;
+        if let Some(permit) = &self.permit {
+            permit.tried(outcome);
+        }
+        self.outcome.result = "given up".into();
     }
 
     /// Writes the line with this result.

@@ -12,9 +12,10 @@ mod visitor;
 
 use super::datagrams::Payer;
 use super::faults;
+use super::ledger::Outcome;
 use super::outside::{self, SendError};
 use super::permit::{Passage, Target};
-use super::quic::{self, Memory};
+use super::quic::{self, Begun, Memory};
 use super::resolver::Resolver;
 use crate::card::Carriage;
 use core::time::Duration;
@@ -165,7 +166,23 @@ impl Sessions {
         let addresses = self.resolver.resolve(passage.permit()).await?;
         let late = passage.permit().gate().late();
         let payer = Payer::new(passage.meter(), late);
-        let dialled = quic::dial(&to, tls, &addresses, self.settings.memory, &payer).await?;
+        let begun = Begun::default();
+        let memory = self.settings.memory;
+        let dialled = quic::dial(&to, tls, &addresses, memory, &payer, &begun).await;
+        let served = dialled.as_ref().ok().map(|link| link.connection.remote_address());
+        let mut others = begun.but(served);
+        if dialled.is_err()
+            && let Some(last) = others.pop()
+        {
+            passage.reached(last.ip(), last.port());
+        }
+        for peer in others {
+            // Their bytes stand on the passage's own line.
+            let peer = Some((peer.ip(), peer.port()));
+            let result = "tried: it did not serve".into();
+            passage.permit().tried(Outcome { peer, result, ..Outcome::default() });
+        }
+        let dialled = dialled?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let rate = Rate { idle: heartbeat, busy: self.settings.busy };
         tokio::spawn(Running::new(dialled, to.clone(), receiver, rate).run());
