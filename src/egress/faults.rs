@@ -56,6 +56,10 @@ fn of_rustls(to: &Target, error: &rustls::Error) -> SendError {
         AlertReceived, General, InvalidCertRevocationList, InvalidCertificate,
         NoCertificatesPresented, UnsupportedNameType,
     };
+    // Our own verifier's word, which rustls would show as its debug form.
+    if let InvalidCertificate(rustls::CertificateError::Other(ours)) = error {
+        return not_trusted(to, &ours.0);
+    }
     if matches!(
         error,
         InvalidCertificate(_)
