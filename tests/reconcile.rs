@@ -1,6 +1,6 @@
 //! `egress reconcile` against a real kernel: a mixed load in namespaces, then a program that opens its own socket.
 //!
-//! QCLOUD_RECONCILE_SECONDS sets how long the load lasts (40 without it, 180 for the full run).
+//! QCLOUD_RECONCILE_SECONDS sets how long the load lasts (40 without it, 180 for the full run).
 //! Needs what `common` needs.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 

@@ -9,7 +9,7 @@ use crate::common::visitor::curl;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// DESIGN's budget for a hub restart.
+/// The budget for a hub restart: what a person waits without wondering.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long after `since` a visitor gets the page again.

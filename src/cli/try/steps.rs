@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-/// The longest a step waits for what it expects; what the issue of DNS allows is one second.
+/// The longest a step waits for what it expects; what DNS is allowed is one second.
 const SOON: Duration = Duration::from_secs(5);
 const PROMPTLY: Duration = Duration::from_secs(1);
 

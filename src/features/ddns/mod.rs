@@ -28,8 +28,8 @@ static STALE: Warning = Warning {
     hint: "qcloud-agent ddns status",
 };
 
-/// A failed update is tried again after 5 s, doubling to 10 min (research/ddns.md section 3: connect, TLS
-/// and DNS failures); a change of address tries at once.
+/// A failed update is tried again after 5 s, doubling to 10 min: a line that comes back is soon right, and
+/// one that stays away costs six tries an hour. A change of address tries at once.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MOST: Duration = Duration::from_secs(600);
 /// A line that flaps is slowed down: above this many updates in ten minutes, one in two minutes.
