@@ -57,7 +57,7 @@ fn r6_a_request_to_erase_is_carried_out_and_only_the_devices_own() {
 
     let (status, answer) = ask(from, hub, Some(&papers), path, &demand);
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(rows().map(|(_, rows)| rows), [0; 4], "something is left");
+    assert_eq!(rows().map(|(_, rows)| rows), [0; TABLES.len()], "something is left");
     let document = answer["receipt"].as_str().expect("a receipt");
     let counted = receipt(document)["rows"].clone();
     let counted: BTreeMap<String, u64> = serde_json::from_value(counted).expect("counts");

@@ -4,6 +4,7 @@ use crate::ask::{Papers, ask};
 use crate::common::World;
 use crate::common::hub::Hub;
 use crate::common::net::{HUB, Line, Net};
+use crate::common::process::until;
 use data_encoding::BASE64URL_NOPAD;
 use qcloud_agent::wire::registration::poll_message;
 use ring::rand::SystemRandom;
@@ -76,6 +77,8 @@ fn s3_recorded_connections_say_nothing_a_second_time() {
     let tamper = Tamper::begin(&world.net);
     let agent = world.member("box", "");
     agent.ok(&["ddns", "on"]);
+    until("an update", Duration::from_secs(10), || (world.hub.rows("ddns") == 1).then_some(()));
+    agent.ok(&["ddns", "off"]);
     agent.ok(&["unregister"]);
     agent.register(&world.hub, "box");
     let rows = || ["pending", "device", "ddns"].map(|table| world.hub.rows(table));
