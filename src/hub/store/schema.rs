@@ -10,11 +10,12 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 
-/// The newest schema this version understands, kept in `meta`.
-pub const VERSION: i64 = 2;
+/// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
+/// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
+/// what is too old.
+pub const STEPS: &[&str] = &[CREATE, RESTRICTION];
 
-/// What version 2 added.
-pub const RESTRICTION: &str = "
+const RESTRICTION: &str = "
 CREATE TABLE restriction (
     device TEXT NOT NULL REFERENCES device (id),
     feature TEXT NOT NULL,
@@ -23,8 +24,7 @@ CREATE TABLE restriction (
 ) STRICT;
 ";
 
-/// Version 1. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds what is too old.
-pub const CREATE: &str = "
+const CREATE: &str = "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value INTEGER NOT NULL

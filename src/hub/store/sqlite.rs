@@ -59,23 +59,21 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 fn migrate(connection: &Connection) -> Result<(), StoreError> {
     let make = |e| engine("make its tables", e);
     let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
-    if one(connection, there, [], schema::only_count)? == Some(0) {
-        connection.execute_batch(schema::CREATE).map_err(make)?;
-        connection
-            .execute("INSERT INTO meta (key, value) VALUES ('schema', 1)", [])
-            .map_err(make)?;
+    let found: i64 = if one(connection, there, [], schema::only_count)? == Some(0) {
+        0
+    } else {
+        let version = "SELECT value FROM meta WHERE key = 'schema'";
+        connection.query_row(version, [], |row| row.get(0)).map_err(make)?
+    };
+    let known = i64::try_from(schema::STEPS.len()).unwrap_or(i64::MAX);
+    let future = StoreError::Schema { found, known };
+    let steps = usize::try_from(found).ok().and_then(|done| schema::STEPS.get(done..));
+    for (step, version) in steps.ok_or(future)?.iter().zip(found.saturating_add(1)..) {
+        connection.execute_batch(step).map_err(make)?;
+        let note = "INSERT OR REPLACE INTO meta (key, value) VALUES ('schema', ?1)";
+        connection.execute(note, [version]).map_err(make)?;
     }
-    let version = "SELECT value FROM meta WHERE key = 'schema'";
-    let found: i64 = connection.query_row(version, [], |row| row.get(0)).map_err(make)?;
-    match found {
-        schema::VERSION => Ok(()),
-        1 => {
-            connection.execute_batch(schema::RESTRICTION).map_err(make)?;
-            let update = "UPDATE meta SET value = ?1 WHERE key = 'schema'";
-            connection.execute(update, [schema::VERSION]).map(drop).map_err(make)
-        }
-        _ => Err(StoreError::Schema { found, known: schema::VERSION }),
-    }
+    Ok(())
 }
 
 /// Wraps what the engine says.
