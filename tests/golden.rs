@@ -110,6 +110,7 @@ fn every_request_is_what_the_other_side_reads() {
     body::<Update>();
     body::<ddns::Forget>();
     body::<Hello>();
+    body::<link::Services>();
     body::<link::Forget>();
     body::<Origin>();
     body::<Lookup>();

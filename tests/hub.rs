@@ -13,6 +13,8 @@ mod link;
 mod privacy;
 #[path = "hub/rights.rs"]
 mod rights;
+#[path = "hub/services.rs"]
+mod services;
 #[path = "hub/store_contract.rs"]
 mod store_contract;
 #[path = "hub/support.rs"]

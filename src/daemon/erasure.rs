@@ -33,6 +33,8 @@ struct Try {
     at: Option<Boot>,
     backoff: Backoff,
     asker: Option<Asker>,
+    /// When it was tried last.
+    tried: Option<Boot>,
 }
 
 impl Erasures {
@@ -51,7 +53,7 @@ impl Erasures {
 
     fn add(&mut self, feature: &'static str, nonce: String, asker: Option<Asker>, now: Now) {
         let backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
-        self.tries.push(Try { feature, nonce, at: Some(now.boot), backoff, asker });
+        self.tries.push(Try { feature, nonce, at: Some(now.boot), backoff, asker, tried: None });
     }
 }
 
@@ -162,12 +164,23 @@ impl Supervisor {
         self.retry_erasures(now);
     }
 
+    /// The line, or the clock, may be another one: what is owed is tried now, and no demand twice within
+    /// [`RETRY_FIRST`].
+    pub(super) fn hurry_erasures(&mut self, now: Now) {
+        for attempt in &mut self.erasures.tries {
+            let earliest = attempt.tried.map_or(now.boot, |at| at + RETRY_FIRST);
+            attempt.at = attempt.at.map(|at| at.min(earliest.max(now.boot)));
+        }
+        self.retry_erasures(now);
+    }
+
     /// Sends every demand whose time has come.
     pub(super) fn retry_erasures(&mut self, now: Now) {
         let due = |t: &&mut Try| t.at.is_some_and(|at| at <= now.boot);
         let mut failed = Vec::new();
         for attempt in self.erasures.tries.iter_mut().filter(due) {
             attempt.at = None;
+            attempt.tried = Some(now.boot);
             let owed = self.household.owed.iter().find(|owed| owed.nonce == attempt.nonce);
             let row = self.rows.iter().find(|row| row.card.name == attempt.feature);
             let (Some(owed), Some(parcel)) = (owed, row.and_then(|row| row.card.forget)) else {

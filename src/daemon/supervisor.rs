@@ -194,8 +194,13 @@ impl Supervisor {
 
     /// Something happened outside.
     pub fn event(&mut self, event: Event, now: Now) {
+        let may_help = matches!(event, Event::Addresses(_) | Event::Resumed | Event::WallClockSet);
         self.announce(event, now);
         self.settle(now);
+        if may_help {
+            self.hurry_erasures(now);
+            self.settle(now);
+        }
     }
 
     /// An answer came.

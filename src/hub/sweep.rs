@@ -25,6 +25,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "device", parcel: &registration::POLL },
     Rule { table: "ddns", parcel: &ddns::UPDATE },
     Rule { table: "link_log", parcel: &link::SESSION },
+    Rule { table: "service", parcel: &link::SERVICES },
     Rule { table: "restriction", parcel: &privacy::RESTRICT },
 ];
 

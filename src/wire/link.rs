@@ -4,6 +4,7 @@
 //! stream: frames of [`ToHub`] and [`ToDevice`]. Each further stream is opened by the hub and carries
 //! one visitor: a [`Visitor`] frame, one byte of verdict back, then the visitor's own TLS bytes.
 
+use super::label::Label;
 use super::receipt::{EXAMPLE_NONCE, FORGET_FIELDS};
 use super::{ParcelBody, example_of};
 use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
@@ -17,6 +18,10 @@ pub const LOG_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const VISITOR_WAIT: Duration = Duration::from_secs(10);
 /// The most visitors at once through one session.
 pub const MAX_VISITORS: u32 = 2048;
+/// The most services one device may publish.
+pub const MAX_SERVICES: usize = 64;
+/// Where visitors of every published service connect.
+pub const PUBLIC_PORT: u16 = 443;
 /// First byte of the TCP connection that lets a device notice a dead hub at once; never 0x16, which begins TLS.
 pub const TRIPWIRE_MAGIC: u8 = b'Q';
 
@@ -37,10 +42,47 @@ pub static SESSION: Parcel = Parcel {
     example: example_of::<Hello>,
 };
 
-/// Erases what the hub logged of visitors of this device.
+/// Says at which names, ports and in which scheme visitors find what is published (promise M1).
+pub static SERVICES: Parcel = Parcel {
+    id: "link.services",
+    what: "the list of published services, sent when it changes: the names and ports visitors use, never where the services listen on this box",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/link/services", caller: Caller::Device },
+    fields: &[
+        Field {
+            path: "services.name",
+            why: "tells the services apart where they are listed",
+            identifies: false,
+            optional: false,
+        },
+        Field {
+            path: "services.host",
+            why: "the name that visitors type",
+            identifies: true,
+            optional: false,
+        },
+        Field {
+            path: "services.port",
+            why: "the port that visitors connect to",
+            identifies: false,
+            optional: false,
+        },
+        Field {
+            path: "services.scheme",
+            why: "how the visitor's program must speak",
+            identifies: false,
+            optional: false,
+        },
+    ],
+    retention: Retention::UntilDisabled,
+    example: example_of::<Services>,
+};
+
+/// Erases what the hub keeps of the services and logged of visitors of this device.
 pub static FORGET: Parcel = Parcel {
     id: "link.forget",
-    what: "the demand to close the session and erase the connection log of this device",
+    what: "the demand to close the session and erase the published services and the connection log of this device",
     purpose: Purpose::Service,
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/link/forget", caller: Caller::Device },
@@ -167,6 +209,57 @@ impl ParcelBody for Origin {
     const PARCEL: &'static Parcel = &ORIGIN;
     fn example() -> Self {
         Self { service: "web".into() }
+    }
+}
+
+/// Body of [`SERVICES`]: all that is published, and nothing of what was before. Without services it is empty.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Services {
+    /// Each service, by name; at most [`MAX_SERVICES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
+}
+
+/// One published service, as visitors reach it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The name it is published under.
+    pub name: Label,
+    /// The name visitors use: the device's link name, or one below it.
+    pub host: String,
+    /// The port visitors use.
+    pub port: u16,
+    /// How they speak there.
+    pub scheme: Scheme,
+}
+
+/// How visitors speak to a service.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// HTTP in TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As in a URL.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+        }
+    }
+}
+
+impl ParcelBody for Services {
+    const PARCEL: &'static Parcel = &SERVICES;
+    fn example() -> Self {
+        let host = "box.link.example.test".to_owned();
+        let of =
+            |name| Service { name, host: host.clone(), port: PUBLIC_PORT, scheme: Scheme::Https };
+        // The word is a label, so that there always is one.
+        Self { services: Label::parse("web").map(of).into_iter().collect() }
     }
 }
 

@@ -35,6 +35,7 @@ pub const TO_HUB: &[&Parcel] = &[
     &ddns::UPDATE,
     &ddns::FORGET,
     &link::SESSION,
+    &link::SERVICES,
     &link::FORGET,
     &privacy::EXPORT,
     &privacy::FIX,

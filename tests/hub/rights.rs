@@ -1,6 +1,6 @@
 //! What every store must do for those whom its rows are about: show, correct, set aside.
 
-use super::store_contract::{at, device, enrolled, holds, request, sqlite, visit};
+use super::store_contract::{at, device, enrolled, holds, request, service, sqlite, visit};
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
     Addresses, Enrolled, Opened, Renamed, Scope, Store, StoreError, ZoneRow,
@@ -90,6 +90,7 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
         for second in 0..3 {
             store.log_visit(visit(device, second)).await.unwrap();
         }
+        store.set_services(device.id.clone(), vec![service("web", 443)], at(2)).await.unwrap();
     }
     for rule in RULES {
         let rows = store.rows(mine.clone(), rule.table, 0, 99).await.unwrap();
@@ -112,7 +113,8 @@ async fn a_store_of_version_1_is_taken_over() {
     drop(store);
     let path = temp.0.join("hub.db");
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE restriction; UPDATE meta SET value = 1").unwrap();
+    old.execute_batch("DROP TABLE service; DROP TABLE restriction; UPDATE meta SET value = 1")
+        .unwrap();
     drop(old);
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&device));

@@ -10,6 +10,7 @@ use qcloud_agent::hub::store::{
 };
 use qcloud_agent::hub::sweep;
 use qcloud_agent::wire::label::Label;
+use qcloud_agent::wire::link::{Scheme, Service};
 use qcloud_agent::wire::privacy::Restrictable;
 use std::sync::Arc;
 
@@ -137,6 +138,35 @@ async fn addresses_are_written_only_on_change_and_only_for_a_device() {
     assert!(matches!(nobody, Err(StoreError::NoDevice)));
 }
 
+pub fn service(name: &str, port: u16) -> Service {
+    let host = "box.link.example.test".into();
+    Service { name: Label::parse(name).unwrap(), host, port, scheme: Scheme::Https }
+}
+
+#[tokio::test]
+async fn services_are_replaced_as_a_whole_and_written_only_on_change() {
+    let (store, temp) = sqlite();
+    let device = enrolled(store.as_ref(), 1, "box", 1).await;
+    let set = |services: &[Service], second| {
+        store.set_services(device.id.clone(), services.to_vec(), at(second))
+    };
+    let of = || store.services(device.id.clone());
+    let (web, canary) = (service("web", 443), service("canary-of-a-service", 443));
+    assert!(set(&[canary.clone(), web.clone()], 2).await.unwrap());
+    assert_eq!(of().await.unwrap(), [canary, web.clone()]);
+    assert!(holds(&temp, "canary-of-a-service"), "it was there");
+    assert!(set(core::slice::from_ref(&web), 3).await.unwrap());
+    assert!(!holds(&temp, "canary-of-a-service"), "it is nowhere");
+    assert!(!set(core::slice::from_ref(&web), 4).await.unwrap());
+    assert_eq!(store.oldest("service").await.unwrap(), Some(at(2)), "no change, no write");
+    assert!(set(&[service("web", 8443)], 5).await.unwrap());
+    assert_eq!(of().await.unwrap()[0].port, 8443);
+    store.rename(device.id.clone(), Label::parse("cellar").unwrap(), at(0)).await.unwrap();
+    assert_eq!(of().await.unwrap(), [], "they were below the old name");
+    let nobody = store.set_services("nobody".into(), vec![web], at(2)).await;
+    assert!(matches!(nobody, Err(StoreError::NoDevice)));
+}
+
 #[tokio::test]
 async fn one_failing_call_takes_no_other_with_it() {
     let (store, _temp) = sqlite();
@@ -167,19 +197,28 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
     for device in [&gone, &stays] {
         store.set_addresses(device.id.clone(), Addresses::default(), at(2)).await.unwrap();
         store.log_visit(visit(device, 3)).await.unwrap();
+        store.set_services(device.id.clone(), vec![service("web", 443)], at(3)).await.unwrap();
     }
     for feature in Restrictable::ALL {
         store.restrict(gone.id.clone(), *feature, true, at(3)).await.unwrap();
         store.restrict(stays.id.clone(), *feature, true, at(3)).await.unwrap();
     }
     let rows = store.erase(gone.clone(), Scope::Link).await.unwrap();
-    let link = [("link_log", 1), ("restriction", 1)];
+    let link = [("link_log", 1), ("restriction", 1), ("service", 1)];
     assert_eq!(rows, link.map(|(table, count)| (table.to_owned(), count)).into());
     let rows = store.erase(gone.clone(), Scope::Registration).await.unwrap();
-    let all = [("ddns", 1), ("device", 1), ("link_log", 0), ("pending", 1), ("restriction", 1)];
+    let all = [
+        ("ddns", 1),
+        ("device", 1),
+        ("link_log", 0),
+        ("pending", 1),
+        ("restriction", 1),
+        ("service", 0),
+    ];
     assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));
     assert_eq!(store.visits(stays.id.clone()).await.unwrap().len(), 1);
+    assert_eq!(store.services(stays.id.clone()).await.unwrap(), [service("web", 443)]);
     let left =
         Restrictable::ALL.iter().map(|feature| (stays.id.clone(), *feature)).collect::<Vec<_>>();
     assert_eq!(store.restrictions().await.unwrap(), left);

@@ -74,14 +74,18 @@ fn c3_link_alone_uses_only_its_own_channels() {
     events(&world);
     let parcels = parcels(&mut agent, before);
     capture.end();
-    assert_eq!(parcels, set(&["link.session", "link.origin", "egress.lookup"]));
+    assert_eq!(parcels, set(&["link.session", "link.services", "link.origin", "egress.lookup"]));
     let quic = format!("udp and dst host {HUB} and dst port 443");
     assert!(!capture.lines(&quic).is_empty(), "no QUIC was seen");
-    // The tripwire is TCP to the same port: 17 bytes, and no TLS that an API call would need.
+    // The tripwire is TCP to the same port: 17 bytes, and no TLS.
     let tripwire = format!("tcp and dst host {HUB} and dst port 443");
     assert!(!capture.lines(&tripwire).is_empty(), "no tripwire was seen");
-    let hello = format!("{tripwire} and tcp[(tcp[12] >> 4) * 4] = 0x16");
-    assert_eq!(capture.lines(&hello), Vec::<String>::new(), "TLS over TCP: an API call");
+    // The list of services, which changed once, is the only call of the API.
+    let hello = format!(
+        "{tripwire} and tcp[(tcp[12] >> 4) * 4] = 0x16 and tcp[(tcp[12] >> 4) * 4 + 5] = 1"
+    );
+    let calls: BTreeSet<_> = capture.lines(&hello).into_iter().collect();
+    assert_eq!(calls.len(), 1, "calls of the API: {calls:?}");
     let asked = format!("udp and dst host {HUB} and dst port 53");
     only(&capture, &format!("({quic}) or ({tripwire}) or ({asked})"));
     assert_eq!(world.hub.rows("ddns"), 0, "the link wrote a DDNS row");

@@ -21,6 +21,7 @@ mod h1;
 mod h2;
 mod h7;
 mod l5;
+mod m1;
 mod m2;
 mod n1;
 mod r12;
@@ -50,6 +51,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("d2::d2_a_private_address_is_never_published", "hub-publishable"),
     ("d5::d5_switched_off_the_name_is_gone_within_a_second", "hub-unname"),
     ("l5::l5_switched_off_the_session_ends_even_when_the_hub_hangs", "feature-close"),
+    ("m1::m1_every_change_of_address_port_or_url_reaches_the_hub", "link-services"),
     ("m2::m2_a_visitor_needs_only_the_name", "hub-link-name"),
     ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
     ("s1::s1_no_word_of_a_whole_life_passes_in_clear", "api-tls"),

@@ -5,6 +5,7 @@
 
 mod serve;
 mod services;
+mod told;
 
 use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
@@ -16,7 +17,7 @@ use crate::egress::backoff::Backoff;
 use crate::egress::outside::SendError;
 use crate::wire::Body;
 use crate::wire::label::Label;
-use crate::wire::link::{FORGET, Forget, ORIGIN, SESSION};
+use crate::wire::link::{self as wire, FORGET, Forget, ORIGIN, SERVICES, SESSION};
 use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use services::{Service, Services};
 use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::watch;
+use told::{Telling, UNTOLD};
 
 static DOWN: Warning = Warning {
     code: "link-down",
@@ -55,6 +57,7 @@ pub struct Link {
     not_before: Option<Boot>,
     certificate: Option<Certificate>,
     visits: VecDeque<Visit>,
+    telling: Telling,
 }
 
 enum State {
@@ -88,11 +91,14 @@ impl Default for Config {
     }
 }
 
-/// What the owner published by command.
+/// What the owner published by command, and what the hub knows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
     published: BTreeMap<Label, String>,
+    /// What the hub last confirmed of it.
+    #[serde(default)]
+    told: Vec<wire::Service>,
 }
 
 /// The certificate of the link name, made on this device.
@@ -145,11 +151,11 @@ impl Feature for Link {
     const CARD: Card = Card {
         name: "link",
         promise: "makes the services you publish reachable at NAME.link.ZONE, through any NAT, unread by the hub",
-        promises: &["S14", "L5", "M2", "B2", "Y2"],
+        promises: &["S14", "L5", "M1", "M2", "B2", "Y2"],
         switch: Switch::OnOff,
-        parcels: &[&SESSION, &ORIGIN],
+        parcels: &[&SESSION, &SERVICES, &ORIGIN],
         forget: Some(&FORGET),
-        warnings: &[&DOWN],
+        warnings: &[&DOWN, &UNTOLD],
         verbs: &[
             Verb {
                 name: "publish",
@@ -212,18 +218,34 @@ impl Feature for Link {
             not_before: None,
             certificate: None,
             visits: VecDeque::new(),
+            telling: Telling::new(saved.told),
         })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
         match input {
+            Input::Closing => return,
             Input::Event(Event::Registered(membership, _)) => {
                 self.move_to(membership.link_host(), now, out);
             }
-            Input::Event(Event::Unregistered) => self.leave(out),
-            Input::Wake => self.dial(out),
-            Input::Event(Event::Addresses(_) | Event::Resumed) => self.redial(now, out),
-            Input::Event(Event::RulesChanged(_)) if self.is_refused() => self.dial(out),
+            Input::Event(Event::Unregistered) => {
+                self.leave(out);
+                self.telling = Telling::new(Vec::new());
+                out.clear(&UNTOLD);
+                out.save();
+            }
+            Input::Wake if self.is_due(now) => self.dial(out),
+            Input::Event(Event::Addresses(_) | Event::Resumed | Event::WallClockSet) => {
+                self.redial(now, out);
+            }
+            Input::Event(Event::RulesChanged(_)) => {
+                self.telling.anew(now);
+                if self.is_refused() {
+                    self.dial(out);
+                }
+            }
+            Input::Event(Event::Restricted("link", false)) => self.telling.anew(now),
+            Input::Reply(ticket, result) => self.telling.replied(ticket, result, now, out),
             Input::Note(ticket, note) | Input::Done(ticket, Ok(note))
                 if self.is_current(ticket) =>
             {
@@ -240,30 +262,28 @@ impl Feature for Link {
                 self.not_before = Some(now.boot + START_SPREAD.mul_f64(now.fraction()));
             }
             Input::Opened(Opening::Wanted)
-            | Input::Closing
-            | Input::Reply(..)
+            | Input::Wake
             | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
-            | Input::Event(
-                Event::HubChosen(_)
-                | Event::Observed(_)
-                | Event::WallClockSet
-                | Event::Restricted(..)
-                | Event::RulesChanged(_),
-            ) => {}
+            | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::Restricted(..)) => {}
+        }
+        if let Some(host) = &self.host {
+            let wanted = self.published.borrow().shown(host);
+            self.telling.push(wanted, now, out);
         }
     }
 
     fn next_wake(&self) -> Option<(Boot, &'static str)> {
-        match &self.state {
+        let dial = match &self.state {
             State::Waiting { until, .. } => until.map(|until| (until, "dial the hub again")),
             State::Idle | State::Dialling(_) | State::Up { .. } => None,
-        }
+        };
+        dial.into_iter().chain(self.telling.next_wake()).min()
     }
 
     fn save(&self) -> Saved {
-        Saved { published: self.own.to_texts() }
+        Saved { published: self.own.to_texts(), told: self.telling.confirmed().to_vec() }
     }
 
     fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
@@ -329,6 +349,11 @@ impl Link {
         }
     }
 
+    /// Whether the wait for the next dial is over.
+    fn is_due(&self, now: Now) -> bool {
+        matches!(self.state, State::Waiting { until: Some(at), .. } if at <= now.boot)
+    }
+
     /// Whether only a decision of the owner can change anything.
     fn is_refused(&self) -> bool {
         matches!(self.state, State::Waiting { until: None, .. })
@@ -336,6 +361,7 @@ impl Link {
 
     /// Dials at once if a failure made it wait; a session that stands is probed by the house.
     fn redial(&mut self, now: Now, out: &mut Out<Job>) {
+        self.telling.hurry(now);
         let asked_to_wait = self.not_before.is_some_and(|at| now.boot < at);
         let failed = matches!(self.state, State::Waiting { until: Some(_), .. });
         if failed && self.down_since.is_some() && !asked_to_wait {
@@ -371,6 +397,7 @@ impl Link {
                 self.soon.succeed();
                 self.later.succeed();
                 self.down_since = None;
+                self.telling.hurry(now);
                 out.clear(&DOWN);
                 out.emit(Event::Observed(observed));
                 tracing::info!(epoch, "the session to the hub stands");

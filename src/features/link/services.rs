@@ -2,6 +2,7 @@
 
 use crate::egress::permit::Target;
 use crate::wire::label::{Label, printable};
+use crate::wire::link::{PUBLIC_PORT, Scheme, Service as Shown};
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
@@ -111,6 +112,17 @@ impl Services {
 
     pub(super) fn names(&self) -> String {
         self.0.keys().map(Label::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// As visitors find them.
+    pub(super) fn shown(&self, link_host: &str) -> Vec<Shown> {
+        let shown = |name: &Label| Shown {
+            name: name.clone(),
+            host: host_of(name, link_host),
+            port: PUBLIC_PORT,
+            scheme: Scheme::Https,
+        };
+        self.0.keys().map(shown).collect()
     }
 
     pub(super) fn to_texts(&self) -> BTreeMap<Label, String> {

@@ -4,6 +4,7 @@
 
 mod ddns;
 mod forget;
+mod link;
 mod privacy;
 pub mod refusal;
 
@@ -17,7 +18,8 @@ use super::store::{Device, Hash};
 use super::tls::{Faces, key_hash};
 use crate::card::{Caller, Carriage, Parcel};
 use crate::wire::{
-    MAX_BODY, ddns as wire_ddns, link, privacy as wire_privacy, registration as wire_registration,
+    MAX_BODY, ddns as wire_ddns, link as wire_link, privacy as wire_privacy,
+    registration as wire_registration,
 };
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -62,7 +64,8 @@ pub static ROUTES: &[Route] = &[
     Route { parcel: &wire_registration::FORGET, handler: forget::registration },
     Route { parcel: &wire_ddns::UPDATE, handler: ddns::update },
     Route { parcel: &wire_ddns::FORGET, handler: forget::ddns },
-    Route { parcel: &link::FORGET, handler: forget::link },
+    Route { parcel: &wire_link::FORGET, handler: forget::link },
+    Route { parcel: &wire_link::SERVICES, handler: link::services },
     Route { parcel: &wire_privacy::EXPORT, handler: privacy::export },
     Route { parcel: &wire_privacy::FIX, handler: privacy::fix },
     Route { parcel: &wire_privacy::RESTRICT, handler: privacy::restrict },

@@ -106,10 +106,15 @@ fn confirmed(row: &Pending, words: &str, typed: Option<&str>) -> Result<bool, Fa
 }
 
 pub(super) async fn devices(args: &ArgMatches) -> Result<Exit, Failure> {
-    let devices = open(args)?.devices().await.map_err(|e| Failure::of(&e))?;
+    let store = open(args)?;
+    let devices = store.devices().await.map_err(|e| Failure::of(&e))?;
     if args.get_flag("json") {
-        let row = |d: &crate::hub::store::Device| json!({"id": d.id, "name": d.name, "registered": d.made_at.rfc3339()});
-        print(&format!("{}\n", json!({"devices": devices.iter().map(row).collect::<Vec<_>>()})));
+        let mut rows = Vec::new();
+        for device in &devices {
+            let services = store.services(device.id.clone()).await.map_err(|e| Failure::of(&e))?;
+            rows.push(json!({"id": device.id, "name": device.name, "registered": device.made_at.rfc3339(), "services": services}));
+        }
+        print(&format!("{}\n", json!({"devices": rows})));
         return Ok(Exit::Done);
     }
     for device in &devices {

@@ -6,11 +6,13 @@
 
 mod rights;
 pub mod schema;
+mod services;
 pub mod sqlite;
 mod worker;
 
 use crate::clock::Wall;
 use crate::wire::label::Label;
+use crate::wire::link::Service;
 use crate::wire::privacy::Restrictable;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::pin::Pin;
@@ -209,7 +211,7 @@ pub enum Scope {
     Registration,
     /// Its addresses.
     Ddns,
-    /// Its connection log.
+    /// What it publishes, and its connection log.
     Link,
 }
 
@@ -226,9 +228,11 @@ impl Scope {
     /// The tables it erases from, children first; of the restrictions only the feature's own.
     pub const fn tables(self) -> &'static [&'static str] {
         match self {
-            Self::Registration => &["link_log", "ddns", "restriction", "pending", "device"],
+            Self::Registration => {
+                &["service", "link_log", "ddns", "restriction", "pending", "device"]
+            }
             Self::Ddns => &["ddns", "restriction"],
-            Self::Link => &["link_log", "restriction"],
+            Self::Link => &["service", "link_log", "restriction"],
         }
     }
 }
@@ -263,7 +267,14 @@ pub trait Store: Send + Sync {
     fn log_visit(&self, visit: Visit) -> Answer<'_, ()>;
     /// The connection log of a device, oldest first.
     fn visits(&self, device: String) -> Answer<'_, Vec<Visit>>;
-    /// Gives a device another name, everywhere the old one stands as a name of it. Requests made no earlier than
+    /// Replaces what a device publishes; says whether anything changed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn set_services(&self, device: String, services: Vec<Service>, now: Wall) -> Answer<'_, bool>;
+    /// What a device publishes, by name.
+    fn services(&self, device: String) -> Answer<'_, Vec<Service>>;
+    /// Gives a device another name, everywhere the old one stands as a name of it; what it publishes there goes. Requests made no earlier than
     /// `since` hold their names.
     ///
     /// # Errors

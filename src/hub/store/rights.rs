@@ -32,6 +32,8 @@ pub(super) fn rename(
     }
     let sql = "UPDATE device SET name = ?1 WHERE id = ?2";
     write(connection, "rename a device", sql, params![name.as_str(), device])?;
+    // Its services were published below the old name; the device tells where they are now.
+    write(connection, "drop services", "DELETE FROM service WHERE device = ?1", [device])?;
     // The request the device came by would otherwise bring the old name back.
     let sql = "UPDATE pending SET name = ?1 WHERE spki = ?2 AND name = ?3";
     let values = params![name.as_str(), row.spki, before.as_str()];

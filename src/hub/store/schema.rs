@@ -3,6 +3,7 @@
 use super::{Addresses, Device, Hash, Kept, Pending, State, StoreError, Visit, ZoneRow};
 use crate::clock::Wall;
 use crate::wire::label::Label;
+use crate::wire::link::{Scheme, Service};
 use crate::wire::privacy::Restrictable;
 use core::str::FromStr;
 use data_encoding::BASE64URL_NOPAD;
@@ -13,7 +14,19 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION];
+pub const STEPS: &[&str] = &[CREATE, RESTRICTION, SERVICE];
+
+const SERVICE: &str = "
+CREATE TABLE service (
+    device TEXT NOT NULL REFERENCES device (id),
+    name TEXT NOT NULL,
+    host TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    scheme TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    PRIMARY KEY (device, name)
+) STRICT;
+";
 
 const RESTRICTION: &str = "
 CREATE TABLE restriction (
@@ -159,6 +172,20 @@ pub fn restriction(row: &Row<'_>) -> Result<(String, Restrictable), StoreError> 
     let feature: String = column(row, 1)?;
     let known = Restrictable::of(&feature);
     Ok((column(row, 0)?, known.ok_or(StoreError::Corrupt { what: "restricted feature" })?))
+}
+
+/// Reads `name, host, port, scheme` of a service.
+pub fn service(row: &Row<'_>) -> Result<Service, StoreError> {
+    let port = u16::try_from(count(row, 2)?);
+    let scheme: String = column(row, 3)?;
+    Ok(Service {
+        name: label(row, 0)?,
+        host: column(row, 1)?,
+        port: port.map_err(|_| StoreError::Corrupt { what: "port" })?,
+        scheme: Some(Scheme::Https)
+            .filter(|known| known.word() == scheme)
+            .ok_or(StoreError::Corrupt { what: "scheme" })?,
+    })
 }
 
 /// Reads a row number and then every column there is, by name; bytes become base64url.

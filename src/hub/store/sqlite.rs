@@ -5,9 +5,10 @@ use super::{
     Addresses, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending, Renamed, Scope,
     State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{rights, schema};
+use super::{rights, schema, services};
 use crate::clock::Wall;
 use crate::wire::label::Label;
+use crate::wire::link::Service;
 use crate::wire::privacy::Restrictable;
 use core::time::Duration;
 use ring::digest::{SHA256, digest};
@@ -328,6 +329,15 @@ impl Store for SqliteStore {
         let columns = schema::VISIT;
         let sql = format!("SELECT {columns} FROM link_log WHERE device = ?1 ORDER BY number");
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [device], schema::visit)))
+    }
+
+    fn set_services(&self, device: String, all: Vec<Service>, now: Wall) -> Answer<'_, bool> {
+        // As an erasure: what is not published any more is to be in no file.
+        Box::pin(self.0.call(Kind::Erase, move |c| services::set(c, &device, &all, now)))
+    }
+
+    fn services(&self, device: String) -> Answer<'_, Vec<Service>> {
+        Box::pin(self.0.call(Kind::Read, move |c| services::of(c, &device)))
     }
 
     fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>> {
