@@ -155,6 +155,7 @@ fn facts(cards: &[&'static Card], status: &Value) -> Value {
         "denied": status["denied"],
         "consents": status["consents"],
         "owed": status["owed"],
+        "receipts": status["receipts"],
         "privacy_text": privacy_text(),
     })
 }
@@ -183,6 +184,12 @@ fn screen(cards: &[&'static Card], status: &Value) -> String {
     }
     for owed in status["owed"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         lines.push(format!("owed: the hub has not erased its part of {owed} yet"));
+    }
+    let receipts = status["receipts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let Some(last) = receipts.last() {
+        let (feature, at) = (text(last, "feature"), text(last, "erased_at"));
+        let count = receipts.len();
+        lines.push(format!("receipts: {count}, the last for {feature} at {at} (see --json)"));
     }
     lines.push("what exactly: qcloud-agent privacy export".into());
     lines.join("\n")
@@ -246,6 +253,7 @@ mod tests {
             "registered": if registered { place } else { Value::Null },
             "features": cards().iter().map(feature).collect::<Vec<_>>(),
             "denied": [], "owed": [], "consents": [],
+            "receipts": [{ "feature": "registration", "erased_at": "2026-11-22T10:00:00Z" }],
         })
     }
 

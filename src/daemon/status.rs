@@ -1,6 +1,7 @@
 //! What `status` tells: typed facts, gathered from the features and the house.
 
 use super::feature::{Depth, Section};
+use super::household::KeptReceipt;
 use super::supervisor::Supervisor;
 use crate::card::{Parcel, Switch};
 use crate::clock::Now;
@@ -24,6 +25,8 @@ pub struct Status {
     pub warnings: Vec<WarningStatus>,
     /// Erasures the hub has not confirmed.
     pub owed: Vec<String>,
+    /// The hub's signed words that something was erased, the newest last.
+    pub receipts: Vec<ReceiptStatus>,
     /// What the owner does not let leave: parcels, and optional fields of parcels.
     pub denied: Vec<String>,
     /// Every parcel that needs consent, and how that stands.
@@ -74,6 +77,21 @@ pub struct ConsentStatus {
     pub consent: Option<Consent>,
 }
 
+/// One receipt that the hub signed, and this device verified.
+#[derive(Debug, Serialize)]
+pub struct ReceiptStatus {
+    /// What was erased; `registration` means everything.
+    pub feature: String,
+    /// When, by the hub's clock: RFC 3339.
+    pub erased_at: String,
+    /// How many rows.
+    pub rows: u64,
+    /// As the hub signed it.
+    pub document: String,
+    /// The key it verifies under, base64url.
+    pub key: String,
+}
+
 /// One warning.
 #[derive(Debug, Serialize)]
 pub struct WarningStatus {
@@ -96,6 +114,18 @@ pub struct NextWake {
     pub feature: &'static str,
     /// Why.
     pub why: &'static str,
+}
+
+impl ReceiptStatus {
+    fn of(kept: &KeptReceipt) -> Self {
+        Self {
+            feature: kept.receipt.feature.clone(),
+            erased_at: kept.receipt.erased_at.rfc3339(),
+            rows: kept.receipt.rows.values().sum(),
+            document: kept.document.clone(),
+            key: kept.key.clone(),
+        }
+    }
 }
 
 impl Supervisor {
@@ -123,6 +153,7 @@ impl Supervisor {
                 })
                 .collect(),
             owed: self.household.owed.iter().map(|owed| owed.feature.clone()).collect(),
+            receipts: self.household.receipts.iter().map(ReceiptStatus::of).collect(),
             denied: self.household.denied.iter().map(String::from).collect(),
             consents: self.consent_status(),
             next: self.next_wake().map(|(at, feature, why)| NextWake {

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod hub;
+pub mod impostor;
 pub mod net;
 pub mod page;
 pub mod process;

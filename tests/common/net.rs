@@ -162,6 +162,36 @@ impl Net {
             .expect("a file");
     }
 
+    /// Drops everything between the device and the rest of the world, without a word to either.
+    pub fn cut(&self) {
+        let rules = "table ip cut { chain way { type filter hook forward priority 0; \
+                     iifname \"d0\" drop; oifname \"d0\" drop; }; }";
+        self.router.tool("nft", &[rules]);
+    }
+
+    /// Ends [`Net::cut`], as a line that comes back: the device's own link goes down and up.
+    pub fn mend(&self) {
+        self.router.tool("nft", &["delete", "table", "ip", "cut"]);
+        self.device.ip("link set eth0 down");
+        self.device.ip("link set eth0 up");
+        self.device.ip("route replace default via 203.0.113.254");
+    }
+
+    /// Leads what comes to the hub's port 443 by TCP or UDP to another port of the hub's machine, until
+    /// [`Net::undivert`]. Its name server goes on.
+    pub fn divert(&self, tcp: u16, udp: u16) {
+        let rules = format!(
+            "table ip divert {{ chain pre {{ type nat hook prerouting priority -100; \
+             tcp dport 443 redirect to :{tcp}; udp dport 443 redirect to :{udp}; }}; }}"
+        );
+        self.hub.tool("nft", &[&rules]);
+    }
+
+    /// Ends [`Net::divert`].
+    pub fn undivert(&self) {
+        self.hub.tool("nft", &["delete", "table", "ip", "divert"]);
+    }
+
     /// Gives the device on a direct line another address, as a provider does.
     pub fn move_device(&self, from: &str, to: &str) {
         self.device.ip(&format!("addr add {to}/24 dev eth0"));

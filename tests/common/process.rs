@@ -43,11 +43,26 @@ impl Process {
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|e| panic!("{}: {signal}: {e}", self.name));
     }
 
-    /// Ends it as a crash would.
+    /// Ends it as a crash would, and the processes it started itself: `unshare` waits for the program it
+    /// starts, whose change of user cleared the signal that would have told it.
     pub fn kill(&mut self) {
+        let begun = self.begun();
         // One that has ended already needs no signal.
         let _ = self.child.kill();
+        for pid in begun {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
         let _ = self.child.wait();
+    }
+
+    /// The processes it started that run. Nobody else may have their ids while it has not been waited for.
+    fn begun(&mut self) -> Vec<i32> {
+        if !self.runs() {
+            return Vec::new();
+        }
+        let path = format!("/proc/{0}/task/{0}/children", self.pid());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Whether it runs.

@@ -42,6 +42,11 @@ impl Papers {
         &self.certificate
     }
 
+    /// The private key: PKCS#8, DER.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The public key as it stands in a request and at the hub: DER.
     pub fn spki(&self) -> Vec<u8> {
         use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -57,6 +62,23 @@ pub struct Line(StreamOwned<ClientConnection, TcpStream>);
 impl Line {
     /// Opens one, and ends the handshake.
     pub fn open(from: &Place, hub: &Hub, papers: Option<&Papers>) -> Self {
+        Self::dial(from, hub, papers).expect("a handshake")
+    }
+
+    /// The bytes that one request is answered with; none when the hub refuses in TLS, which with TLS 1.3 it does
+    /// after the client has ended its handshake.
+    pub fn tried(from: &Place, hub: &Hub, papers: Option<&Papers>, path: &str) -> Option<Vec<u8>> {
+        let mut line = Self::dial(from, hub, papers).ok()?.0;
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: hub.{ZONE}\r\ncontent-length: 2\r\n\r\n{{}}");
+        // It may hang up in the middle.
+        let _ = line.write_all(head.as_bytes());
+        let mut said = [0; 4096];
+        let read = line.read(&mut said).ok()?;
+        Some(said[..read].to_vec())
+    }
+
+    fn dial(from: &Place, hub: &Hub, papers: Option<&Papers>) -> std::io::Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -77,9 +99,9 @@ impl Line {
         let mut tcp = from.inside(|| TcpStream::connect((HUB, 443)).expect("the hub's port"));
         tcp.set_read_timeout(Some(Duration::from_secs(10))).expect("a deadline");
         while tls.is_handshaking() {
-            tls.complete_io(&mut tcp).expect("a handshake");
+            tls.complete_io(&mut tcp)?;
         }
-        Self(StreamOwned::new(tls, tcp))
+        Ok(Self(StreamOwned::new(tls, tcp)))
     }
 
     /// One request and its answer: status and body.

@@ -26,11 +26,13 @@ mod m2;
 mod n1;
 mod r12;
 mod r3;
+mod r3_offline;
 mod r5;
 mod s1;
 mod s14;
 mod s2;
 mod s3;
+mod s7;
 mod u4;
 mod y2;
 
@@ -40,6 +42,11 @@ const GUARDS: &[(&str, &str)] = &[
     ("s14::s14_only_what_is_published_is_reachable", "link-published"),
     ("r3::r3_unregistering_leaves_nothing_at_the_hub", "hub-erase"),
     ("r3::r3_a_receipt_that_the_hub_did_not_sign_settles_nothing", "receipt-signature"),
+    (
+        "r3_offline::r3_unregistering_offline_is_settled_within_a_minute_of_the_lines_return",
+        "erasure-owed",
+    ),
+    ("r3_offline::r3_a_success_without_the_hubs_receipt_leaves_the_debt", "receipt-signature"),
     ("c2::c2_with_all_off_no_packet_leaves_whatever_happens_to_the_box", "feature-switch"),
     ("c3::c3_ddns_alone_uses_only_its_own_channels", "feature-switch"),
     ("c3::c3_link_alone_uses_only_its_own_channels", "feature-switch"),
@@ -56,6 +63,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
     ("s1::s1_no_word_of_a_whole_life_passes_in_clear", "api-tls"),
     ("s3::s3_another_authoritys_certificate_is_refused", "pin"),
+    ("s7::s7_every_route_tells_nobody_anything_without_a_registered_key", "hub-device-auth"),
     ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
     ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),

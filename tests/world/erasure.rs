@@ -3,6 +3,7 @@
 use super::driver::{DAY, HOUR, MINUTE, World};
 use super::hub::Signing;
 use qcloud_agent::card::Exit;
+use qcloud_agent::daemon::feature::Event;
 use qcloud_agent::daemon::supervisor::Sections;
 use qcloud_agent::features::ALL;
 use serde_json::json;
@@ -37,6 +38,59 @@ async fn an_erasure_owed_offline_survives_a_restart_and_is_settled_when_the_hub_
     let quiet = world.hub.lock().handed;
     world.run_for(DAY).await;
     assert_eq!(world.hub.lock().handed, quiet, "once is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r3_a_hub_away_for_three_days_erases_within_a_minute_of_its_return() {
+    let mut world = World::member(&["ddns", "link"]);
+    world.addresses(&[], &["2001:db8::7"]);
+    world.run_for(MINUTE).await;
+    world.hub.go_down();
+    let answer = world.say("registration", "unregister").await;
+    assert_eq!(answer.exit, Some(Exit::Partial), "{}", answer.text);
+    assert_eq!(world.hub.lock().sessions, 0, "the session ends at once");
+    let (dials, sent) = (world.hub.lock().dials.len(), world.lines().len());
+    world.run_for(3 * DAY).await;
+    assert_eq!(world.hub.lock().dials.len(), dials, "nobody dials for a device that left");
+    let lines = world.lines();
+    let other = lines.iter().skip(sent).find(|line| line.parcel != "registration.forget");
+    assert!(other.is_none(), "{other:?}");
+
+    let mut world = world.restart();
+    assert_eq!(world.status().owed, ["registration"]);
+    world.hub.come_back();
+    world.run_for(MINUTE).await;
+    assert_eq!((world.status().owed, world.disk.membership.clone()), (vec![], None));
+    assert_eq!(world.status().receipts[0].feature, "registration");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_is_tried_at_once_when_the_line_or_the_clock_changed_but_no_storm_makes_it_many()
+ {
+    let mut world = with_ddns().await;
+    world.hub.go_down();
+    world.say("ddns", "off").await;
+    world.run_for(DAY).await;
+    let second = MINUTE / 60;
+    for event in [Event::Resumed, Event::WallClockSet] {
+        world.run_for(3 * second).await;
+        let tries = world.hub.lock().handed;
+        world.event(event);
+        world.run_for(second).await;
+        assert_eq!(world.hub.lock().handed, tries + 1);
+    }
+    let tries = world.hub.lock().handed;
+    for last in 0..100_u8 {
+        world.addresses(&[], &[&format!("2001:db8::{last:x}")]);
+        world.run_for(second / 10).await;
+    }
+    let storm = world.hub.lock().handed - tries;
+    assert!((4..=6).contains(&storm), "one in two seconds, not {storm} in ten");
+    world.hub.come_back();
+    world.run_for(3 * second).await;
+    world.addresses(&[], &["2001:db8::77"]);
+    world.run_for(second).await;
+    assert_eq!(world.disk.owed.len(), 0);
 }
 
 /// Guard: `receipt-signature`.
