@@ -114,9 +114,15 @@ pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
 impl Clock {
     /// The system's clocks. `last_good` is a wall time known to have passed (from saved state).
     pub fn system(last_good: Wall) -> Self {
+        Self::above(last_good, system_wall)
+    }
+
+    /// The same over any wall clock, which may say what it likes: it is believed above `last_good`, above the time
+    /// of the build, and above what it has said before.
+    pub fn above(last_good: Wall, wall: impl Fn() -> Wall + Send + Sync + 'static) -> Self {
         let floor = AtomicU64::new(last_good.max(BUILT).unix_seconds());
         Self(Arc::new(move || {
-            let wall = system_wall().max(Wall::from_unix_seconds(floor.load(Ordering::Relaxed)));
+            let wall = wall().max(Wall::from_unix_seconds(floor.load(Ordering::Relaxed)));
             floor.fetch_max(wall.unix_seconds(), Ordering::Relaxed);
             Now { boot: Boot(read(ClockId::CLOCK_BOOTTIME)), wall, dice: dice() }
         }))

@@ -15,4 +15,4 @@ pub mod run;
 pub mod status;
 pub mod supervisor;
 mod verbs;
-mod world;
+pub mod world;

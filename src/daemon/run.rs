@@ -12,7 +12,7 @@ use super::jobs::{Happening, Jobs};
 use super::records::Records;
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
-use super::world::World;
+use super::world::{CLOCK, World};
 use crate::card::{Exit, Warning};
 use crate::clock::{self, Clock, Wall};
 use crate::egress::gate::Gate;
@@ -262,6 +262,7 @@ impl Agent {
 
     /// Does what the supervisor asked for, until it asks for nothing more.
     fn obey(&mut self) {
+        self.supervisor.warn(&CLOCK, self.world.clock_trouble());
         let mut answers = Vec::new();
         for command in self.supervisor.commands() {
             match command {

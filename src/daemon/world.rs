@@ -2,6 +2,7 @@
 
 use super::config::AgentConfig;
 use super::feature::HubAddress;
+use crate::card::Warning;
 use crate::clock::Clock;
 use crate::egress::carriers::{Carriers, Settings};
 use crate::egress::outside::Outside;
@@ -18,6 +19,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// `/etc/resolv.conf` is a few lines; more than this is not one.
 const RESOLV_CONF_MOST: u64 = 64 * 1024;
+
+/// Raised while the hub's certificate begins later than this device's clock says it is.
+pub static CLOCK: Warning = Warning {
+    code: "daemon-clock",
+    title: "Set this device's clock: by it the hub's certificate is not valid yet",
+    hint: "qcloud-agent status",
+};
 
 /// The carriers and what they need to know.
 pub struct World {
@@ -80,6 +88,11 @@ impl World {
     /// Whether an address is one of this box.
     pub fn is_own(&self, ip: IpAddr) -> bool {
         self.own.read().unwrap_or_else(PoisonError::into_inner).contains(ip)
+    }
+
+    /// Why the hub is not met as long as this device's clock says what it says.
+    pub fn clock_trouble(&self) -> Option<String> {
+        self.carriers.clock_trouble()
     }
 
     /// Asks the session for a sign of life: the box was suspended.

@@ -27,6 +27,23 @@ pub struct Carriers {
     https: Mutex<Option<Arc<Https>>>,
     is_own: IsOwn,
     clock: Clock,
+    clock_trouble: Arc<ClockTrouble>,
+}
+
+/// What the last meeting with the hub said against this device's clock.
+#[derive(Default)]
+struct ClockTrouble(Mutex<Option<String>>);
+
+impl ClockTrouble {
+    /// A meeting that succeeded clears the clock; one that failed otherwise says nothing about it.
+    fn learn<T>(&self, result: &Result<T, SendError>) {
+        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(_) => *trouble = None,
+            Err(error) if error.is_clock() => *trouble = Some(error.to_string()),
+            Err(_) => {}
+        }
+    }
 }
 
 impl Carriers {
@@ -34,7 +51,14 @@ impl Carriers {
     pub fn new(resolver: Resolver, settings: Settings, is_own: IsOwn, clock: Clock) -> Self {
         let resolver = Arc::new(resolver);
         let sessions = Arc::new(Sessions::new(Arc::clone(&resolver), settings));
-        Self { resolver, sessions, https: Mutex::default(), is_own, clock }
+        Self {
+            resolver,
+            sessions,
+            https: Mutex::default(),
+            is_own,
+            clock,
+            clock_trouble: Arc::default(),
+        }
     }
 
     /// Sets how the hub is recognised and what it is shown, for everything that begins from now on. The gate
@@ -56,6 +80,11 @@ impl Carriers {
         self.sessions.probe();
     }
 
+    /// Why the hub is not met as long as this device's clock says what it says.
+    pub fn clock_trouble(&self) -> Option<String> {
+        self.clock_trouble.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Completes when the session, if there is one, has ended in order.
     pub async fn goodbye(&self) {
         self.sessions.over().await;
@@ -65,9 +94,14 @@ impl Carriers {
 impl Outside for Carriers {
     fn carry(&self, permit: Permit) -> Pending<Result<Reply, SendError>> {
         let https = self.https.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let trouble = Arc::clone(&self.clock_trouble);
         Box::pin(async move {
             let why = match (permit.parcel().how, https) {
-                (Carriage::Https { .. }, Some(https)) => return https.carry(permit).await,
+                (Carriage::Https { .. }, Some(https)) => {
+                    let reply = https.carry(permit).await;
+                    trouble.learn(&reply);
+                    return reply;
+                }
                 (Carriage::Https { .. }, None) => "there is no TLS configuration for a hub",
                 (Carriage::Session | Carriage::Lookup | Carriage::Local, _) => {
                     "this parcel is not carried as one message"
@@ -84,8 +118,12 @@ impl Outside for Carriers {
         passage: Passage,
         heartbeat: Duration,
     ) -> Pending<Result<Session, SendError>> {
-        let sessions = Arc::clone(&self.sessions);
-        Box::pin(async move { sessions.join(passage, heartbeat).await })
+        let (sessions, trouble) = (Arc::clone(&self.sessions), Arc::clone(&self.clock_trouble));
+        Box::pin(async move {
+            let joined = sessions.join(passage, heartbeat).await;
+            trouble.learn(&joined);
+            joined
+        })
     }
 
     fn local(&self, passage: Passage) -> Pending<Result<Flow, SendError>> {

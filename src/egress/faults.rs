@@ -2,12 +2,16 @@
 
 use super::outside::SendError;
 use super::permit::Target;
+use crate::identity::trust::Distrust;
 use crate::wire::label::printable;
 use core::error::Error;
 use core::time::Duration;
+use rustls::AlertDescription;
 
+/// Of a peer with which no version or cipher is shared.
+const TOO_OLD: &str = "it speaks no TLS that is safe today: 1.2 or 1.3 is needed";
 /// The most characters of a reason from outside that are shown.
-const REASON: usize = 200;
+const REASON: usize = 240;
 
 /// No connection to `to`.
 pub(super) fn unreachable(to: &Target, why: impl core::fmt::Display) -> SendError {
@@ -54,7 +58,7 @@ fn rustls_in<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Err
 fn of_rustls(to: &Target, error: &rustls::Error) -> SendError {
     use rustls::Error::{
         AlertReceived, General, InvalidCertRevocationList, InvalidCertificate,
-        NoCertificatesPresented, UnsupportedNameType,
+        NoCertificatesPresented, PeerIncompatible, UnsupportedNameType,
     };
     // Our own verifier's word, which rustls would show as its debug form.
     if let InvalidCertificate(rustls::CertificateError::Other(ours)) = error {
@@ -70,8 +74,14 @@ fn of_rustls(to: &Target, error: &rustls::Error) -> SendError {
     ) {
         return not_trusted(to, error);
     }
+    if let AlertReceived(AlertDescription::ProtocolVersion) = error {
+        return unreachable(to, TOO_OLD);
+    }
     if let AlertReceived(alert) = error {
         return unreachable(to, format_args!("the hub refused us in TLS ({alert:?})"));
+    }
+    if let PeerIncompatible(_) = error {
+        return unreachable(to, format_args!("{TOO_OLD} ({error})"));
     }
     unreachable(to, format_args!("TLS: {error}"))
 }
@@ -82,7 +92,8 @@ pub(super) fn of_quinn(to: &Target, error: &quinn::ConnectionError) -> SendError
     let is_tls = |code: quinn::TransportErrorCode| (0x100..0x200).contains(&u64::from(code));
     match error {
         quinn::ConnectionError::TransportError(e) if is_tls(e.code) => {
-            not_trusted(to, if e.reason.is_empty() { e.to_string() } else { e.reason.clone() })
+            let words = Distrust::within(&e.reason).unwrap_or(&e.reason);
+            not_trusted(to, if words.is_empty() { e.to_string() } else { words.into() })
         }
         quinn::ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => {
             let alert = u64::from(close.error_code) - 0x100;

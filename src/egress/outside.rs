@@ -4,6 +4,7 @@
 
 use super::gate::Refused;
 use super::permit::{Passage, Permit};
+use crate::identity::trust::Distrust;
 use crate::wire::link::Visitor;
 use core::net::IpAddr;
 use core::pin::Pin;
@@ -133,6 +134,25 @@ impl SendError {
             | Self::NotTrusted { .. }
             | Self::TimedOut { .. }
             | Self::NotUnderstood(_) => false,
+        }
+    }
+
+    /// Whether this device's clock is to blame: the hub's certificate begins later than now.
+    pub fn is_clock(&self) -> bool {
+        matches!(self, Self::NotTrusted { why, .. } if Distrust::is_clock(why))
+    }
+
+    /// What went wrong, and where something can be done about it a hint on a line of its own.
+    pub fn explained(&self) -> String {
+        match self {
+            Self::NotTrusted { why, .. } => format!("{self}\nhint: {}", Distrust::hint(why)),
+            Self::Refused(_)
+            | Self::NoAddress { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Declined { .. }
+            | Self::NotUnderstood(_)
+            | Self::Revoked => self.to_string(),
         }
     }
 

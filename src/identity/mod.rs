@@ -1,5 +1,7 @@
 //! Who this device is, and whom it believes: its key, its certificates, and the pin of its hub.
 
+#[cfg(test)]
+mod attacks;
 pub mod device;
 pub mod id;
 pub mod key;
@@ -7,6 +9,7 @@ pub mod pin;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod trust;
 pub mod webcert;
 
 pub use device::{HubTls, Identity, Web};

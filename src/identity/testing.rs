@@ -6,7 +6,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use std::sync::Arc;
 
 /// 2027-06-01: the middle of the life of every certificate made here.
 pub(super) const NOON: u64 = 1_811_808_000;
@@ -64,4 +67,35 @@ pub(super) fn self_signed(names: &[&str]) -> Leaf {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let certificate = params(names).self_signed(&key).unwrap();
     Leaf { certificate: certificate.der().clone(), key: key.into() }
+}
+
+/// A server that shows this chain.
+pub(super) fn hub_with(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> ServerConfig {
+    let certified = CertifiedKey::from_der(chain, key, &super::tls::provider()).unwrap();
+    super::tls::server_config(Arc::new(certified), &clock_at(NOON), &[b"http/1.1"]).unwrap()
+}
+
+/// Shakes hands in memory; the error is the client's.
+pub(super) fn shake_hands(
+    client: ClientConfig,
+    server: ServerConfig,
+    host: &'static str,
+) -> Result<(), rustls::Error> {
+    let name = ServerName::try_from(host).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name)?;
+    let mut server = ServerConnection::new(Arc::new(server))?;
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        server.read_tls(&mut bytes.as_slice()).unwrap();
+        server.process_new_packets()?;
+        let mut bytes = Vec::new();
+        server.write_tls(&mut bytes).unwrap();
+        client.read_tls(&mut bytes.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(())
 }

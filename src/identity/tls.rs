@@ -1,9 +1,11 @@
 //! The TLS of this house: rustls with ring, our clock, and the pin where there is one.
 
 use super::pin::{HubPin, PinnedVerifier};
+use super::trust::Worded;
 use crate::clock::Clock;
 use core::fmt;
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring as ring_provider};
 use rustls::pki_types::UnixTime;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -46,14 +48,31 @@ pub fn client_config(
     versions: Versions,
     alpn: &[&[u8]],
 ) -> Result<ClientConfig, rustls::Error> {
-    let builder = ClientConfig::builder_with_details(provider(), time(clock))
-        .with_protocol_versions(versions.list())?;
-    let builder = match pin {
-        Some(pin) => {
-            builder.dangerous().with_custom_certificate_verifier(PinnedVerifier::new(*pin))
-        }
-        None => builder.with_root_certificates(public_roots()),
+    let verifier: Arc<dyn ServerCertVerifier> = match pin {
+        Some(pin) => PinnedVerifier::new(*pin),
+        None => rooted(public_roots())?,
     };
+    with_verifier(verifier, identity, clock, versions, alpn)
+}
+
+/// Believes what these authorities vouch for.
+pub(super) fn rooted(roots: RootCertStore) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    Ok(verifier.map_err(|error| rustls::Error::General(error.to_string()))?)
+}
+
+pub(super) fn with_verifier(
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<Arc<CertifiedKey>>,
+    clock: &Clock,
+    versions: Versions,
+    alpn: &[&[u8]],
+) -> Result<ClientConfig, rustls::Error> {
+    // "Dangerous" is what rustls calls any verifier but its own; inside of this one rustls's own decides.
+    let builder = ClientConfig::builder_with_details(provider(), time(clock))
+        .with_protocol_versions(versions.list())?
+        .dangerous()
+        .with_custom_certificate_verifier(Worded::new(verifier));
     let mut config = match identity {
         Some(identity) => {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
@@ -117,36 +136,20 @@ impl TimeProvider for TrustedTime {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Authority, NOON, authority, clock_at, leaf};
+    use super::super::testing::{
+        Authority, NOON, authority, clock_at, hub_with, leaf, shake_hands,
+    };
     use super::*;
-    use rustls::pki_types::ServerName;
-    use rustls::{ClientConnection, ServerConnection};
 
     const HOST: &str = "hub.example.net";
 
-    /// Shakes hands in memory; the error is the client's.
     fn handshake(client: ClientConfig, server: ServerConfig) -> Result<(), rustls::Error> {
-        let name = ServerName::try_from(HOST).unwrap();
-        let mut client = ClientConnection::new(Arc::new(client), name)?;
-        let mut server = ServerConnection::new(Arc::new(server))?;
-        while client.is_handshaking() || server.is_handshaking() {
-            let mut bytes = Vec::new();
-            client.write_tls(&mut bytes).unwrap();
-            server.read_tls(&mut bytes.as_slice()).unwrap();
-            server.process_new_packets()?;
-            let mut bytes = Vec::new();
-            server.write_tls(&mut bytes).unwrap();
-            client.read_tls(&mut bytes.as_slice()).unwrap();
-            client.process_new_packets()?;
-        }
-        Ok(())
+        shake_hands(client, server, HOST)
     }
 
     fn hub(ca: &Authority) -> ServerConfig {
         let leaf = leaf(&ca.issuer, &[HOST]);
-        let chain = vec![leaf.certificate, ca.issuer.der().clone()];
-        let certified = CertifiedKey::from_der(chain, leaf.key, &provider()).unwrap();
-        server_config(Arc::new(certified), &clock_at(NOON), &[b"http/1.1"]).unwrap()
+        hub_with(vec![leaf.certificate, ca.issuer.der().clone()], leaf.key)
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod s14;
 mod s2;
 mod s3;
 mod s7;
+mod tls;
 mod u4;
 mod y2;
 
@@ -63,6 +64,9 @@ const GUARDS: &[(&str, &str)] = &[
     ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
     ("s1::s1_no_word_of_a_whole_life_passes_in_clear", "api-tls"),
     ("s3::s3_another_authoritys_certificate_is_refused", "pin"),
+    ("tls::s3_a_bad_certificate_gets_no_word_of_a_registration", "tls-verify"),
+    ("tls::s3_a_bad_certificate_gets_no_session", "tls-verify"),
+    ("tls::s3_a_certificate_of_the_future_is_a_clock_problem_and_heals_by_itself", "tls-verify"),
     ("s7::s7_every_route_tells_nobody_anything_without_a_registered_key", "hub-device-auth"),
     ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),

@@ -139,7 +139,7 @@ impl Feature for Ddns {
                 self.wake = None;
             }
             Input::Event(Event::Observed(address)) => self.observed.note(*address),
-            Input::Event(Event::Resumed) | Input::Wake => self.wake = None,
+            Input::Event(Event::Resumed | Event::WallClockSet) | Input::Wake => self.wake = None,
             Input::Event(Event::Restricted(name, false) | Event::RulesChanged(name))
                 if *name == Self::CARD.name =>
             {
@@ -155,12 +155,9 @@ impl Feature for Ddns {
             | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
-            | Input::Event(
-                Event::HubChosen(_)
-                | Event::WallClockSet
-                | Event::Restricted(..)
-                | Event::RulesChanged(_),
-            ) => return,
+            | Input::Event(Event::HubChosen(_) | Event::Restricted(..) | Event::RulesChanged(_)) => {
+                return;
+            }
         }
         self.push(now, out);
     }

@@ -287,7 +287,7 @@ impl Registration {
                 });
             }
             Err(error) => {
-                let text = format!("cannot register: {error}");
+                let text = format!("cannot register: {}", error.explained());
                 self.give_up(asker, Answer::failed(exit_of(&error), text), out);
             }
         }
@@ -333,7 +333,7 @@ impl Registration {
                 return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
             }
             Err(error) if error.is_final() => {
-                let text = format!("cannot register: {error}");
+                let text = format!("cannot register: {}", error.explained());
                 return self.give_up(asker, Answer::failed(exit_of(&error), text), out);
             }
             // RFC 8628 section 3.5: an unreachable hub is asked again, at a slower pace.
