@@ -19,6 +19,7 @@ use crate::daemon::control::Request;
 use crate::daemon::feature::{Answer, Row};
 use crate::daemon::run::{Agent, Options};
 use crate::platform::facts;
+use crate::platform::memory;
 use crate::platform::root::Root;
 use clap::ArgMatches;
 use print::Printer;
@@ -40,6 +41,9 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
     start_logging(&matches);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let printer = Printer::new(matches.get_flag("json"));
+    if let Err(error) = memory::close() {
+        return printer.fail(Exit::Failed, &format!("cannot close this process's memory: {error}"));
+    }
     match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(dispatch(rows, &matches, &printer));

@@ -8,6 +8,7 @@
 pub mod exec;
 pub mod facts;
 mod kernel;
+pub mod memory;
 pub mod netlink;
 mod parse;
 mod query;

@@ -203,6 +203,13 @@ impl Agent {
         self.process.take().expect("the agent runs").kill();
     }
 
+    /// Ends it by a signal that a defect would raise.
+    pub fn crash(&mut self, signal: Signal) -> ExitStatus {
+        let mut process = self.process.take().expect("the agent runs");
+        process.signal(signal);
+        process.ended(SOON)
+    }
+
     /// Ends it in order, within this time.
     pub fn stop(&mut self, within: Duration) -> ExitStatus {
         let mut process = self.process.take().expect("the agent runs");

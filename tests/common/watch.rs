@@ -74,7 +74,15 @@ impl Capture {
 
 /// Whether these bytes are among those.
 pub fn holds(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|part| part == needle)
+    let Some((first, rest)) = needle.split_first() else { return true };
+    let mut left = haystack;
+    while let Some(at) = left.iter().position(|byte| byte == first) {
+        left = &left[at + 1..];
+        if left.starts_with(rest) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The files below a directory that hold these bytes.

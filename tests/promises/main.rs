@@ -33,6 +33,7 @@ mod s14;
 mod s2;
 mod s3;
 mod s7;
+mod s9;
 mod tls;
 mod u4;
 mod y2;
@@ -67,6 +68,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("tls::s3_a_bad_certificate_gets_no_word_of_a_registration", "tls-verify"),
     ("tls::s3_a_bad_certificate_gets_no_session", "tls-verify"),
     ("tls::s3_a_certificate_of_the_future_is_a_clock_problem_and_heals_by_itself", "tls-verify"),
+    ("s9::s9_no_password_and_no_private_key_is_where_it_should_not_be", "memory-closed"),
     ("s7::s7_every_route_tells_nobody_anything_without_a_registered_key", "hub-device-auth"),
     ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
