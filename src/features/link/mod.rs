@@ -6,12 +6,13 @@
 mod serve;
 mod services;
 mod told;
+mod verbs;
 
-use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
+use crate::card::{Arg, ArgKind, Card, Parcel, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
 use crate::daemon::dial::Hands;
 use crate::daemon::feature::{
-    Answer, Asker, BadConfig, Depth, Event, Feature, Input, Opening, Out, Section, Ticket,
+    BadConfig, Depth, Event, Feature, Input, Opening, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::SendError;
@@ -21,8 +22,8 @@ use crate::wire::link::{self as wire, FORGET, Forget, ORIGIN, SERVICES, SESSION}
 use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use services::{Service, Services};
+use serde_json::json;
+use services::Services;
 use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::watch;
 use told::{Telling, UNTOLD};
@@ -268,8 +269,7 @@ impl Feature for Link {
             | Input::Verb { .. }
             | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::Restricted(..)) => {}
         }
-        if let Some(host) = &self.host {
-            let wanted = self.published.borrow().shown(host);
+        if let Some(wanted) = self.wanted() {
             self.telling.push(wanted, now, out);
         }
     }
@@ -288,6 +288,11 @@ impl Feature for Link {
 
     fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
         Some(Body::of(&Forget { nonce: nonce.into() }))
+    }
+
+    fn preview(&self, parcel: &Parcel) -> Option<Body> {
+        let services = self.wanted().filter(|_| *parcel == SERVICES)?;
+        Some(Body::of(&wire::Services { services }))
     }
 
     async fn work(job: Job, hands: Hands<Note>) -> Note {
@@ -318,6 +323,11 @@ impl Feature for Link {
 }
 
 impl Link {
+    /// What the hub is to know of the services, once this device has a name there.
+    fn wanted(&self) -> Option<Vec<wire::Service>> {
+        self.host.as_deref().map(|host| self.published.borrow().shown(host))
+    }
+
     /// Dials for the first time, or waits until the start is spread.
     fn begin(&mut self, now: Now, out: &mut Out<Job>) {
         match self.not_before.filter(|at| *at > now.boot) {
@@ -427,69 +437,5 @@ impl Link {
         tracing::info!(%why, "the session to the hub is down");
         out.raise(&DOWN, why.clone());
         self.state = State::Waiting { until, why };
-    }
-
-    fn publish(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
-        let arg = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
-        let parsed = Label::parse(arg("name"))
-            .map_err(|e| e.to_string())
-            .and_then(|name| Ok((name, Service::parse(arg("url")).map_err(|e| e.to_string())?)));
-        let (name, service) = match parsed {
-            Ok(parsed) => parsed,
-            Err(text) => return out.answer(asker, Answer::failed(Exit::Usage, text)),
-        };
-        let mut text = format!("{name} is published: {service}");
-        if let Some(host) = &self.host {
-            text = format!("{text} is reachable at https://{}", services::host_of(&name, host));
-        }
-        if service.is_loopback() {
-            text.push_str("\nnote: the service sees its visitors come from this box itself; it must ask for a password from there too");
-        }
-        let json = json!({ "published": name, "url": service.to_string() });
-        self.own.insert(name, service);
-        self.republish(out);
-        out.answer(asker, Answer::done(text, json));
-    }
-
-    fn unpublish(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
-        let name = args.get("name").and_then(Value::as_str).unwrap_or_default();
-        let answer = match Label::parse(name) {
-            Err(bad) => Answer::failed(Exit::Usage, bad.to_string()),
-            Ok(name) if self.own.remove(&name) => Answer::done(
-                format!("{name} is no longer published"),
-                json!({ "unpublished": name }),
-            ),
-            Ok(name) if self.configured.contains(&name) => {
-                let text = format!(
-                    "{name} is published by the configuration file\nhint: remove it from [link.publish] and reload"
-                );
-                Answer::failed(Exit::Failed, text)
-            }
-            Ok(name) => {
-                let text = format!("{name} is not published\nhint: qcloud-agent link status");
-                Answer::failed(Exit::Failed, text)
-            }
-        };
-        self.republish(out);
-        out.answer(asker, answer);
-    }
-
-    fn republish(&mut self, out: &mut Out<Job>) {
-        self.published.send_replace(self.configured.with(&self.own));
-        out.save();
-    }
-
-    fn show_certificate(&self, asker: Asker, out: &mut Out<Job>) {
-        let answer = match &self.certificate {
-            Some(certificate) => Answer::done(
-                certificate.pem.clone(),
-                json!({ "fingerprint": certificate.fingerprint, "pem": certificate.pem }),
-            ),
-            None => Answer::failed(
-                Exit::Failed,
-                "there is no certificate yet: the session has not been dialled\nhint: qcloud-agent link status",
-            ),
-        };
-        out.answer(asker, answer);
     }
 }
