@@ -3,6 +3,7 @@
 use super::driver::{DAY, HOUR, MINUTE, World};
 use core::time::Duration;
 use qcloud_agent::daemon::feature::Event;
+use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,4 +70,35 @@ async fn there_is_one_session_and_it_ends_with_the_feature() {
     world.say("registration", "unregister").await;
     world.run_for(MINUTE).await;
     assert_eq!(world.hub.lock().sessions, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn m1_a_list_that_changed_while_the_hub_was_away_is_told_within_a_minute_and_once() {
+    let mut world = World::member(&["link"]);
+    world.run_for(MINUTE).await;
+    assert_eq!(world.hub.bodies("link.services").len(), 0, "nothing is published");
+    world.hub.go_down();
+    for name in ["web", "files"] {
+        world.ask("link", "publish", json!({ "name": name, "url": "http://127.0.0.1:1" }));
+        world.run_for(HOUR).await;
+    }
+    assert_eq!(world.warnings(), ["link-down", "link-services"]);
+    world.hub.come_back();
+    world.run_for(MINUTE).await;
+    let told = world.hub.bodies("link.services");
+    let names = |body: &Value| body["services"].as_array().map(Vec::len);
+    assert_eq!(told.iter().map(names).collect::<Vec<_>>(), [Some(2)], "the last word, once");
+    assert_eq!(world.warnings(), Vec::<&str>::new());
+
+    let mut world = world.restart();
+    world.run_for(HOUR).await;
+    assert_eq!(world.hub.bodies("link.services").len(), 1, "the hub knows it");
+    world.hub.script("link.services", 422, json!({ "error": "no" }), None);
+    world.ask("link", "unpublish", json!({ "name": "web" }));
+    world.run_for(DAY).await;
+    assert_eq!(world.hub.bodies("link.services").len(), 2, "a no is not asked for again");
+    world.ask("link", "unpublish", json!({ "name": "files" }));
+    world.run_for(MINUTE).await;
+    assert_eq!(world.hub.bodies("link.services").last(), Some(&json!({})));
+    assert_eq!(world.warnings(), Vec::<&str>::new());
 }
