@@ -1,6 +1,5 @@
 //! The hub's keys: made once by `init`, each in a file of its own that only its owner can read.
 
-use super::config::Config;
 use crate::clock::Wall;
 use crate::secret::Secret;
 use core::net::IpAddr;
@@ -37,6 +36,7 @@ const CLIENT_CA: &str = "client-ca.crt";
 const RECEIPT_KEY: &str = "receipt.key";
 const RESET_KEY: &str = "quic-reset.key";
 const CID_KEY: &str = "quic-cid.key";
+const SEAL_KEY: &str = "seal.key";
 
 /// Why keys could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +106,8 @@ pub struct Keys {
     pub reset: Secret<[u8; 64]>,
     /// Marks connection ids as the hub's own; without it resets of a crashed hub are never sent.
     pub cid: Secret<[u8; 64]>,
+    /// Seals what is personal in the store.
+    pub seal: Secret<[u8; 64]>,
 }
 
 impl Keys {
@@ -120,6 +122,7 @@ impl Keys {
             Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
         write_new(&dir.join(RECEIPT_KEY), receipt.as_ref())?;
         write_new(&dir.join(RESET_KEY), &random::<64>()?)?;
+        write_new(&dir.join(SEAL_KEY), &random::<64>()?)?;
         write_new(&dir.join(CID_KEY), &random::<64>()?)
     }
 
@@ -138,6 +141,7 @@ impl Keys {
             receipt,
             reset: load_bytes(&dir.join(RESET_KEY))?,
             cid: load_bytes(&dir.join(CID_KEY))?,
+            seal: load_bytes(&dir.join(SEAL_KEY))?,
         })
     }
 
@@ -150,13 +154,18 @@ impl Keys {
     /// Makes a certificate and key for the server, good from now on.
     ///
     /// # Errors
-    /// [`KeyError::Certificate`] when a name of the configuration fits in no certificate.
-    pub fn server_leaf(&self, config: &Config, now: Wall) -> Result<Leaf, KeyError> {
+    /// [`KeyError::Certificate`] when the name fits in no certificate.
+    pub fn server_leaf(
+        &self,
+        host: &str,
+        addresses: &[IpAddr],
+        now: Wall,
+    ) -> Result<Leaf, KeyError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = CertificateParams::new(vec![config.host.clone()])?;
-        let ips = config.addresses.iter().map(|ip: &IpAddr| SanType::IpAddress(*ip));
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        let ips = addresses.iter().map(|ip: &IpAddr| SanType::IpAddress(*ip));
         params.subject_alt_names.extend(ips);
-        params.distinguished_name = common_name(&config.host);
+        params.distinguished_name = common_name(host);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let leaf = issue(params, &key, &self.server, now, LEAF_LIFE)?;

@@ -4,6 +4,7 @@ use super::config::Config;
 use super::dns::SharedZone;
 use super::keys::{Keys, random};
 use super::limit::{Limit, Pace};
+use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
 use super::store::{Device, Hash, Store, StoreError};
@@ -19,6 +20,8 @@ use tokio::sync::{Mutex, MutexGuard};
 const STARTS: (u32, Duration) = (30, Duration::from_secs(2));
 /// Polls of a network: a hundred devices behind one address may ask each 5 s.
 const POLLS: (u32, Duration) = (600, Duration::from_millis(50));
+/// What a network may try at the pages: ten at once, then ten a minute. Of the 20^8 codes that is one in 2^34.
+const TRIES: (u32, Duration) = (10, Duration::from_secs(6));
 
 /// A serving hub.
 pub struct Hub {
@@ -44,6 +47,10 @@ pub struct Hub {
     pub polls: Limit,
     /// Paces polls.
     pub pace: Pace,
+    /// Who may sign in at the pages.
+    pub people: People,
+    /// Bounds what is tried at the pages: passwords, invitations, codes.
+    pub tries: Limit,
 }
 
 impl Hub {
@@ -54,6 +61,7 @@ impl Hub {
         store: Arc<dyn Store>,
         zone: SharedZone,
         clock: Clock,
+        people: People,
     ) -> Self {
         let first = first_epoch(clock.now().wall);
         Self {
@@ -68,6 +76,8 @@ impl Hub {
             starts: Limit::new(STARTS.0, STARTS.1),
             polls: Limit::new(POLLS.0, POLLS.1),
             pace: Pace::default(),
+            people,
+            tries: Limit::new(TRIES.0, TRIES.1),
         }
     }
 

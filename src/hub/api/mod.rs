@@ -90,6 +90,11 @@ impl Peer {
     pub fn at(address: IpAddr) -> Self {
         Self { address, key: None }
     }
+
+    /// The address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
 }
 
 /// A request as its handler gets it.
@@ -145,26 +150,36 @@ impl Api {
 
     /// Speaks TLS and HTTP over one connection until it ends.
     pub async fn converse(&self, stream: Prefixed<TcpStream>, peer: Peer) {
-        let handshake = timeout(HANDSHAKE, self.acceptor.accept(stream)).await;
-        let Ok(Ok(tls)) = handshake else {
-            tracing::debug!("a TLS handshake failed");
-            return;
-        };
-        let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-        let peer = Peer { key: key_hash(chain), ..peer };
-        let router = TowerToHyperService::new(self.router.clone());
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
-            request.extensions_mut().insert(peer);
-            router.call(request)
-        });
-        let outcome = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .serve_connection(TokioIo::new(tls), service)
-            .await;
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "a connection to the API broke");
-        }
+        converse(&self.acceptor, &self.router, stream, peer).await;
+    }
+}
+
+/// Speaks TLS and HTTP over one connection until it ends.
+pub(super) async fn converse(
+    acceptor: &TlsAcceptor,
+    router: &Router,
+    stream: Prefixed<TcpStream>,
+    peer: Peer,
+) {
+    let handshake = timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    let Ok(Ok(tls)) = handshake else {
+        tracing::debug!("a TLS handshake failed");
+        return;
+    };
+    let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
+    let peer = Peer { key: key_hash(chain), ..peer };
+    let router = TowerToHyperService::new(router.clone());
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
+    let outcome = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(tls), service)
+        .await;
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection broke");
     }
 }
 

@@ -96,7 +96,10 @@ fn started(hub: &Hub, device_code: String, row: &Pending) -> Started {
     let user_code = shown_code(&row.user_code);
     Started {
         device_code,
-        verification_uri: format!("qcloud-hub approve {user_code}"),
+        verification_uri: match &hub.config.pages {
+            Some(pages) => format!("https://{}/approve?code={user_code}", pages.host),
+            None => format!("qcloud-hub approve {user_code}"),
+        },
         user_code,
         interval_seconds: interval_seconds(hub),
         expires_in_seconds: CODE_LIFE.as_secs(),

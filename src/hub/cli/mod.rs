@@ -3,6 +3,7 @@
 mod admin;
 mod init;
 mod tree;
+mod user;
 
 pub use self::tree::tree;
 
@@ -90,6 +91,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("deny", args)) => runtime.block_on(admin::deny(args)),
         Some(("devices", args)) => runtime.block_on(admin::devices(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
+        Some(("user", args)) => runtime.block_on(user::user(args)),
         Some(_) | None => Err(Failure::new("no such command")),
     };
     // Tasks that hang do not hold the process up.

@@ -30,6 +30,21 @@ pub fn tree() -> Command {
         )
         .subcommand(command("deny", "Refuse a device").arg(code()))
         .subcommand(command("devices", "List the registered devices").arg(json()))
+        .subcommand(
+            Command::new("user")
+                .about("The people who may sign in at the pages")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    command("add", "Invite somebody, or let somebody set another password").arg(
+                        Arg::new("email")
+                            .value_name("EMAIL")
+                            .required(true)
+                            .help("The mail address"),
+                    ),
+                )
+                .subcommand(command("list", "List the accounts").arg(json())),
+        )
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
 }
 
@@ -63,6 +78,12 @@ fn init() -> Command {
                 .long("region")
                 .value_name("TEXT")
                 .help("Where the hub stands, shown to owners before they register"),
+        )
+        .arg(
+            Arg::new("pages")
+                .long("pages")
+                .value_name("NAME")
+                .help("The name of the pages people sign in at, on another domain than the zone"),
         )
         .arg(flag("sandbox", "For trying it on one machine: loopback only"))
 }

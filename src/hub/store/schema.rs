@@ -13,7 +13,41 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION];
+pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE];
+
+const PEOPLE: &str = "
+CREATE TABLE account (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    email_index BLOB NOT NULL UNIQUE,
+    email BLOB NOT NULL,
+    password BLOB,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE invitation (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE browser (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX browser_account ON browser (account);
+CREATE TABLE account_log (
+    number INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    what TEXT NOT NULL,
+    about BLOB,
+    masked TEXT NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX account_log_account ON account_log (account);
+CREATE INDEX account_log_made_at ON account_log (made_at);
+ALTER TABLE pending ADD COLUMN account INTEGER REFERENCES account (number) ON DELETE SET NULL;
+ALTER TABLE device ADD COLUMN account INTEGER REFERENCES account (number) ON DELETE SET NULL;
+CREATE INDEX device_account ON device (account);
+";
 
 const RESTRICTION: &str = "
 CREATE TABLE restriction (
@@ -176,15 +210,15 @@ pub fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     Ok(Kept { number: count(row, 0)?, data })
 }
 
-fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+pub(super) fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
     row.get(at).map_err(|e| super::sqlite::engine("read a column", e))
 }
 
-fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
+pub(super) fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
     u64::try_from(column::<i64>(row, at)?).map_err(|_| StoreError::Corrupt { what: "count" })
 }
 
-fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
+pub(super) fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
     count(row, at).map(Wall::from_unix_seconds)
 }
 

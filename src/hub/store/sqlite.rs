@@ -21,7 +21,7 @@ use std::path::Path;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The store in one file, with its write-ahead log beside it.
-pub struct SqliteStore(Worker);
+pub struct SqliteStore(pub(super) Worker);
 
 impl SqliteStore {
     /// Opens the file, making it and its tables when it is not there.
@@ -153,7 +153,7 @@ fn open_code(connection: &Connection, row: &Pending, most: u64) -> Result<Opened
     Ok(Opened::Yes)
 }
 
-fn decide(
+pub(super) fn decide(
     connection: &Connection,
     user_code: &str,
     approve: bool,
@@ -208,6 +208,8 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     let made_at = schema::integer(device.made_at.unix_seconds());
     let values = params![device.id, key_hash.as_ref(), device.name.as_str(), device.spki, made_at];
     write(connection, "enrol a device", sql, values)?;
+    let sql = "UPDATE device SET account = (SELECT account FROM pending WHERE code_hash = ?1) WHERE id = ?2";
+    write(connection, "note the owner", sql, params![code.as_slice(), device.id])?;
     Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
 }
 

@@ -1,0 +1,279 @@
+//! Accounts, and what belongs to them, on SQLite.
+
+use super::schema;
+use super::sqlite::{SqliteStore, decide, many, one, write};
+use super::worker::Kind;
+use super::{Answer, Decided, Device, Hash, StoreError};
+use crate::clock::Wall;
+use core::net::IpAddr;
+use rusqlite::{Connection, Row, params};
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Counts up; never used again.
+    pub number: u64,
+    /// The address, sealed.
+    pub email: Vec<u8>,
+    /// The hash of the password, once one was set.
+    pub password: Option<Vec<u8>>,
+    /// When it was made.
+    pub made_at: Wall,
+}
+
+/// What a line of an account's log is about (promise S11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A password was set.
+    PasswordSet,
+    /// A browser was signed in.
+    SignedIn,
+    /// Somebody tried to.
+    SignInFailed,
+    /// A browser was signed out.
+    SignedOut,
+    /// A device was let in.
+    Approved,
+    /// A device was refused.
+    Denied,
+}
+
+impl Happened {
+    const ALL: [(&'static str, Self); 6] = [
+        ("password_set", Self::PasswordSet),
+        ("signed_in", Self::SignedIn),
+        ("sign_in_failed", Self::SignInFailed),
+        ("signed_out", Self::SignedOut),
+        ("approved", Self::Approved),
+        ("denied", Self::Denied),
+    ];
+
+    /// As it is kept.
+    pub fn code(self) -> &'static str {
+        Self::ALL.iter().find(|(_, what)| *what == self).map_or("", |(code, _)| code)
+    }
+
+    fn of(code: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, what)| *what)
+    }
+}
+
+/// A line of an account's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What happened.
+    pub what: Happened,
+    /// To what, sealed.
+    pub about: Option<Vec<u8>>,
+    /// From where, with the host part cleared.
+    pub masked: IpAddr,
+    /// When.
+    pub made_at: Wall,
+}
+
+/// What the store keeps of people. Each call is atomic and durable when answered.
+pub trait People: Send + Sync {
+    /// Makes the account with this address unless there is one, and an invitation to it.
+    fn invite(&self, index: Hash, email: Vec<u8>, ticket: Hash, now: Wall) -> Answer<'_, ()>;
+    /// The account an invitation made no earlier than `since` is for.
+    fn invited(&self, ticket: Hash, since: Wall) -> Answer<'_, Option<Account>>;
+    /// Takes an invitation: sets the password, and ends all invitations and browsers' sessions of the account.
+    fn accept(&self, ticket: Hash, since: Wall, password: Vec<u8>) -> Answer<'_, Option<Account>>;
+    /// The account with this address.
+    fn account(&self, index: Hash) -> Answer<'_, Option<Account>>;
+    /// All accounts, oldest first.
+    fn accounts(&self) -> Answer<'_, Vec<Account>>;
+    /// Notes a browser's session.
+    fn sign_in(&self, ticket: Hash, account: u64, now: Wall) -> Answer<'_, ()>;
+    /// The account of a browser's session begun no earlier than `since`.
+    fn signed_in(&self, ticket: Hash, since: Wall) -> Answer<'_, Option<Account>>;
+    /// Ends a browser's session.
+    fn sign_out(&self, ticket: Hash) -> Answer<'_, ()>;
+    /// Adds a line to an account's log.
+    fn note(&self, account: u64, entry: Entry) -> Answer<'_, ()>;
+    /// The log of an account, newest first, at most so many lines.
+    fn log(&self, account: u64, most: u64) -> Answer<'_, Vec<Entry>>;
+    /// The owner's decision, as [`super::Store::decide`]; the device then belongs to this account.
+    fn decide_as(
+        &self,
+        account: u64,
+        user_code: String,
+        approve: bool,
+        since: Wall,
+    ) -> Answer<'_, Decided>;
+    /// The devices of an account, by name.
+    fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>>;
+}
+
+const ACCOUNT: &str = "a.number, a.email, a.password, a.made_at";
+
+fn account(row: &Row<'_>) -> Result<Account, StoreError> {
+    Ok(Account {
+        number: schema::count(row, 0)?,
+        email: schema::column(row, 1)?,
+        password: schema::column(row, 2)?,
+        made_at: schema::wall(row, 3)?,
+    })
+}
+
+fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+    let (what, masked): (String, String) = (schema::column(row, 0)?, schema::column(row, 2)?);
+    Ok(Entry {
+        what: Happened::of(&what).ok_or(StoreError::Corrupt { what: "line of a log" })?,
+        about: schema::column(row, 1)?,
+        masked: masked.parse().map_err(|_| StoreError::Corrupt { what: "masked address" })?,
+        made_at: schema::wall(row, 3)?,
+    })
+}
+
+fn invite(
+    connection: &Connection,
+    index: Hash,
+    email: &[u8],
+    ticket: Hash,
+    now: Wall,
+) -> Result<(), StoreError> {
+    let now = schema::integer(now.unix_seconds());
+    let sql = "INSERT INTO account (email_index, email, made_at) VALUES (?1,?2,?3)
+        ON CONFLICT (email_index) DO NOTHING";
+    write(connection, "make an account", sql, params![index.as_slice(), email, now])?;
+    let sql = "INSERT INTO invitation (ticket, account, made_at)
+        SELECT ?2, number, ?3 FROM account WHERE email_index = ?1";
+    let values = params![index.as_slice(), ticket.as_slice(), now];
+    write(connection, "make an invitation", sql, values).map(drop)
+}
+
+/// The account a ticket of one of the two tables leads to.
+fn by_ticket(
+    connection: &Connection,
+    table: &str,
+    ticket: Hash,
+    since: Wall,
+) -> Result<Option<Account>, StoreError> {
+    let sql = format!(
+        "SELECT {ACCOUNT} FROM {table} AS t JOIN account AS a ON a.number = t.account
+        WHERE t.ticket = ?1 AND t.made_at >= ?2"
+    );
+    let since = schema::integer(since.unix_seconds());
+    one(connection, &sql, params![ticket.as_slice(), since], account)
+}
+
+fn accept(
+    connection: &Connection,
+    ticket: Hash,
+    since: Wall,
+    password: &[u8],
+) -> Result<Option<Account>, StoreError> {
+    let Some(account) = by_ticket(connection, "invitation", ticket, since)? else {
+        return Ok(None);
+    };
+    let number = schema::integer(account.number);
+    let sql = "UPDATE account SET password = ?2 WHERE number = ?1";
+    write(connection, "set a password", sql, params![number, password])?;
+    for table in ["invitation", "browser"] {
+        let sql = format!("DELETE FROM {table} WHERE account = ?1");
+        write(connection, "end what an old password began", &sql, [number])?;
+    }
+    Ok(Some(account))
+}
+
+fn decide_as(
+    connection: &Connection,
+    account: u64,
+    code: &str,
+    approve: bool,
+    since: Wall,
+) -> Result<Decided, StoreError> {
+    let decided = decide(connection, code, approve, since)?;
+    if decided == Decided::Yes && approve {
+        let sql = "UPDATE pending SET account = ?1 WHERE user_code = ?2";
+        write(connection, "note the owner", sql, params![schema::integer(account), code])?;
+    }
+    Ok(decided)
+}
+
+fn note(connection: &Connection, account: u64, entry: &Entry) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO account_log (account, what, about, masked, made_at) VALUES (?1,?2,?3,?4,?5)";
+    let values = params![
+        schema::integer(account),
+        entry.what.code(),
+        entry.about,
+        entry.masked.to_string(),
+        schema::integer(entry.made_at.unix_seconds()),
+    ];
+    write(connection, "note a line of a log", sql, values).map(drop)
+}
+
+impl People for SqliteStore {
+    fn invite(&self, index: Hash, email: Vec<u8>, ticket: Hash, now: Wall) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| invite(c, index, &email, ticket, now)))
+    }
+
+    fn invited(&self, ticket: Hash, since: Wall) -> Answer<'_, Option<Account>> {
+        Box::pin(self.0.call(Kind::Read, move |c| by_ticket(c, "invitation", ticket, since)))
+    }
+
+    fn accept(&self, ticket: Hash, since: Wall, password: Vec<u8>) -> Answer<'_, Option<Account>> {
+        Box::pin(self.0.call(Kind::Erase, move |c| accept(c, ticket, since, &password)))
+    }
+
+    fn account(&self, index: Hash) -> Answer<'_, Option<Account>> {
+        let sql = format!("SELECT {ACCOUNT} FROM account AS a WHERE a.email_index = ?1");
+        Box::pin(self.0.call(Kind::Read, move |c| one(c, &sql, [index.as_slice()], account)))
+    }
+
+    fn accounts(&self) -> Answer<'_, Vec<Account>> {
+        let sql = format!("SELECT {ACCOUNT} FROM account AS a ORDER BY a.number");
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [], account)))
+    }
+
+    fn sign_in(&self, ticket: Hash, account: u64, now: Wall) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| {
+            let sql = "INSERT INTO browser (ticket, account, made_at) VALUES (?1,?2,?3)";
+            let now = schema::integer(now.unix_seconds());
+            let values = params![ticket.as_slice(), schema::integer(account), now];
+            write(c, "sign a browser in", sql, values).map(drop)
+        }))
+    }
+
+    fn signed_in(&self, ticket: Hash, since: Wall) -> Answer<'_, Option<Account>> {
+        Box::pin(self.0.call(Kind::Read, move |c| by_ticket(c, "browser", ticket, since)))
+    }
+
+    fn sign_out(&self, ticket: Hash) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Erase, move |c| {
+            let sql = "DELETE FROM browser WHERE ticket = ?1";
+            write(c, "sign a browser out", sql, [ticket.as_slice()]).map(drop)
+        }))
+    }
+
+    fn note(&self, account: u64, entry: Entry) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| note(c, account, &entry)))
+    }
+
+    fn log(&self, account: u64, most: u64) -> Answer<'_, Vec<Entry>> {
+        let sql = "SELECT what, about, masked, made_at FROM account_log WHERE account = ?1
+            ORDER BY number DESC LIMIT ?2";
+        let values = [schema::integer(account), schema::integer(most)];
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, values, entry)))
+    }
+
+    fn decide_as(
+        &self,
+        account: u64,
+        user_code: String,
+        approve: bool,
+        since: Wall,
+    ) -> Answer<'_, Decided> {
+        let work = move |c: &Connection| decide_as(c, account, &user_code, approve, since);
+        Box::pin(self.0.call(Kind::Write, work))
+    }
+
+    fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>> {
+        let columns = schema::DEVICE;
+        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY name");
+        let number = schema::integer(account);
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [number], schema::device)))
+    }
+}
