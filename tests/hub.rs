@@ -9,6 +9,8 @@ mod dns;
 mod fields;
 #[path = "hub/link.rs"]
 mod link;
+#[path = "hub/pages.rs"]
+mod pages;
 #[path = "hub/privacy.rs"]
 mod privacy;
 #[path = "hub/rights.rs"]
@@ -19,8 +21,13 @@ mod store_contract;
 mod support;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
-const GUARDS: &[(&str, &str)] =
-    &[("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields")];
+const GUARDS: &[(&str, &str)] = &[
+    ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
+    ("pages::a_wrong_password_is_refused_like_an_unknown_address_and_not_for_ever", "hub-password"),
+    ("pages::a_form_without_the_mark_of_this_session_does_nothing", "pages-mark"),
+    ("pages::a_form_from_another_origin_does_nothing", "pages-origin"),
+    ("pages::a_person_signs_in_compares_the_words_and_has_a_device", "pages-words"),
+];
 
 #[test]
 #[ignore = "a list for the sabotage run"]

@@ -210,7 +210,10 @@ pub fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     Ok(Kept { number: count(row, 0)?, data })
 }
 
-pub(super) fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+pub(super) fn column<T: rusqlite::types::FromSql>(
+    row: &Row<'_>,
+    at: usize,
+) -> Result<T, StoreError> {
     row.get(at).map_err(|e| super::sqlite::engine("read a column", e))
 }
 
