@@ -9,6 +9,8 @@ mod dns;
 mod fields;
 #[path = "hub/link.rs"]
 mod link;
+#[path = "hub/mail.rs"]
+mod mail;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/privacy.rs"]

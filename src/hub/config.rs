@@ -66,6 +66,25 @@ pub struct Config {
     /// The pages people sign in at; without them devices are let in by command only.
     #[serde(default)]
     pub pages: Option<Pages>,
+    /// How people are told of what happens in their accounts.
+    #[serde(default)]
+    pub mail: Option<Mail>,
+}
+
+/// `[mail]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// `smtps://HOST[:PORT]`, `smtp://HOST[:PORT]` with STARTTLS, or `smtp://` and a loopback address without TLS.
+    pub server: String,
+    /// The sender.
+    pub from: String,
+    /// The user name at the server.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// A file with the password, readable by its owner only.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
 }
 
 /// `[pages]`.
@@ -214,6 +233,7 @@ mod tests {
             dns: "0.0.0.0:53".parse().expect("an address"),
             addresses: vec!["203.0.113.1".parse().expect("an address")],
             region: Some("Sweden".into()),
+            mail: None,
             sandbox: false,
             pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
         }

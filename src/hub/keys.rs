@@ -309,7 +309,7 @@ fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     fs::read(path).map_err(file)
 }
 
-fn read_private(path: &Path) -> Result<Vec<u8>, KeyError> {
+pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), what: "read", source };
     let mode = fs::metadata(path).map_err(file)?.mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -17,6 +17,7 @@ pub mod hello;
 pub mod keys;
 pub mod limit;
 pub mod listen;
+pub mod mail;
 pub mod pages;
 pub mod people;
 pub mod presence;

@@ -6,6 +6,7 @@ use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
 use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
+use super::mail::{self, BadMail, Post};
 use super::pages::Site;
 use super::people::People;
 use super::seal::Seal;
@@ -46,6 +47,9 @@ pub enum ServeError {
     /// Its TLS.
     #[error("TLS could not be set up")]
     Tls(#[from] TlsError),
+    /// Its way to the mail server.
+    #[error("mail cannot be sent")]
+    Mail(#[from] BadMail),
     /// Its QUIC endpoint.
     #[error("the sessions could not be set up")]
     Session(#[from] SessionError),
@@ -91,7 +95,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let own = Source::Own { host: config.host.clone(), addresses: config.addresses.clone() };
     let leaf = LiveLeaf::new(&keys, own, wall)?;
     let faces = Faces::new(&keys, &leaf, &clock)?;
-    let people = People::new(Arc::clone(&store), Seal::new(&keys.seal)?)?;
+    let people = People::new(Arc::clone(&store), Seal::new(&keys.seal)?, config.mail.is_some())?;
+    let post = config.mail.as_ref().map(|mail| Post::new(mail, &config)).transpose()?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;
     let hub = Arc::new(Hub::new(config, keys, store, zone, clock, people));
@@ -117,6 +122,13 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
         .transpose()?;
     tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api, pages));
     tasks.spawn(sweep::serve(Arc::clone(&hub)));
+    match post {
+        Some(post) => drop(tasks.spawn(mail::serve(post, Arc::clone(&hub)))),
+        None if hub.config.pages.is_some() => {
+            tracing::warn!("nobody is told of sign-ins: hub.toml has no [mail]");
+        }
+        None => {}
+    }
     for leaf in [Some(leaf), page_leaf].into_iter().flatten() {
         tasks.spawn(renew(Arc::clone(&hub), leaf));
     }

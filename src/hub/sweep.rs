@@ -41,6 +41,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "account", kept: Kept::WithAccount },
     Rule { table: "invitation", kept: Kept::For(people::INVITATION_LIFE) },
     Rule { table: "browser", kept: Kept::For(people::SESSION_LIFE) },
+    Rule { table: "outbox", kept: Kept::For(people::LETTER_LIFE) },
     Rule { table: "account_log", kept: Kept::For(people::LOG_KEPT) },
 ];
 

@@ -6,19 +6,19 @@ use qcloud_agent::hub::people::{INVITATION_LIFE, LOG_KEPT, SESSION_LIFE};
 use qcloud_agent::hub::sweep::RULES;
 use qcloud_agent::wire::registration::{Polled, Started, check_words};
 
-const PAGES: &str = "cloud.example.org";
-const EMAIL: &str = "anna.berg@mail.example.org";
-const PASSWORD: &str = "seven green kettles";
+pub const PAGES: &str = "cloud.example.org";
+pub const EMAIL: &str = "anna.berg@mail.example.org";
+pub const PASSWORD: &str = "seven green kettles";
 
 /// A browser: one cookie, no script, and redirects that are looked at.
-struct Browser {
+pub struct Browser {
     client: reqwest::Client,
     url: String,
     cookie: Option<String>,
     origin: Option<String>,
 }
 
-struct Page {
+pub struct Page {
     status: u16,
     to: Option<String>,
     text: String,
@@ -27,7 +27,7 @@ struct Page {
 
 impl Page {
     /// The mark of the first form.
-    fn mark(&self) -> String {
+    pub fn mark(&self) -> String {
         let after = self.text.split("name=\"mark\" value=\"").nth(1).expect("a form");
         after.split('"').next().expect("a mark").to_owned()
     }
@@ -46,11 +46,11 @@ impl Browser {
         Self { client, cookie: None, origin: Some(url.clone()), url }
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub async fn get(&mut self, path: &str) -> Page {
         self.send(self.client.get(format!("{}{path}", self.url))).await
     }
 
-    async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
+    pub async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
         let mut request = self.client.post(format!("{}{path}", self.url));
         if let Some(origin) = &self.origin {
             request = request.header("origin", origin);
@@ -80,12 +80,12 @@ impl Browser {
         Page { status, to, headers, text: response.text().await.unwrap() }
     }
 
-    async fn sign_in(&mut self, email: &str, password: &str) -> Page {
+    pub async fn sign_in(&mut self, email: &str, password: &str) -> Page {
         self.post("/sign-in", &[("email", email), ("password", password), ("to", "/")]).await
     }
 
     /// A browser of somebody who took an invitation.
-    async fn of(hub: &Hub, email: &str) -> Self {
+    pub async fn of(hub: &Hub, email: &str) -> Self {
         let mut browser = Self::new(hub);
         let page = browser
             .post(&invitation(hub, email), &[("password", PASSWORD), ("again", PASSWORD)])
@@ -101,6 +101,16 @@ fn encoded(text: &str) -> String {
 
 fn hub() -> Hub {
     Hub::start_with(&["--sandbox", "--pages", PAGES])
+}
+
+/// A hub with more in its configuration.
+pub fn hub_with(more: &str) -> Hub {
+    let mut hub = hub();
+    let path = hub.dir.join("hub.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + more).unwrap();
+    hub.crash();
+    hub
 }
 
 /// The path of a fresh invitation.

@@ -42,6 +42,7 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
             certificate: None,
             key: None,
         }),
+        mail: None,
     })
 }
 

@@ -26,7 +26,7 @@ fn open(args: &ArgMatches) -> Result<(Config, People), Failure> {
     let keys = Keys::load(&dir).map_err(|e| Failure::of(&e))?;
     let store = SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))?;
     let seal = Seal::new(&keys.seal).map_err(|e| Failure::of(&e))?;
-    let people = People::new(Arc::new(store), seal).map_err(|e| Failure::of(&e))?;
+    let people = People::new(Arc::new(store), seal, false).map_err(|e| Failure::of(&e))?;
     Ok((config, people))
 }
 

@@ -8,7 +8,7 @@ pub mod password;
 
 use super::keys::{KeyError, random};
 use super::seal::Seal;
-use super::store::people::{Account, Entry, Happened};
+use super::store::people::{Account, Entry, Happened, Letter};
 use super::store::{Hash, Store, StoreError};
 use super::tls::hash;
 use crate::clock::Wall;
@@ -20,11 +20,14 @@ use data_encoding::BASE64URL_NOPAD;
 use email::Email;
 use password::{BadPassword, Passwords};
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// How long an invitation is good for.
 pub const INVITATION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a browser stays signed in.
 pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a letter is tried.
+pub const LETTER_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long a line of an account's log is kept.
 pub const LOG_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
 
@@ -77,15 +80,17 @@ pub struct People {
     store: Arc<dyn Store>,
     seal: Seal,
     passwords: Passwords,
+    mails: bool,
+    posted: Notify,
 }
 
 impl People {
-    /// Over a store and its seal.
+    /// Over a store and its seal; with `mails` there is somebody who empties the outbox.
     ///
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
-    pub fn new(store: Arc<dyn Store>, seal: Seal) -> Result<Self, KeyError> {
-        Ok(Self { store, seal, passwords: Passwords::new()? })
+    pub fn new(store: Arc<dyn Store>, seal: Seal, mails: bool) -> Result<Self, KeyError> {
+        Ok(Self { store, seal, passwords: Passwords::new()?, mails, posted: Notify::new() })
     }
 
     /// Makes an account, or invites the holder of one to set another password. The invitation is for its link.
@@ -193,7 +198,38 @@ impl People {
         let about = about.map(|text| self.seal.seal("account_log.about", text)).transpose()?;
         let masked = masked(from);
         let entry = Entry { what, about, masked, made_at: now };
-        Ok(self.store.note(account, entry).await?)
+        let mailed = self.mails && what.is_mailed() && !crate::sabotage::off("people-mail");
+        self.store.note(account, entry, mailed).await?;
+        if mailed {
+            self.posted.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The letters that wait to be sent, opened, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn letters(&self, most: u64) -> Result<Vec<(u64, Email, Entry)>, PeopleError> {
+        let letters = self.store.outbox(most).await?;
+        let opened = |letter: Letter| {
+            let email = self.seal.open(EMAIL, &letter.email)?;
+            Some((letter.number, Email::parse(&email).ok()?, letter.entry))
+        };
+        Ok(letters.into_iter().filter_map(opened).collect())
+    }
+
+    /// Notes that a letter was sent, or can never be.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sent(&self, letter: u64) -> Result<(), PeopleError> {
+        Ok(self.store.mailed(letter).await?)
+    }
+
+    /// Waits until a letter is posted.
+    pub async fn posted(&self) {
+        self.posted.notified().await;
     }
 
     /// Notes a failed sign-in in the log of the account, if there is one with this address.

@@ -53,6 +53,14 @@ impl Happened {
         Self::ALL.iter().find(|(_, what)| *what == self).map_or("", |(code, _)| code)
     }
 
+    /// Whether its account is told by mail (promise S13): what somebody else might have done.
+    pub const fn is_mailed(self) -> bool {
+        match self {
+            Self::PasswordSet | Self::SignedIn | Self::Approved => true,
+            Self::SignInFailed | Self::SignedOut | Self::Denied => false,
+        }
+    }
+
     fn of(code: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, what)| *what)
     }
@@ -69,6 +77,17 @@ pub struct Entry {
     pub masked: IpAddr,
     /// When.
     pub made_at: Wall,
+}
+
+/// A letter that waits to be sent: a line of somebody's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The number of the line.
+    pub number: u64,
+    /// To whom, sealed.
+    pub email: Vec<u8>,
+    /// About what.
+    pub entry: Entry,
 }
 
 /// What the store keeps of people. Each call is atomic and durable when answered.
@@ -89,8 +108,12 @@ pub trait People: Send + Sync {
     fn signed_in(&self, ticket: Hash, since: Wall) -> Answer<'_, Option<Account>>;
     /// Ends a browser's session.
     fn sign_out(&self, ticket: Hash) -> Answer<'_, ()>;
-    /// Adds a line to an account's log.
-    fn note(&self, account: u64, entry: Entry) -> Answer<'_, ()>;
+    /// Adds a line to an account's log; with `mailed`, a letter about it waits in the outbox.
+    fn note(&self, account: u64, entry: Entry, mailed: bool) -> Answer<'_, ()>;
+    /// The letters that wait, oldest first, at most so many.
+    fn outbox(&self, most: u64) -> Answer<'_, Vec<Letter>>;
+    /// Takes a letter out of the outbox.
+    fn mailed(&self, letter: u64) -> Answer<'_, ()>;
     /// The log of an account, newest first, at most so many lines.
     fn log(&self, account: u64, most: u64) -> Answer<'_, Vec<Entry>>;
     /// The owner's decision, as [`super::Store::decide`]; the device then belongs to this account.
@@ -192,7 +215,17 @@ fn decide_as(
     Ok(decided)
 }
 
-fn note(connection: &Connection, account: u64, entry: &Entry) -> Result<(), StoreError> {
+fn letter(row: &Row<'_>) -> Result<Letter, StoreError> {
+    let (number, email) = (schema::count(row, 4)?, schema::column(row, 5)?);
+    Ok(Letter { number, email, entry: entry(row)? })
+}
+
+fn note(
+    connection: &Connection,
+    account: u64,
+    entry: &Entry,
+    mailed: bool,
+) -> Result<(), StoreError> {
     let sql =
         "INSERT INTO account_log (account, what, about, masked, made_at) VALUES (?1,?2,?3,?4,?5)";
     let values = params![
@@ -202,7 +235,13 @@ fn note(connection: &Connection, account: u64, entry: &Entry) -> Result<(), Stor
         entry.masked.to_string(),
         schema::integer(entry.made_at.unix_seconds()),
     ];
-    write(connection, "note a line of a log", sql, values).map(drop)
+    write(connection, "note a line of a log", sql, values)?;
+    if mailed {
+        let sql = "INSERT INTO outbox (entry, made_at) VALUES (last_insert_rowid(), ?1)";
+        let now = schema::integer(entry.made_at.unix_seconds());
+        write(connection, "put a letter in the outbox", sql, [now])?;
+    }
+    Ok(())
 }
 
 impl People for SqliteStore {
@@ -248,8 +287,24 @@ impl People for SqliteStore {
         }))
     }
 
-    fn note(&self, account: u64, entry: Entry) -> Answer<'_, ()> {
-        Box::pin(self.0.call(Kind::Write, move |c| note(c, account, &entry)))
+    fn note(&self, account: u64, entry: Entry, mailed: bool) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| note(c, account, &entry, mailed)))
+    }
+
+    fn outbox(&self, most: u64) -> Answer<'_, Vec<Letter>> {
+        let sql = "SELECT l.what, l.about, l.masked, l.made_at, l.number, a.email
+            FROM outbox AS o JOIN account_log AS l ON l.number = o.entry
+            JOIN account AS a ON a.number = l.account ORDER BY o.entry LIMIT ?1";
+        let most = schema::integer(most);
+        Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, [most], letter)))
+    }
+
+    fn mailed(&self, letter: u64) -> Answer<'_, ()> {
+        let number = schema::integer(letter);
+        Box::pin(self.0.call(Kind::Write, move |c| {
+            let sql = "DELETE FROM outbox WHERE entry = ?1";
+            write(c, "take a letter out of the outbox", sql, [number]).map(drop)
+        }))
     }
 
     fn log(&self, account: u64, most: u64) -> Answer<'_, Vec<Entry>> {

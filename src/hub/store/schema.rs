@@ -13,7 +13,14 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE];
+pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE, OUTBOX];
+
+const OUTBOX: &str = "
+CREATE TABLE outbox (
+    entry INTEGER PRIMARY KEY REFERENCES account_log (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+";
 
 const PEOPLE: &str = "
 CREATE TABLE account (
