@@ -100,7 +100,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(dns::serve_udp(name_server.udp, hub.zone.clone()));
     tasks.spawn(dns::serve_tcp(name_server.tcp, hub.zone.clone()));
-    tasks.spawn(session::serve(endpoint.clone(), Arc::clone(&hub)));
+    tasks.spawn(session::serve(endpoint.clone(), Arc::clone(&hub), Arc::clone(&faces.judge)));
     tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api));
     tasks.spawn(sweep::serve(Arc::clone(&hub)));
     tasks.spawn(renew(Arc::clone(&hub), leaf));

@@ -23,6 +23,7 @@ pub struct Rule {
 pub static RULES: &[Rule] = &[
     Rule { table: "pending", parcel: &registration::START },
     Rule { table: "device", parcel: &registration::POLL },
+    Rule { table: "device_key", parcel: &registration::REKEY },
     Rule { table: "ddns", parcel: &ddns::UPDATE },
     Rule { table: "link_log", parcel: &link::SESSION },
     Rule { table: "restriction", parcel: &privacy::RESTRICT },
