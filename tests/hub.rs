@@ -7,6 +7,8 @@ mod api;
 mod dns;
 #[path = "hub/fields.rs"]
 mod fields;
+#[path = "hub/keys.rs"]
+mod keys;
 #[path = "hub/link.rs"]
 mod link;
 #[path = "hub/privacy.rs"]
@@ -19,8 +21,11 @@ mod store_contract;
 mod support;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
-const GUARDS: &[(&str, &str)] =
-    &[("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields")];
+const GUARDS: &[(&str, &str)] = &[
+    ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
+    ("keys::s15_a_key_that_belongs_to_another_device_is_refused", "hub-rekey-proof"),
+    ("keys::a_certificate_that_is_over_opens_its_renewal_and_the_way_out", "hub-certificate-end"),
+];
 
 #[test]
 #[ignore = "a list for the sabotage run"]

@@ -84,7 +84,8 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
     let (store, _temp) = sqlite();
     let mine = enrolled(store.as_ref(), 1, "box", 1).await;
     let other = enrolled(store.as_ref(), 2, "attic", 2).await;
-    for device in [&mine, &other] {
+    for (device, key) in [(&mine, 8), (&other, 9)] {
+        store.stage_key(device.id.clone(), vec![key; 44], at(2)).await.unwrap();
         store.set_addresses(device.id.clone(), SOME, at(2)).await.unwrap();
         store.restrict(device.id.clone(), Restrictable::Ddns, true, at(2)).await.unwrap();
         for second in 0..3 {
@@ -112,7 +113,8 @@ async fn a_store_of_version_1_is_taken_over() {
     drop(store);
     let path = temp.0.join("hub.db");
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE restriction; UPDATE meta SET value = 1").unwrap();
+    old.execute_batch("DROP TABLE restriction; DROP TABLE device_key; UPDATE meta SET value = 1")
+        .unwrap();
     drop(old);
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&device));

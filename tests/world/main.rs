@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod consent;
+mod cuts;
 mod ddns;
 mod driver;
 mod erasure;
@@ -10,7 +11,10 @@ mod hub;
 mod life;
 mod link;
 mod panics;
+mod power;
 mod quiet;
+mod registry;
+mod renewal;
 mod spread;
 mod tiny;
 
