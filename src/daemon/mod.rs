@@ -5,6 +5,7 @@ pub mod control;
 pub mod dial;
 mod erasure;
 pub mod feature;
+pub mod handover;
 mod house;
 pub mod household;
 pub mod jobs;

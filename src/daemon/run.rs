@@ -6,7 +6,8 @@
 use super::config::{self, Config, ConfigError};
 use super::control::{Asked, DAEMON};
 use super::dial::{Dial, HandParts};
-use super::feature::{Answer, Asker, Event, HubAddress, Row};
+use super::feature::{Answer, Asker, Event, Row};
+use super::handover::{Handover, Place};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
 use super::records::Records;
@@ -112,8 +113,7 @@ pub struct Agent {
     suspended: Duration,
     save_due: bool,
     save_failed: bool,
-    /// A place whose certificate is for the next key, until it is on the disk.
-    rekeyed: Option<(HubAddress, Arc<Membership>)>,
+    handover: Handover,
     /// What the kernel had counted when this began to run.
     baseline: Option<Baseline>,
 }
@@ -174,7 +174,7 @@ impl Agent {
             suspended: clock::suspended(),
             save_due: false,
             save_failed: false,
-            rekeyed: None,
+            handover: Handover::default(),
             baseline: None,
         })
     }
@@ -283,39 +283,33 @@ impl Agent {
                 Command::Save => self.save_due = true,
                 // After the save, so that what a person was told survives a power cut.
                 Command::Answer(asker, answer) => answers.push((asker, answer)),
-                Command::Hub(hub, membership) => self.meet(hub, membership),
+                Command::Hub(hub, membership) => {
+                    let place = (hub, membership);
+                    match self.handover.offer(&self.parts.identity, place) {
+                        Some(place) => self.show(place),
+                        None => self.save_due = true,
+                    }
+                }
             }
         }
         if self.save_due || self.gate.with_ledger(|ledger| ledger.is_due()) {
             self.save(false);
         }
-        if let Some((hub, membership)) = self.rekeyed.take_if(|_| !self.save_failed) {
-            self.show(Some(&hub), Some(&membership));
+        if !self.save_failed
+            && let Some(place) = self.handover.saved()
+        {
+            self.show(place);
         }
         for (asker, answer) in answers {
             self.answer(asker, answer);
         }
     }
 
-    /// Shows ourselves to a hub from here on. What a rekey brought is on the disk first.
-    fn meet(&mut self, hub: Option<HubAddress>, membership: Option<Arc<Membership>>) {
-        self.rekeyed = None;
-        match (hub, membership) {
-            (Some(hub), Some(membership))
-                if self.parts.identity.is_of_next(&membership.certificate)
-                    && !crate::sabotage::off("rekey-saved-first") =>
-            {
-                self.rekeyed = Some((hub, membership));
-                self.save_due = true;
-            }
-            (hub, membership) => self.show(hub.as_ref(), membership.as_deref()),
-        }
-    }
-
-    fn show(&mut self, hub: Option<&HubAddress>, membership: Option<&Membership>) {
-        settle(&self.parts.identity, membership);
+    /// Shows ourselves to this hub from here on.
+    fn show(&mut self, (hub, membership): Place) {
+        settle(&self.parts.identity, membership.as_deref());
         self.supervisor.set_key(self.parts.identity.key().id());
-        self.world.set_hub(hub, membership);
+        self.world.set_hub(hub.as_ref(), membership.as_deref());
     }
 
     /// Puts everything on disk. A failure is told once, and the next save tries again.

@@ -9,6 +9,7 @@ use core::time::Duration;
 use qcloud_agent::clock::{Boot, Clock, Now, Wall};
 use qcloud_agent::daemon::dial::{Dial, HandParts};
 use qcloud_agent::daemon::feature::{Answer, Asker, Event, HubAddress, Row};
+use qcloud_agent::daemon::handover::Handover;
 use qcloud_agent::daemon::household::Household;
 use qcloud_agent::daemon::jobs::{Happening, Jobs};
 use qcloud_agent::daemon::records::Records;
@@ -99,6 +100,7 @@ pub struct World {
     pub identity: Arc<Identity>,
     /// Where it really writes, in the tests that take its power away.
     records: Option<Records>,
+    handover: Handover,
     power: Option<Power>,
     jobs: Jobs,
     happenings: mpsc::Receiver<Happening>,
@@ -201,6 +203,7 @@ impl World {
             clock,
             identity,
             records: None,
+            handover: Handover::default(),
             power: None,
             jobs: Jobs::new(events),
             happenings,
@@ -344,7 +347,7 @@ impl World {
     }
 
     fn obey(&mut self) {
-        let (mut save, mut rekeyed) = (false, None);
+        let mut save = false;
         for command in self.supervisor.commands() {
             match command {
                 Command::Carry(origin, permit) => self.jobs.carry(origin, *permit, &self.outside()),
@@ -363,18 +366,17 @@ impl World {
                 Command::Answer(asker, answer) => {
                     self.answers.entry(asker.0).or_default().push(answer);
                 }
-                // In the order of the real loop: what a rekey brought is on the disk first.
-                Command::Hub(_, Some(membership))
-                    if self.identity.is_of_next(&membership.certificate) =>
-                {
-                    rekeyed = Some(membership);
+                Command::Hub(hub, membership) => {
+                    match self.handover.offer(&self.identity, (hub, membership)) {
+                        Some((_, membership)) => self.show(membership.as_deref()),
+                        None => save = true,
+                    }
                 }
-                Command::Hub(_, membership) => self.show(membership.as_deref()),
             }
         }
         let saved = !save || self.save();
-        if let Some(membership) = rekeyed.filter(|_| saved) {
-            self.show(Some(&membership));
+        if saved && let Some((_, membership)) = self.handover.saved() {
+            self.show(membership.as_deref());
         }
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn ask(
     membership: &Membership,
     hands: &Hands<Note>,
 ) -> Result<Membership, Trouble> {
-    let next = hands.identity.next_key()?;
+    let next = hands.identity.next_key().map_err(|e| Trouble::identity(&e))?;
     let of_key = hands.identity.key();
     let message = rekey_message(membership.device_or(of_key.id()), next.spki());
     let body = wire::Rekey {
@@ -76,7 +76,7 @@ pub(super) async fn ask(
         Ok(_) => Err(Trouble::Foreign),
         Err(error) => {
             if error.is_final() {
-                hands.identity.drop_next()?;
+                hands.identity.drop_next().map_err(|e| Trouble::identity(&e))?;
             }
             Err(error.into())
         }

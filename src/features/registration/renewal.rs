@@ -9,7 +9,6 @@ use crate::daemon::dial::{Hands, exit_of};
 use crate::daemon::feature::{Event, Out, Ticket};
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::SendError;
-use crate::identity::IdentityError;
 use crate::wire::registration::{CERTIFICATE_LIFE, Membership, Renew};
 use core::time::Duration;
 use std::sync::Arc;
@@ -53,14 +52,13 @@ pub enum Trouble {
     BrokeOff,
 }
 
-impl From<IdentityError> for Trouble {
-    fn from(error: IdentityError) -> Self {
-        let source = core::error::Error::source(&error).map(|source| format!(": {source}"));
+impl Trouble {
+    /// What the device's own keys, or the place they are kept in, said.
+    pub(super) fn identity(error: &dyn core::error::Error) -> Self {
+        let source = error.source().map(|source| format!(": {source}"));
         Self::Identity(format!("{error}{}", source.unwrap_or_default()))
     }
-}
 
-impl Trouble {
     pub(super) const fn is_final(&self) -> bool {
         matches!(self, Self::Send(error) if error.is_final())
     }
