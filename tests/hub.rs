@@ -7,6 +7,8 @@ mod api;
 mod dns;
 #[path = "hub/fields.rs"]
 mod fields;
+#[path = "hub/keys.rs"]
+mod keys;
 #[path = "hub/link.rs"]
 mod link;
 #[path = "hub/mail.rs"]
@@ -25,10 +27,13 @@ mod support;
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
 const GUARDS: &[(&str, &str)] = &[
     ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
+    ("mail::every_important_change_is_told_by_a_plain_letter_without_a_tracker", "people-mail"),
     ("pages::a_wrong_password_is_refused_like_an_unknown_address_and_not_for_ever", "hub-password"),
     ("pages::a_form_without_the_mark_of_this_session_does_nothing", "pages-mark"),
     ("pages::a_form_from_another_origin_does_nothing", "pages-origin"),
     ("pages::a_person_signs_in_compares_the_words_and_has_a_device", "pages-words"),
+    ("keys::s15_a_key_that_belongs_to_another_device_is_refused", "hub-rekey-proof"),
+    ("keys::a_certificate_that_is_over_opens_its_renewal_and_the_way_out", "hub-certificate-end"),
 ];
 
 #[test]

@@ -80,7 +80,7 @@ fn c4_everything_the_hub_holds_is_shown_with_its_term() {
     assert_eq!((&visit["masked"], &visit["host"]), (&json!("192.0.2.0"), &json!(link_host("box"))));
     assert!(visit["until"].as_str().unwrap() > visit["made_at"].as_str().unwrap());
     assert_eq!(table(&export, "session")["rows"][0]["address"], DEVICE);
-    for table in ["pending", "device", "ddns", "link_log", "restriction"] {
+    for table in ["pending", "device", "device_key", "ddns", "link_log", "restriction"] {
         let held = world.hub.rows(table);
         assert_eq!(u64::try_from(rows(&agent, table)).unwrap(), held, "{table}");
     }
@@ -199,7 +199,7 @@ fn r6_one_feature_or_everything_is_erased_on_demand() {
     let id = agent.id();
     let erased = agent.ok(&["privacy", "erase"]);
     assert_eq!(erased["receipt"]["feature"], "registration");
-    for table in ["pending", "device", "ddns", "link_log", "restriction"] {
+    for table in ["pending", "device", "device_key", "ddns", "link_log", "restriction"] {
         assert_eq!(world.hub.rows(table), 0, "{table}");
     }
     let database = world.hub.dir().join("hub.db");

@@ -112,6 +112,7 @@ pub const fn exit_of(error: &SendError) -> Exit {
         SendError::Refused(_)
         | SendError::NotTrusted { .. }
         | SendError::Declined { .. }
+        | SendError::CertificateExpired
         | SendError::NotUnderstood(_)
         | SendError::Revoked => Exit::Failed,
     }

@@ -240,7 +240,7 @@ impl Supervisor {
         let (membership, _) = self.household.membership.as_ref().ok_or(Unsettled::NoKey)?;
         let key = BASE64URL_NOPAD.decode(membership.receipt_key.as_bytes());
         let key = key.map_err(|_| Unsettled::NoKey)?;
-        let demand = Demand { device: &self.device, feature, nonce };
+        let demand = Demand { device: self.device(), feature, nonce };
         let receipt = receipt::verify(&document, &key, demand)?;
         Ok(KeptReceipt { receipt, document, key: membership.receipt_key.clone() })
     }
@@ -287,7 +287,7 @@ impl Supervisor {
     }
 
     fn nonce(&self, feature: &str, now: Now) -> String {
-        let seed = format!("{}|{feature}|{}|{:?}", self.device, now.dice, now.wall);
+        let seed = format!("{}|{feature}|{}|{:?}", self.device(), now.dice, now.wall);
         let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
         BASE32_NOPAD.encode(digest.as_ref()).chars().take(26).collect()
     }

@@ -132,7 +132,7 @@ pub struct Asker(pub u64);
 pub enum Event {
     /// The hub to use, before there is a membership (during registration).
     HubChosen(HubAddress),
-    /// This device has a place at a hub.
+    /// This device has a place at a hub, or another certificate for the one it has.
     Registered(Arc<Membership>, HubAddress),
     /// It has none any more.
     Unregistered,
@@ -144,6 +144,8 @@ pub enum Event {
     Resumed,
     /// The wall clock was set.
     WallClockSet,
+    /// The hub turned something away because this device's certificate is over.
+    CertificateExpired,
     /// The hub keeps this feature's data without using it, or uses it again.
     Restricted(&'static str, bool),
     /// The owner changed what may leave in this feature's name: what was sent may not stand any more, and what

@@ -127,6 +127,8 @@ fn house(household: Household) -> Supervisor {
         zone: "example.test".into(),
         certificate: String::new(),
         receipt_key: String::new(),
+        certificate_until: Wall::from_unix_seconds(4_000_000_000),
+        device: String::new(),
     };
     let hub = HubAddress { host: "hub.example.test".into(), port: 443, pin: None };
     let household = Household {

@@ -7,9 +7,11 @@ use super::config::{self, Config, ConfigError};
 use super::control::{Asked, DAEMON};
 use super::dial::{Dial, HandParts};
 use super::feature::{Answer, Asker, Event, Row};
+use super::handover::{Handover, Place};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
 use super::records::Records;
+use super::signals::{Signals, Told};
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::world::World;
@@ -26,13 +28,13 @@ use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
 use crate::platform::traffic;
 use crate::state::{StateDir, StateError};
+use crate::wire::registration::Membership;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Where state is kept when no directory is named.
@@ -111,6 +113,7 @@ pub struct Agent {
     suspended: Duration,
     save_due: bool,
     save_failed: bool,
+    handover: Handover,
     /// What the kernel had counted when this began to run.
     baseline: Option<Baseline>,
 }
@@ -142,6 +145,7 @@ impl Agent {
         }
         let clock = Clock::system(household.last_good);
         let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone())?);
+        settle(&identity, household.membership.as_ref().map(|(membership, _)| membership));
         let volatile = config.agent.volatile_ledger;
         let records = Records::new(state, Arc::clone(&identity), volatile);
         let gate = gate_of(&household, &identity, &clock, &records)?;
@@ -149,8 +153,8 @@ impl Agent {
         let world = World::new(&config.agent, &root, &clock, Arc::clone(&identity));
         let dial = Dial::new("", gate.clone(), world.outside());
         let parts = HandParts { dial, identity: Arc::clone(&identity), root, exec: Exec };
-        let device = identity.key().id();
-        let supervisor = Supervisor::new(rows, gate.clone(), config.sections, household, device);
+        let key = identity.key();
+        let supervisor = Supervisor::new(rows, gate.clone(), config.sections, household, key.id());
         let (events, happenings) = mpsc::channel(256);
         let jobs = Jobs::new(events.clone());
         Ok(Self {
@@ -170,6 +174,7 @@ impl Agent {
             suspended: clock::suspended(),
             save_due: false,
             save_failed: false,
+            handover: Handover::default(),
             baseline: None,
         })
     }
@@ -279,16 +284,32 @@ impl Agent {
                 // After the save, so that what a person was told survives a power cut.
                 Command::Answer(asker, answer) => answers.push((asker, answer)),
                 Command::Hub(hub, membership) => {
-                    self.world.set_hub(hub.as_ref(), membership.as_deref())
+                    let place = (hub, membership);
+                    match self.handover.offer(&self.parts.identity, place) {
+                        Some(place) => self.show(place),
+                        None => self.save_due = true,
+                    }
                 }
             }
         }
         if self.save_due || self.gate.with_ledger(|ledger| ledger.is_due()) {
             self.save(false);
         }
+        if !self.save_failed
+            && let Some(place) = self.handover.saved()
+        {
+            self.show(place);
+        }
         for (asker, answer) in answers {
             self.answer(asker, answer);
         }
+    }
+
+    /// Shows ourselves to this hub from here on.
+    fn show(&mut self, (hub, membership): Place) {
+        settle(&self.parts.identity, membership.as_deref());
+        self.supervisor.set_key(self.parts.identity.key().id());
+        self.world.set_hub(hub.as_ref(), membership.as_deref());
     }
 
     /// Puts everything on disk. A failure is told once, and the next save tries again.
@@ -358,7 +379,10 @@ impl Agent {
         let lines: Vec<String> =
             self.gate.with_ledger(|ledger| ledger.lines().map(String::from).collect());
         let head = &self.supervisor.household().signed_head;
-        let key = BASE64URL_NOPAD.encode(self.parts.identity.key().public_key());
+        let place = self.supervisor.household().membership.as_ref();
+        let certificate = place.map_or("", |(membership, _)| &membership.certificate);
+        let key = self.parts.identity.key_of(certificate);
+        let key = BASE64URL_NOPAD.encode(key.public_key());
         serde_json::json!({ "lines": lines, "signed_head": head, "key": key })
     }
 
@@ -413,6 +437,15 @@ impl Agent {
     }
 }
 
+/// Makes the key that the membership's certificate was made for the device's.
+fn settle(identity: &Identity, membership: Option<&Membership>) {
+    if let Err(error) =
+        identity.settle(membership.map(|membership| membership.certificate.as_str()))
+    {
+        tracing::warn!(why = error_chain(&error), "a key that was replaced could not be removed");
+    }
+}
+
 fn gate_of(
     household: &Household,
     identity: &Identity,
@@ -456,33 +489,4 @@ async fn watch_addresses(events: mpsc::Sender<Happening>) {
 fn error_chain(error: &dyn std::error::Error) -> String {
     let source = error.source().map(|source| format!(": {source}"));
     format!("{error}{}", source.unwrap_or_default())
-}
-
-enum Told {
-    Stop,
-    Reload,
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn open() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.term.recv() => Told::Stop,
-            _ = self.int.recv() => Told::Stop,
-            _ = self.hup.recv() => Told::Reload,
-        }
-    }
 }

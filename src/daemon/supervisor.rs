@@ -75,7 +75,8 @@ pub struct Supervisor {
     pub(super) gate: Gate,
     pub(super) sections: Sections,
     pub(super) household: Household,
-    pub(super) device: String,
+    /// The id of this device's key; see [`Supervisor::device`].
+    key: String,
     pub(super) live: BTreeMap<&'static str, Live>,
     pub(super) broken: BTreeMap<&'static str, Broken>,
     pub(super) warnings: BTreeMap<(&'static str, &'static str), (&'static Warning, String)>,
@@ -122,7 +123,7 @@ impl Supervisor {
         gate: Gate,
         sections: Sections,
         household: Household,
-        device: &str,
+        key: &str,
     ) -> Self {
         gate.set_consents(household.consents.clone());
         gate.set_denied(household.denied.clone());
@@ -131,7 +132,7 @@ impl Supervisor {
             gate,
             sections,
             household,
-            device: device.into(),
+            key: key.into(),
             live: BTreeMap::new(),
             broken: BTreeMap::new(),
             warnings: BTreeMap::new(),
@@ -180,6 +181,17 @@ impl Supervisor {
         &mut self.household
     }
 
+    /// This device's key is another one.
+    pub fn set_key(&mut self, id: &str) {
+        self.key = id.into();
+    }
+
+    /// The id of this device: the one it is known by at its hub, which a rekey leaves as it is; without a hub, its key's.
+    pub(super) fn device(&self) -> &str {
+        let place = self.household.membership.as_ref();
+        place.map_or(&self.key, |(membership, _)| membership.device_or(&self.key))
+    }
+
     /// Raises or clears a warning of the house itself.
     pub fn warn(&mut self, warning: &'static Warning, details: Option<String>) {
         match details {
@@ -200,6 +212,9 @@ impl Supervisor {
 
     /// An answer came.
     pub fn replied(&mut self, origin: &Origin, result: Result<Reply, SendError>, now: Now) {
+        if result.as_ref().is_ok_and(Reply::is_certificate_expired) {
+            self.announce(Event::CertificateExpired, now);
+        }
         match origin {
             Origin::Feature(name, ticket) => self.post(name, *ticket, Mail::Reply(*ticket, result)),
             Origin::Erasure(nonce) => self.erasure_replied(nonce, result, now),
@@ -352,7 +367,10 @@ impl Supervisor {
                 }
                 self.save(now);
             }
-            Event::Resumed | Event::WallClockSet | Event::RulesChanged(_) => {}
+            Event::Resumed
+            | Event::WallClockSet
+            | Event::CertificateExpired
+            | Event::RulesChanged(_) => {}
         }
         let event = Arc::new(event);
         for name in self.live.keys() {

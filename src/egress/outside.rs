@@ -5,6 +5,7 @@
 use super::gate::Refused;
 use super::permit::{Passage, Permit};
 use crate::wire::link::Visitor;
+use crate::wire::registration::CERTIFICATE_EXPIRED;
 use core::net::IpAddr;
 use core::pin::Pin;
 use core::time::Duration;
@@ -42,12 +43,21 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Whether the hub turned this away only because the device's certificate is over.
+    pub fn is_certificate_expired(&self) -> bool {
+        let code = self.body.get("code").and_then(Value::as_str);
+        self.status == 401 && code == Some(CERTIFICATE_EXPIRED)
+    }
+
     /// Reads the body of a success.
     ///
     /// # Errors
-    /// [`SendError::Declined`] with the hub's own words for any other status, and
-    /// [`SendError::NotUnderstood`] for a body that is not a `T`.
+    /// [`SendError::Declined`] with the hub's own words for any other status,
+    /// [`SendError::CertificateExpired`] when it says so, and [`SendError::NotUnderstood`] for a body that is not a `T`.
     pub fn read<T: DeserializeOwned>(self) -> Result<T, SendError> {
+        if self.is_certificate_expired() {
+            return Err(SendError::CertificateExpired);
+        }
         if !(200..300).contains(&self.status) {
             let words = self.body.get("error").and_then(Value::as_str).unwrap_or("no reason given");
             let reason = crate::wire::label::printable(words, 200);
@@ -111,6 +121,9 @@ pub enum SendError {
         /// How long it asks us to wait.
         retry_after: Option<Duration>,
     },
+    /// The hub says that this device's certificate is over. It is renewed, and then the same passes.
+    #[error("this device's certificate is over, and is being renewed")]
+    CertificateExpired,
     /// The hub's answer makes no sense.
     #[error("the hub's answer is not understood: {0}")]
     NotUnderstood(String),
@@ -128,7 +141,8 @@ impl SendError {
             }
             Self::Refused(Refused::OverBudget { .. }) => false,
             Self::Refused(_) | Self::Revoked => true,
-            Self::NoAddress { .. }
+            Self::CertificateExpired
+            | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }
             | Self::TimedOut { .. }
@@ -143,6 +157,7 @@ impl SendError {
             Self::Refused(Refused::OverBudget { wait, .. }) => Some(*wait),
             Self::Refused(_)
             | Self::Revoked
+            | Self::CertificateExpired
             | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }

@@ -2,6 +2,7 @@
 
 use crate::clock::Wall;
 use crate::secret::Secret;
+use crate::wire::registration::CERTIFICATE_LIFE;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::HEXLOWER;
@@ -23,11 +24,11 @@ use std::path::{Path, PathBuf};
 pub const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long the server's own certificate lives; it is made anew in the last third of it.
 pub const LEAF_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How long a device's certificate holds. The row of its key is the authority and ends it at any moment; no
-/// device renews its certificate yet, so a short life would only cut boxes off.
-pub const DEVICE_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
 /// How far back certificates begin, for clocks that are behind.
 const BACKDATED: Duration = Duration::from_secs(24 * 3600);
+
+/// What stands before a device's id in its certificate.
+pub const URN: &str = "urn:qcloud:device:";
 
 const SERVER_CA_KEY: &str = "server-ca.key";
 const SERVER_CA: &str = "server-ca.crt";
@@ -173,18 +174,18 @@ impl Keys {
         Ok(Leaf { chain: vec![leaf, self.server.certificate.clone()], key })
     }
 
-    /// Makes the certificate of a device, in PEM.
+    /// Makes the certificate of a device, in PEM. It holds for [`CERTIFICATE_LIFE`].
     ///
     /// # Errors
     /// [`KeyError::Certificate`] when rcgen refuses.
     pub fn device_leaf(&self, key: &DeviceKey, id: &str, now: Wall) -> Result<String, KeyError> {
         let mut params = CertificateParams::default();
-        let urn = format!("urn:qcloud:device:{id}");
+        let urn = format!("{URN}{id}");
         params.subject_alt_names = vec![SanType::URI(urn.try_into()?)];
         params.distinguished_name = common_name(id);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let der = issue(params, key, &self.client, now, DEVICE_LIFE)?;
+        let der = issue(params, key, &self.client, now, CERTIFICATE_LIFE)?;
         Ok(pem("CERTIFICATE", &der))
     }
 }

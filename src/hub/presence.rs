@@ -119,6 +119,14 @@ impl Presence {
         }
     }
 
+    /// Ends a device's session if it began with another key than the device has.
+    pub fn end_other_keys(&self, device: &Device, reason: &'static str) {
+        let session = self.find(device.name.as_str());
+        if session.is_some_and(|session| session.device.spki != device.spki) {
+            self.end(device.name.as_str(), reason);
+        }
+    }
+
     /// Ends a device's session, of whose visitors nothing will be written down.
     pub fn forget(&self, name: &str, reason: &'static str) {
         if let Some(session) = self.find(name) {

@@ -113,7 +113,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(dns::serve_udp(name_server.udp, hub.zone.clone()));
     tasks.spawn(dns::serve_tcp(name_server.tcp, hub.zone.clone()));
-    tasks.spawn(session::serve(endpoint.clone(), Arc::clone(&hub)));
+    tasks.spawn(session::serve(endpoint.clone(), Arc::clone(&hub), Arc::clone(&faces.judge)));
     let pages = page_leaf.as_ref().and_then(|leaf| Some((leaf, hub.config.pages.as_ref()?)));
     let pages = pages
         .map(|(leaf, config)| {

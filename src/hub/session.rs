@@ -2,9 +2,9 @@
 
 use super::presence::Session;
 use super::state::{Hub, token};
-use super::tls::{Faces, key_hash};
+use super::tls::{Faces, Judge, key_hash};
 use crate::wire::frame;
-use crate::wire::link::{Hello, ToDevice, ToHub};
+use crate::wire::link::{CLOSED_CERTIFICATE_EXPIRED, Hello, ToDevice, ToHub};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, VarInt};
@@ -91,16 +91,16 @@ fn transport() -> quinn::TransportConfig {
 }
 
 /// Attends to devices until the endpoint is closed.
-pub async fn serve(endpoint: Endpoint, hub: Arc<Hub>) {
+pub async fn serve(endpoint: Endpoint, hub: Arc<Hub>, judge: Arc<Judge>) {
     let room = Arc::new(Semaphore::new(MAX_GREETINGS));
     while let Some(incoming) = endpoint.accept().await {
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
             incoming.refuse();
             continue;
         };
-        let hub = Arc::clone(&hub);
+        let (hub, judge) = (Arc::clone(&hub), Arc::clone(&judge));
         tokio::spawn(async move {
-            let greeted = timeout(GREETING, greet(incoming, &hub)).await;
+            let greeted = timeout(GREETING, greet(incoming, &hub, &judge)).await;
             drop(place);
             match greeted {
                 Ok(Ok(greeted)) => attend(&hub, greeted).await,
@@ -117,13 +117,19 @@ struct Greeted {
     receive: RecvStream,
 }
 
-async fn greet(incoming: Incoming, hub: &Hub) -> io::Result<Greeted> {
+async fn greet(incoming: Incoming, hub: &Hub, judge: &Judge) -> io::Result<Greeted> {
     let connection = incoming.await?;
-    let key = peer_key(&connection).ok_or(io::ErrorKind::PermissionDenied)?;
+    let chain = peer_chain(&connection).ok_or(io::ErrorKind::PermissionDenied)?;
+    let key = key_hash(&chain).ok_or(io::ErrorKind::PermissionDenied)?;
     let Some(device) = hub.device_of(key).await.map_err(io::Error::other)? else {
         connection.close(CLOSED_UNKNOWN_DEVICE, b"this device is not registered here");
         return Err(io::ErrorKind::PermissionDenied.into());
     };
+    if judge.is_over(&chain) {
+        let code = VarInt::from_u32(CLOSED_CERTIFICATE_EXPIRED);
+        connection.close(code, b"the certificate of this device is over");
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     let (send, mut receive) = connection.accept_bi().await?;
     if frame::read::<ToHub>(&mut receive).await? != ToHub::Hello(Hello { version: 1 }) {
         connection.close(CLOSED_PROTOCOL, b"the hello of version 1 comes first");
@@ -135,10 +141,8 @@ async fn greet(incoming: Incoming, hub: &Hub) -> io::Result<Greeted> {
     Ok(Greeted { session, send, receive })
 }
 
-fn peer_key(connection: &Connection) -> Option<super::store::Hash> {
-    let identity = connection.peer_identity()?;
-    let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
-    key_hash(chain)
+fn peer_chain(connection: &Connection) -> Option<Vec<CertificateDer<'static>>> {
+    connection.peer_identity()?.downcast().ok().map(|chain| *chain)
 }
 
 async fn attend(hub: &Hub, mut greeted: Greeted) {
@@ -171,7 +175,8 @@ async fn attend(hub: &Hub, mut greeted: Greeted) {
 }
 
 async fn still_known(hub: &Hub, session: &Session) -> bool {
-    let Some(key) = peer_key(&session.connection) else { return false };
+    let chain = peer_chain(&session.connection);
+    let Some(key) = chain.and_then(|chain| key_hash(&chain)) else { return false };
     let device = hub.device_of(key).await.ok().flatten();
     device.is_some_and(|device| device.name == session.device.name)
 }

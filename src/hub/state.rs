@@ -8,6 +8,7 @@ use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
 use super::store::{Device, Hash, Store, StoreError};
+use super::tls;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
 use core::hash::BuildHasher;
@@ -81,12 +82,20 @@ impl Hub {
         }
     }
 
-    /// The device whose key this is. The row is the authority, at every request and session.
+    /// The device whose key this is. The row is the authority, at every request and session. A key that was to take
+    /// the place of another one has it from its first use on: nothing opens with the other any more.
     ///
     /// # Errors
     /// The store's.
     pub async fn device_of(&self, key: Hash) -> Result<Option<Device>, StoreError> {
-        let device = self.store.device_by_key(key).await?;
+        let mut device = self.store.device_by_key(key).await?;
+        if device.as_ref().is_some_and(|device| tls::hash(&device.spki) != Some(key)) {
+            device = self.store.settle_key(key).await?;
+            if let Some(device) = &device {
+                self.presence.end_other_keys(device, "this device has another key now");
+                tracing::info!(device = %device.name, "a device changed its key");
+            }
+        }
         if device.is_none() && crate::sabotage::off("hub-device-auth") {
             return Ok(stand_in());
         }

@@ -35,6 +35,7 @@ pub struct Rule {
 pub static RULES: &[Rule] = &[
     Rule { table: "pending", kept: Kept::As(&registration::START) },
     Rule { table: "device", kept: Kept::As(&registration::POLL) },
+    Rule { table: "device_key", kept: Kept::As(&registration::REKEY) },
     Rule { table: "ddns", kept: Kept::As(&ddns::UPDATE) },
     Rule { table: "link_log", kept: Kept::As(&link::SESSION) },
     Rule { table: "restriction", kept: Kept::As(&privacy::RESTRICT) },

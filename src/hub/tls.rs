@@ -1,20 +1,25 @@
 //! TLS of the hub: its own face, and whom it asks for a certificate.
 
-use super::keys::{KeyError, Keys, LEAF_LIFE};
+use super::keys::{KeyError, Keys, LEAF_LIFE, URN};
 use super::store::Hash;
 use crate::clock::{Clock, Wall};
 use crate::wire::{API_ALPN, SESSION_ALPN};
 use core::net::IpAddr;
 use core::time::Duration;
 use ring::digest::{SHA256, digest};
+use rustls::Error::InvalidCertificate;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -154,6 +159,8 @@ pub struct Faces {
     pub api: Arc<ServerConfig>,
     /// Sessions: TLS 1.3, a client certificate is required.
     pub session: Arc<ServerConfig>,
+    /// Says whether a certificate that was shown still holds.
+    pub judge: Arc<Judge>,
 }
 
 impl Faces {
@@ -171,15 +178,95 @@ impl Faces {
                 Arc::new(default_provider()),
             )
         };
-        let optional = verifier().allow_unauthenticated().build()?;
-        let required = verifier().build()?;
+        let optional = Lenient::over(verifier().allow_unauthenticated().build()?);
+        let strict = verifier().build()?;
+        let required = Lenient::over(Arc::clone(&strict));
+        let judge = Arc::new(Judge { strict, clock: clock.clone() });
         let both = &[&rustls::version::TLS13, &rustls::version::TLS12];
         let newest = &[&rustls::version::TLS13];
         let mut api = face(both, optional, leaf, clock)?;
         api.alpn_protocols = vec![API_ALPN.to_vec()];
         let mut session = face(newest, required, leaf, clock)?;
         session.alpn_protocols = vec![SESSION_ALPN.to_vec()];
-        Ok(Self { api: Arc::new(api), session: Arc::new(session) })
+        Ok(Self { api: Arc::new(api), session: Arc::new(session), judge })
+    }
+}
+
+/// Takes a device's certificate that is over like one that holds, and nothing else: the holder proves the key in the
+/// handshake, and the row of the key is the authority. What a certificate that is over still opens, [`Judge`] tells.
+#[derive(Debug)]
+struct Lenient(Arc<dyn ClientCertVerifier>);
+
+impl Lenient {
+    fn over(strict: Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier> {
+        Arc::new(Self(strict))
+    }
+}
+
+impl ClientCertVerifier for Lenient {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        match self.0.verify_client_cert(own, others, now) {
+            Err(InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+                // As of its last second, so that everything but its end is verified.
+                self.0.verify_client_cert(own, others, not_after)
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// Says whether a certificate that a handshake took still holds.
+pub struct Judge {
+    strict: Arc<dyn ClientCertVerifier>,
+    clock: Clock,
+}
+
+impl Judge {
+    /// Whether the certificate a peer showed is over, or otherwise not good now. Nobody who shows none is judged.
+    pub fn is_over(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let now = UnixTime::since_unix_epoch(self.clock.now().wall.0);
+        let Some((own, others)) = chain.split_first() else { return false };
+        let is_over = self.strict.verify_client_cert(own, others, now).is_err();
+        is_over && !crate::sabotage::off("hub-certificate-end")
     }
 }
 
@@ -205,6 +292,12 @@ fn face(
 pub fn key_hash(chain: &[CertificateDer<'_>]) -> Option<Hash> {
     let leaf = webpki::EndEntityCert::try_from(chain.first()?).ok()?;
     hash(&leaf.subject_public_key_info())
+}
+
+/// The device id in the certificate a peer showed, as the hub wrote it there.
+pub fn device_in(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let leaf = webpki::EndEntityCert::try_from(chain.first()?).ok()?;
+    leaf.valid_uri_names().find_map(|urn| urn.strip_prefix(URN)).map(String::from)
 }
 
 /// SHA-256 as the store keys its rows by.

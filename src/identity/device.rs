@@ -2,6 +2,7 @@
 
 use super::IdentityError;
 use super::key::DeviceKey;
+use super::keyring::Keyring;
 use super::pin::HubPin;
 use super::tls::{self, Versions};
 use super::webcert::WebCertificate;
@@ -11,11 +12,11 @@ use crate::wire::registration::Membership;
 use crate::wire::{API_ALPN, SESSION_ALPN};
 use ring::hmac;
 use rustls::{ClientConfig, ServerConfig};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The key of this device, and where its certificates are kept.
 pub struct Identity {
-    key: DeviceKey,
+    keys: Mutex<Keyring>,
     state: Arc<StateDir>,
     clock: Clock,
 }
@@ -43,18 +44,57 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::State`] and [`IdentityError::BadKey`]; a key that exists is never replaced.
     pub fn open(state: Arc<StateDir>, clock: Clock) -> Result<Self, IdentityError> {
-        Ok(Self { key: DeviceKey::load_or_make(&state)?, state, clock })
+        Ok(Self { keys: Mutex::new(Keyring::open(&state)?), state, clock })
     }
 
     /// The key.
-    pub fn key(&self) -> &DeviceKey {
-        &self.key
+    pub fn key(&self) -> Arc<DeviceKey> {
+        self.keys().current()
     }
 
-    /// The key of the ledger's body HMACs. Ed25519 signatures are deterministic, so one over a fixed text
-    /// is a secret that only this device can make again.
+    /// The key a certificate was made for, be it the one that is to come; the key there is when it is nobody's.
+    pub fn key_of(&self, certificate: &str) -> Arc<DeviceKey> {
+        self.keys().key_of(certificate)
+    }
+
+    /// Whether a certificate was made for the key that is to come: it must be saved before that key is used.
+    pub fn is_of_next(&self, certificate: &str) -> bool {
+        self.keys().is_of_next(certificate)
+    }
+
+    /// The key that is to come, made when there is none. Nothing else changes by that.
+    ///
+    /// # Errors
+    /// As [`Identity::open`].
+    pub fn next_key(&self) -> Result<Arc<DeviceKey>, IdentityError> {
+        self.keys().next(&self.state)
+    }
+
+    /// Gives up the key that was to come.
+    ///
+    /// # Errors
+    /// [`IdentityError::State`].
+    pub fn drop_next(&self) -> Result<(), IdentityError> {
+        self.keys().drop_next(&self.state)
+    }
+
+    /// Takes the key that the saved certificate was made for as the key, and removes what it replaces. To be called
+    /// at the start and whenever another certificate has been saved; without one the device has no hub.
+    ///
+    /// # Errors
+    /// [`IdentityError::State`]: the key is the right one all the same, and the next call removes the other.
+    pub fn settle(&self, certificate: Option<&str>) -> Result<(), IdentityError> {
+        self.keys().settle(&self.state, certificate)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keyring> {
+        // Each change of the ring is one assignment: a panic elsewhere leaves nothing half done.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key of the ledger's body HMACs. It stays the same when the device's key changes.
     pub fn ledger_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.key.sign(b"qcloud-ledger-bodies/1"))
+        hmac::Key::new(hmac::HMAC_SHA256, self.keys().ledger_seed().expose())
     }
 
     /// How to meet a hub.
@@ -73,7 +113,7 @@ impl Identity {
         let Some(membership) = membership else {
             return Ok(HubTls { anonymous, device: None, session: None });
         };
-        let certified = self.key.tls_key(&membership.certificate)?;
+        let certified = self.key().tls_key(&membership.certificate)?;
         let device = config(Some(Arc::clone(&certified)), Versions::Tls12Up, API_ALPN)?;
         let session = config(Some(certified), Versions::Tls13, SESSION_ALPN)?;
         Ok(HubTls { anonymous, device: Some(device), session: Some(session) })

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// The file of the key in the state directory: PKCS#8 version 2 (RFC 5958), DER.
 pub const KEY_FILE: &str = "device.key";
+/// The file of the key that is to take its place, while a rekey is under way.
+pub const NEXT_FILE: &str = "device.key.next";
 /// What stands before the 32 bytes of an Ed25519 public key in its SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -34,12 +36,37 @@ impl DeviceKey {
     /// [`IdentityError::State`] when the file is open to others, [`IdentityError::BadKey`] when it
     /// holds no key: a damaged one is never replaced by a new one, which would be another device.
     pub fn load_or_make(state: &StateDir) -> Result<Self, IdentityError> {
-        if let Some(pkcs8) = state.read_private(KEY_FILE)? {
-            return Self::from_pkcs8(Secret::new(pkcs8));
+        Self::load_or_make_in(state, KEY_FILE)
+    }
+
+    /// As [`DeviceKey::load_or_make`], in the file of the key to come.
+    ///
+    /// # Errors
+    /// As [`DeviceKey::load_or_make`].
+    pub fn load_or_make_next(state: &StateDir) -> Result<Self, IdentityError> {
+        Self::load_or_make_in(state, NEXT_FILE)
+    }
+
+    fn load_or_make_in(state: &StateDir, file: &'static str) -> Result<Self, IdentityError> {
+        if let Some(key) = Self::load(state, file)? {
+            return Ok(key);
         }
         let key = Self::in_memory()?;
-        state.write_once(KEY_FILE, key.pkcs8.expose())?;
+        state.write_once(file, key.pkcs8.expose())?;
         Ok(key)
+    }
+
+    /// The key in one of the two files; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`DeviceKey::load_or_make`].
+    pub(super) fn load(
+        state: &StateDir,
+        file: &'static str,
+    ) -> Result<Option<Self>, IdentityError> {
+        let Some(pkcs8) = state.read_private(file)? else { return Ok(None) };
+        let key = Self::from_pkcs8(Secret::new(pkcs8));
+        key.map(Some).map_err(|_| IdentityError::BadKey(file))
     }
 
     /// A new key that is kept nowhere.
@@ -80,6 +107,13 @@ impl DeviceKey {
         self.pair.sign(message).as_ref().to_vec()
     }
 
+    /// Whether a certificate (PEM, own certificate first) was made for this key.
+    pub fn fits(&self, chain_pem: &str) -> bool {
+        let chain = certificates(chain_pem).unwrap_or_default();
+        let own = chain.first().and_then(|first| webpki::EndEntityCert::try_from(first).ok());
+        own.is_some_and(|own| own.subject_public_key_info().as_ref() == self.spki)
+    }
+
     /// The key with its certificate chain (PEM, own certificate first), as TLS shows it.
     ///
     /// # Errors
@@ -108,7 +142,7 @@ impl Signer for DeviceKey {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::testing::{Authority, authority};
     use super::*;
     use crate::platform::root::tests::scratch;
@@ -151,12 +185,18 @@ mod tests {
         }
     }
 
+    /// A certificate for a key, by somebody.
+    pub fn certificate_for(key: &DeviceKey) -> String {
+        let Authority { issuer, .. } = authority("client CA");
+        let params = rcgen::CertificateParams::new(vec!["device.test".into()]).unwrap();
+        params.signed_by(&Public(key), &issuer).unwrap().pem()
+    }
+
     #[test]
     fn only_a_certificate_of_this_key_goes_with_it() {
-        let Authority { issuer, .. } = authority("client CA");
         let key = DeviceKey::in_memory().unwrap();
-        let params = rcgen::CertificateParams::new(vec!["device.test".into()]).unwrap();
-        let own = params.signed_by(&Public(&key), &issuer).unwrap().pem();
+        let own = certificate_for(&key);
+        assert!(key.fits(&own) && !DeviceKey::in_memory().unwrap().fits(&own) && !key.fits(""));
         assert_eq!(key.tls_key(&own).unwrap().cert.len(), 1);
         let other = DeviceKey::in_memory().unwrap().tls_key(&own);
         assert!(matches!(other, Err(IdentityError::ForeignCertificate)));

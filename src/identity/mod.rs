@@ -3,6 +3,7 @@
 pub mod device;
 pub mod id;
 pub mod key;
+mod keyring;
 pub mod pin;
 #[cfg(test)]
 mod testing;

@@ -19,6 +19,9 @@ pub const VISITOR_WAIT: Duration = Duration::from_secs(10);
 pub const MAX_VISITORS: u32 = 2048;
 /// First byte of the TCP connection that lets a device notice a dead hub at once; never 0x16, which begins TLS.
 pub const TRIPWIRE_MAGIC: u8 = b'Q';
+/// The hub closes a session with this application error code when the device's certificate is over: it renews, and
+/// dials again.
+pub const CLOSED_CERTIFICATE_EXPIRED: u32 = 3;
 
 /// The session itself, with all that visitors send and get through it.
 pub static SESSION: Parcel = Parcel {

@@ -31,6 +31,8 @@ pub const API_ALPN: &[u8] = b"http/1.1";
 pub const TO_HUB: &[&Parcel] = &[
     &registration::START,
     &registration::POLL,
+    &registration::RENEW,
+    &registration::REKEY,
     &registration::FORGET,
     &ddns::UPDATE,
     &ddns::FORGET,

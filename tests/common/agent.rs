@@ -203,6 +203,11 @@ impl Agent {
         self.process.take().expect("the agent runs").kill();
     }
 
+    /// Waits for an end that somebody else brought about.
+    pub fn ended(&mut self, within: Duration) -> ExitStatus {
+        self.process.take().expect("the agent runs").ended(within)
+    }
+
     /// Ends it in order, within this time.
     pub fn stop(&mut self, within: Duration) -> ExitStatus {
         let mut process = self.process.take().expect("the agent runs");

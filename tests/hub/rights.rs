@@ -86,7 +86,8 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
     let (store, _temp) = sqlite();
     let mine = enrolled(store.as_ref(), 1, "box", 1).await;
     let other = enrolled(store.as_ref(), 2, "attic", 2).await;
-    for device in [&mine, &other] {
+    for (device, key) in [(&mine, 8), (&other, 9)] {
+        store.stage_key(device.id.clone(), vec![key; 44], at(2)).await.unwrap();
         store.set_addresses(device.id.clone(), SOME, at(2)).await.unwrap();
         store.restrict(device.id.clone(), Restrictable::Ddns, true, at(2)).await.unwrap();
         for second in 0..3 {

@@ -6,11 +6,13 @@ use qcloud_agent::card::Retention;
 use qcloud_agent::clock::Wall;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
-    Addresses, Decided, Device, Enrolled, Opened, Pending, Scope, State, Store, StoreError, Visit,
+    Addresses, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, Staged, State, Store,
+    StoreError, Visit,
 };
 use qcloud_agent::hub::sweep;
 use qcloud_agent::wire::label::Label;
 use qcloud_agent::wire::privacy::Restrictable;
+use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 
 pub fn sqlite() -> (Arc<dyn Store>, TempDir) {
@@ -168,6 +170,10 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         store.set_addresses(device.id.clone(), Addresses::default(), at(2)).await.unwrap();
         store.log_visit(visit(device, 3)).await.unwrap();
     }
+    for (device, key) in [(&gone, 8), (&stays, 9)] {
+        let staged = store.stage_key(device.id.clone(), vec![key; 44], at(3)).await.unwrap();
+        assert_eq!(staged, Staged::Yes);
+    }
     for feature in Restrictable::ALL {
         store.restrict(gone.id.clone(), *feature, true, at(3)).await.unwrap();
         store.restrict(stays.id.clone(), *feature, true, at(3)).await.unwrap();
@@ -176,14 +182,72 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
     let link = [("link_log", 1), ("restriction", 1)];
     assert_eq!(rows, link.map(|(table, count)| (table.to_owned(), count)).into());
     let rows = store.erase(gone.clone(), Scope::Registration).await.unwrap();
-    let all = [("ddns", 1), ("device", 1), ("link_log", 0), ("pending", 1), ("restriction", 1)];
+    let all = [
+        ("ddns", 1),
+        ("device", 1),
+        ("device_key", 1),
+        ("link_log", 0),
+        ("pending", 1),
+        ("restriction", 1),
+    ];
     assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));
+    for (key, there) in [(1, false), (8, false), (2, true), (9, true)] {
+        assert_eq!(store.device_by_key(hash(key)).await.unwrap().is_some(), there, "key {key}");
+    }
     assert_eq!(store.visits(stays.id.clone()).await.unwrap().len(), 1);
     let left =
         Restrictable::ALL.iter().map(|feature| (stays.id.clone(), *feature)).collect::<Vec<_>>();
     assert_eq!(store.restrictions().await.unwrap(), left);
     assert_eq!(store.pending().await.unwrap().len(), 1);
+}
+
+/// SHA-256 of the key of this number.
+fn hash(key: u8) -> Hash {
+    digest(&SHA256, &[key; 44]).as_ref().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_device_has_two_keys_until_the_new_one_is_used() {
+    let (store, temp) = sqlite();
+    let device = enrolled(store.as_ref(), 1, "box", 1).await;
+    let other = enrolled(store.as_ref(), 2, "attic", 2).await;
+    let stage = |id: &str, key: u8, when| store.stage_key(id.into(), vec![key; 44], at(when));
+    assert!(matches!(stage("nobody", 3, 5).await, Err(StoreError::NoDevice)));
+    assert_eq!(stage(&device.id, 2, 5).await.unwrap(), Staged::Taken, "another's key");
+    assert_eq!(stage(&device.id, 1, 5).await.unwrap(), Staged::Yes, "its own changes nothing");
+    assert_eq!(store.oldest("device_key").await.unwrap(), None);
+    for key in [3, 4, 4] {
+        assert_eq!(stage(&device.id, key, 5 + u64::from(key)).await.unwrap(), Staged::Yes);
+    }
+    assert_eq!(stage(&other.id, 4, 9).await.unwrap(), Staged::Taken, "promised to another");
+    assert_eq!(store.oldest("device_key").await.unwrap(), Some(at(9)), "one waits");
+    assert_eq!(store.device_by_key(hash(3)).await.unwrap(), None, "the one before is forgotten");
+    for key in [1, 4] {
+        assert_eq!(store.device_by_key(hash(key)).await.unwrap(), Some(device.clone()));
+    }
+    assert_eq!(store.settle_key(hash(1)).await.unwrap(), None, "it waits for nothing");
+    assert!(holds_bytes(&temp, &[1; 44]), "it was there");
+    let changed = Device { spki: vec![4; 44], ..device };
+    assert_eq!(store.settle_key(hash(4)).await.unwrap(), Some(changed.clone()));
+    assert_eq!(store.settle_key(hash(4)).await.unwrap(), None);
+    assert_eq!(store.device_by_key(hash(4)).await.unwrap(), Some(changed));
+    assert_eq!(store.device_by_key(hash(1)).await.unwrap(), None);
+    assert!(!holds_bytes(&temp, &[1; 44]), "the old key is nowhere");
+    // Whoever holds the old key, and an owner who approves it, do not get the device back.
+    for (number, name) in [(5, "box"), (6, "cellar")] {
+        let row = request(number, name, 1);
+        store.open_code(row.clone(), 99).await.unwrap();
+        store.decide(row.user_code, true, at(0)).await.unwrap();
+        let taken = store.enrol(row.code_hash, Device { made_at: at(7), ..self::device(name, 1) });
+        assert!(!matches!(taken.await.unwrap(), Enrolled::Yes { .. }), "{name}");
+    }
+}
+
+fn holds_bytes(temp: &TempDir, wanted: &[u8]) -> bool {
+    let files = std::fs::read_dir(&temp.0).unwrap().map(|entry| entry.unwrap().path());
+    let found = |bytes: Vec<u8>| bytes.windows(wanted.len()).any(|w| w == wanted);
+    files.map(|path| std::fs::read(path).unwrap()).any(found)
 }
 
 #[tokio::test]

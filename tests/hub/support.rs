@@ -115,8 +115,9 @@ impl Drop for Hub {
     }
 }
 
+#[derive(Clone)]
 pub struct Device {
-    key: Ed25519KeyPair,
+    key: Arc<Ed25519KeyPair>,
     pkcs8: Vec<u8>,
     pub member: Option<Membership>,
 }
@@ -125,7 +126,7 @@ impl Device {
     pub fn new() -> Self {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
         let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
-        Self { key, pkcs8: pkcs8.as_ref().to_vec(), member: None }
+        Self { key: Arc::new(key), pkcs8: pkcs8.as_ref().to_vec(), member: None }
     }
 
     pub fn spki(&self) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! A hub that answers permits by parcel id, from memory.
 
+use super::power::Power;
+use super::registry::Registry;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
@@ -64,6 +66,12 @@ pub struct Inner {
     pub dials: Vec<Instant>,
     /// Sessions that stand.
     pub sessions: usize,
+    /// Whose keys it knows; without one it takes everybody for the device.
+    pub registry: Option<Registry>,
+    /// Counts what the device sends, and may take its power away.
+    pub power: Option<Power>,
+    /// The answer that gets lost, counted from 1.
+    pub lost: Option<usize>,
     device: String,
     first_receipt: Option<String>,
     epoch: u64,
@@ -83,6 +91,9 @@ impl Hub {
             handed: 0,
             dials: Vec::new(),
             sessions: 0,
+            registry: None,
+            power: None,
+            lost: None,
             device: device.into(),
             first_receipt: None,
             epoch: 0,
@@ -132,6 +143,9 @@ impl Inner {
         self.seen.push((parcel, body.clone()));
         if let Some(scripted) = self.scripted.get_mut(parcel).and_then(VecDeque::pop_front) {
             return scripted;
+        }
+        if let Some(reply) = self.registry.as_mut().and_then(|r| r.answer(parcel, body)) {
+            return reply;
         }
         match parcel {
             "registration.start" => ok(&Started {
@@ -210,6 +224,8 @@ pub fn membership() -> Membership {
         zone: "example.test".into(),
         certificate: String::new(),
         receipt_key: BASE64URL_NOPAD.encode(key([7; 32]).public_key().as_ref()),
+        certificate_until: Wall::from_unix_seconds(4_000_000_000),
+        device: String::new(),
     }
 }
 
@@ -217,7 +233,7 @@ fn key(seed: [u8; 32]) -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()
 }
 
-fn ok(body: &impl Serialize) -> Reply {
+pub fn ok(body: &impl Serialize) -> Reply {
     Reply { status: 200, body: serde_json::to_value(body).unwrap(), retry_after: None }
 }
 
@@ -230,15 +246,34 @@ impl Outside for Hub {
         let hub = self.clone();
         hub.lock().handed += 1;
         let latency = hub.lock().latency;
+        let (power, caller) = {
+            let inner = hub.lock();
+            (inner.power.clone(), inner.registry.as_ref().and_then(Registry::shown))
+        };
         Box::pin(async move {
             tokio::time::sleep(latency).await;
+            Power::step(power.as_ref(), "the request").await;
             let body = serde_json::from_slice(permit.body()).unwrap();
             let (to, up) = (permit.to().clone(), u64::try_from(permit.body().len()).unwrap());
             let down = hub.lock().down;
             let result = if down { "unreachable" } else { "ok" };
             let parcel = permit.parcel().id;
             permit.seal(Outcome { up, result: result.into(), ..Outcome::default() });
-            if down { Err(gone(&to)) } else { Ok(hub.lock().answer(parcel, &body)) }
+            if down {
+                return Err(gone(&to));
+            }
+            let (reply, lost) = {
+                let mut inner = hub.lock();
+                let refusal = inner.registry.as_mut().and_then(|r| r.judge(parcel, caller));
+                let reply = refusal.unwrap_or_else(|| inner.answer(parcel, &body));
+                (reply, inner.lost == Some(inner.seen.len()))
+            };
+            Power::step(power.as_ref(), "the answer").await;
+            if lost {
+                Err(SendError::TimedOut { to: to.to_string(), seconds: 15 })
+            } else {
+                Ok(reply)
+            }
         })
     }
 
@@ -248,11 +283,17 @@ impl Outside for Hub {
         inner.handed += 1;
         inner.dials.push(Instant::now());
         let latency = inner.latency;
+        let caller = inner.registry.as_ref().and_then(Registry::shown);
         drop(inner);
         Box::pin(async move {
             tokio::time::sleep(latency).await;
             if hub.lock().down {
                 return Err(gone(passage.permit().to()));
+            }
+            let refused =
+                hub.lock().registry.as_mut().and_then(|r| r.judge("link.session", caller));
+            if let Some(reply) = refused {
+                return Err(reply.read::<Value>().unwrap_err());
             }
             let (events, receiver) = mpsc::channel(16);
             let (hold, held) = oneshot::channel::<()>();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod consent;
+mod cuts;
 mod ddns;
 mod driver;
 mod erasure;
@@ -10,7 +11,10 @@ mod hub;
 mod life;
 mod link;
 mod panics;
+mod power;
 mod quiet;
+mod registry;
+mod renewal;
 mod spread;
 mod tiny;
 
@@ -20,6 +24,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("consent::an_undeclared_field_is_refused_at_any_depth", "gate-fields"),
     ("consent::r8_a_consent_taken_back_stops_the_very_next_message", "gate-consent"),
     ("consent::x14_a_consent_to_an_older_privacy_text_is_asked_for_again", "privacy-text"),
+    ("cuts::the_power_may_go_at_any_step_and_one_key_is_left", "rekey-saved-first"),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 

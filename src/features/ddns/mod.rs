@@ -123,6 +123,8 @@ impl Feature for Ddns {
         match input {
             Input::Event(Event::Registered(membership, _)) => {
                 self.host = Some(membership.ddns_host());
+                // The hub is there, and what it turned away it may take now.
+                self.wake = None;
             }
             Input::Event(Event::Unregistered) => {
                 self.host = None;
@@ -158,6 +160,7 @@ impl Feature for Ddns {
             | Input::Event(
                 Event::HubChosen(_)
                 | Event::WallClockSet
+                | Event::CertificateExpired
                 | Event::Restricted(..)
                 | Event::RulesChanged(_),
             ) => return,

@@ -249,6 +249,7 @@ impl Feature for Link {
                 Event::HubChosen(_)
                 | Event::Observed(_)
                 | Event::WallClockSet
+                | Event::CertificateExpired
                 | Event::Restricted(..)
                 | Event::RulesChanged(_),
             ) => {}
@@ -326,6 +327,9 @@ impl Link {
         self.host = Some(host);
         if matches!(self.state, State::Idle) || self.is_refused() {
             self.begin(now, out);
+        } else {
+            // The hub is there, and what it turned away it may take now.
+            self.redial(now, out);
         }
     }
 
@@ -387,6 +391,9 @@ impl Link {
                 self.state = State::Waiting { until: None, why: error.to_string() };
             }
             Note::Down(error) => {
+                if error == SendError::CertificateExpired {
+                    out.emit(Event::CertificateExpired);
+                }
                 self.not_before = error.retry_after().map(|wait| now.boot + wait);
                 self.down(error.to_string(), error.retry_after(), now, out);
             }

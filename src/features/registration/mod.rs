@@ -3,10 +3,13 @@
 //! RFC 8628 in style: the device asks for a code, its owner approves the code at the hub after
 //! comparing four check words, and the device, which polls with signatures of its key, gets a
 //! certificate. The key never leaves the device, and the owner's password never reaches it.
+//! What comes after that, [`renewal`] and [`rekey`] do.
 
+pub mod rekey;
+pub mod renewal;
 mod url;
 
-use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
+use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
 use crate::daemon::dial::{Hands, exit_of};
 use crate::daemon::feature::{
@@ -17,19 +20,28 @@ use crate::egress::outside::SendError;
 use crate::wire::Body;
 use crate::wire::label::{Label, printable};
 use crate::wire::registration::{
-    FORGET, Forget, Membership, POLL, Poll, Polled, START, Start, Started, check_words,
-    poll_message,
+    FORGET, Forget, Membership, POLL, Poll, Polled, REKEY, RENEW, START, Start, Started,
+    check_words, poll_message,
 };
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
+use rekey::{Rekey, Stage};
+use renewal::{Renewal, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+static RENEWAL: Warning = Warning {
+    code: "registration-renewal",
+    title: "This device's certificate is not renewed",
+    hint: "qcloud-agent status",
+};
 
 /// Keeps this device's place at its hub.
 pub struct Registration {
     config: Config,
     state: State,
+    rekey: Rekey,
 }
 
 /// `[registration]`.
@@ -42,15 +54,26 @@ pub struct Config {
     hub_pin: Option<String>,
 }
 
-/// Nothing: the house keeps the membership.
+/// How far a rekey has come; the house keeps the membership.
 #[derive(Default, Serialize, Deserialize)]
-pub struct Saved {}
+#[serde(default)]
+pub struct Saved {
+    rekey: Option<Stage>,
+}
 
 enum State {
     Idle,
     Starting { asker: Asker, hub: HubAddress, ticket: Ticket },
     Polling(Polling),
-    Member { membership: Arc<Membership>, hub: HubAddress },
+    Member(Box<Member>),
+}
+
+struct Member {
+    membership: Arc<Membership>,
+    hub: HubAddress,
+    renewal: Renewal,
+    /// The renewal or rekey that is asked for just now.
+    under_way: Option<Ticket>,
 }
 
 struct Polling {
@@ -63,12 +86,16 @@ struct Polling {
     ticket: Option<Ticket>,
 }
 
-/// What takes time: both need the key.
+/// What takes time: all of it needs the key.
 pub enum Job {
     /// Ask for a code.
     Start(Label),
     /// Ask whether it was approved.
     Poll(String),
+    /// Ask for another certificate.
+    Renew(Arc<Membership>),
+    /// Ask for a certificate of the next key.
+    Rekey(Arc<Membership>),
 }
 
 /// What a job found.
@@ -77,6 +104,10 @@ pub enum Note {
     Started(Result<(Started, [String; 4]), SendError>),
     /// The hub said how it stands.
     Polled(Result<Polled, SendError>),
+    /// The hub gave another certificate.
+    Renewed(Result<Membership, Trouble>),
+    /// The hub gave one for the next key.
+    Rekeyed(Result<Membership, Trouble>),
 }
 
 impl Feature for Registration {
@@ -85,9 +116,9 @@ impl Feature for Registration {
         promise: "gives this device a name and a certificate at your hub, until you unregister it",
         promises: &["S2", "R3"],
         switch: Switch::Always,
-        parcels: &[&START, &POLL],
+        parcels: &[&START, &POLL, &RENEW, &REKEY],
         forget: Some(&FORGET),
-        warnings: &[],
+        warnings: &[&RENEWAL],
         verbs: &[
             Verb {
                 name: "register",
@@ -113,6 +144,12 @@ impl Feature for Registration {
                 args: &[],
                 top: true,
             },
+            Verb {
+                name: "rekey",
+                about: "Give this device a new key, and have the hub take the old one no more",
+                args: &[],
+                top: true,
+            },
         ],
     };
     type Config = Config;
@@ -120,12 +157,12 @@ impl Feature for Registration {
     type Job = Job;
     type Note = Note;
 
-    fn open(config: Config, _: Saved, _: Now) -> Result<Self, BadConfig> {
+    fn open(config: Config, saved: Saved, now: Now) -> Result<Self, BadConfig> {
         if let Some(hub) = &config.hub {
             url::parse(hub, config.hub_pin.clone())
                 .map_err(|e| BadConfig::new("registration", format!("hub: {e}")))?;
         }
-        Ok(Self { config, state: State::Idle })
+        Ok(Self { config, state: State::Idle, rekey: Rekey::new(saved.rekey, now) })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
@@ -136,10 +173,24 @@ impl Feature for Registration {
                 self.started(ticket, result, now, out)
             }
             Input::Done(ticket, Ok(Note::Polled(result))) => self.polled(ticket, result, now, out),
-            Input::Done(ticket, Err(end)) => self.ended(ticket, end, out),
-            Input::Wake => self.poll(now, out),
-            Input::Event(Event::Registered(membership, hub)) => {
-                self.state = State::Member { membership: Arc::clone(membership), hub: hub.clone() };
+            Input::Verb { asker, name: "rekey", .. } => self.begin_rekey(asker, now, out),
+            Input::Done(ticket, Ok(Note::Renewed(result))) => {
+                self.renewed(ticket, result, now, out)
+            }
+            Input::Done(ticket, Ok(Note::Rekeyed(result))) => {
+                self.rekeyed(ticket, result, now, out)
+            }
+            Input::Done(ticket, Err(end)) => self.ended(ticket, end, now, out),
+            Input::Wake => match self.state {
+                State::Member(_) => self.attend(now, out),
+                State::Idle | State::Starting { .. } | State::Polling(_) => self.poll(now, out),
+            },
+            Input::Event(Event::Registered(membership, hub)) => self.place(membership, hub, now),
+            Input::Event(Event::WallClockSet) => {
+                self.member().iter_mut().for_each(|member| member.renewal.plan(now));
+            }
+            Input::Event(Event::CertificateExpired) => {
+                self.member().iter_mut().for_each(|member| member.renewal.is_over_by_word(now));
             }
             Input::Opened(_)
             | Input::Closing
@@ -155,12 +206,17 @@ impl Feature for Registration {
             State::Polling(polling) => {
                 polling.next.map(|at| (at, "ask the hub whether the code was approved"))
             }
-            State::Idle | State::Starting { .. } | State::Member { .. } => None,
+            State::Member(member) if member.under_way.is_none() => {
+                let renewal = (member.renewal.due(), "renew this device's certificate");
+                let rekey = self.rekey.due().map(|at| (at, "go on with this device's new key"));
+                Some(rekey.into_iter().fold(renewal, Ord::min))
+            }
+            State::Idle | State::Starting { .. } | State::Member(_) => None,
         }
     }
 
     fn save(&self) -> Saved {
-        Saved {}
+        self.saved()
     }
 
     fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
@@ -171,6 +227,8 @@ impl Feature for Registration {
         match job {
             Job::Start(name) => Note::Started(start(name, &hands).await),
             Job::Poll(device_code) => Note::Polled(poll(device_code, &hands).await),
+            Job::Renew(membership) => Note::Renewed(renewal::renew(&membership, &hands).await),
+            Job::Rekey(membership) => Note::Rekeyed(rekey::ask(&membership, &hands).await),
         }
     }
 
@@ -181,23 +239,19 @@ impl Feature for Registration {
             State::Polling(polling) => {
                 format!("waiting for the owner to approve {}", polling.started.user_code)
             }
-            State::Member { membership, hub } => {
-                section.fact("name", membership.name.as_str());
-                section.fact("zone", membership.zone.as_str());
-                format!("registered as {} at {}:{}", membership.name, hub.host, hub.port)
-            }
+            State::Member(member) => self.tell(member, section),
         };
     }
 }
 
 async fn start(name: Label, hands: &Hands<Note>) -> Result<(Started, [String; 4]), SendError> {
-    let spki = hands.identity.key().spki();
-    let body = Start { spki: BASE64URL_NOPAD.encode(spki), name };
+    let key = hands.identity.key();
+    let body = Start { spki: BASE64URL_NOPAD.encode(key.spki()), name };
     let started: Started = hands.dial.send(&body).await?.read()?;
     let challenge = BASE64URL_NOPAD
         .decode(started.challenge.as_bytes())
         .map_err(|_| SendError::NotUnderstood("its challenge is not base64url".into()))?;
-    let words = check_words(&challenge, spki);
+    let words = check_words(&challenge, key.spki());
     Ok((started, words))
 }
 
@@ -208,10 +262,41 @@ async fn poll(device_code: String, hands: &Hands<Note>) -> Result<Polled, SendEr
 }
 
 impl Registration {
+    /// Takes a place, or another certificate for the one there is.
+    fn place(&mut self, membership: &Arc<Membership>, hub: &HubAddress, now: Now) {
+        let until = membership.certificate_until;
+        if let Some(member) = self.member() {
+            member.renewal.follow(until, now);
+            member.membership = Arc::clone(membership);
+            member.hub = hub.clone();
+            return;
+        }
+        self.state = State::Member(Box::new(Member {
+            membership: Arc::clone(membership),
+            hub: hub.clone(),
+            renewal: Renewal::new(until, now),
+            under_way: None,
+        }));
+    }
+
+    fn tell(&self, member: &Member, section: &mut Section) -> String {
+        let Member { membership, hub, renewal, .. } = member;
+        section.fact("name", membership.name.as_str());
+        section.fact("zone", membership.zone.as_str());
+        let (until, renewed) = renewal.text().unzip();
+        section.fact("certificate_until", until);
+        section.fact("renewal_at", renewed);
+        section.fact("renewal_failed", renewal.why.clone());
+        section.fact("rekey", json!(self.rekey.stage));
+        let under_way = if self.rekey.stage.is_some() { "; a new key is under way" } else { "" };
+        format!("registered as {} at {}:{}{under_way}", membership.name, hub.host, hub.port)
+    }
+
     fn register(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
         match &self.state {
             State::Idle => {}
-            State::Member { membership, hub } => {
+            State::Member(member) => {
+                let Member { membership, hub, .. } = member.as_ref();
                 let text = format!(
                     "this device is registered as {} at {}:{} already\nhint: qcloud-agent unregister",
                     membership.name, hub.host, hub.port
@@ -251,7 +336,7 @@ impl Registration {
 
     fn unregister(&mut self, asker: Asker, out: &mut Out<Job>) {
         match &self.state {
-            State::Member { .. } => out.forget(asker),
+            State::Member(_) => out.forget(asker),
             State::Idle | State::Starting { .. } | State::Polling(_) => {
                 let text = "this device is not registered";
                 out.answer(asker, Answer::failed(Exit::Failed, text));
@@ -364,13 +449,12 @@ impl Registration {
         out.answer(asker, Answer::done(text, json));
     }
 
-    fn ended(&mut self, ticket: Ticket, _: JobEnd, out: &mut Out<Job>) {
+    fn ended(&mut self, ticket: Ticket, _: JobEnd, now: Now, out: &mut Out<Job>) {
         let asker = match &self.state {
             State::Starting { asker, ticket: asked, .. } if *asked == ticket => *asker,
             State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
-            State::Idle | State::Starting { .. } | State::Polling(_) | State::Member { .. } => {
-                return;
-            }
+            State::Member(_) => return self.renewed(ticket, Err(Trouble::BrokeOff), now, out),
+            State::Idle | State::Starting { .. } | State::Polling(_) => return,
         };
         self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
     }

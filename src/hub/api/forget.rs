@@ -4,8 +4,7 @@ use super::refusal::Refusal;
 use super::registration::json;
 use super::{Call, Reply};
 use crate::hub::state::Hub;
-use crate::hub::store::{Hash, Scope};
-use crate::identity::id;
+use crate::hub::store::Scope;
 use crate::wire::receipt::{Forgotten, Receipt, TYPE};
 use crate::wire::{
     ddns as wire_ddns, link as wire_link, registration as wire_registration, signed,
@@ -40,14 +39,15 @@ pub(super) fn link(hub: Arc<Hub>, call: Call) -> Reply {
 }
 
 /// Answers a demand to forget a device that is forgotten already: the receipt of the first time was lost on
-/// its way. The certificate proves that the key was ours once; that it has no rows is no secret from it.
-pub(super) fn again(hub: &Hub, key: Hash, body: &[u8]) -> Result<Value, Refusal> {
+/// its way. The certificate proves that the device was ours once, by the id in it; that it has no rows is no secret
+/// from it.
+pub(super) fn again(hub: &Hub, device: &str, body: &[u8]) -> Result<Value, Refusal> {
     let demand: wire_registration::Forget =
         serde_json::from_slice(body).map_err(|e| Refusal::not_understood(&e))?;
     check(&demand.nonce)?;
     let scope = Scope::Registration;
     let rows = scope.tables().iter().map(|table| (table.to_string(), 0)).collect();
-    sign(hub, id::of_hash(&key), scope, demand.nonce, rows)
+    sign(hub, device.to_owned(), scope, demand.nonce, rows)
 }
 
 fn check(nonce: &str) -> Result<(), Refusal> {

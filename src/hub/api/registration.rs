@@ -9,7 +9,8 @@ use crate::hub::store::{Device, Enrolled, Hash, Opened, Pending, State};
 use crate::hub::tls;
 use crate::identity::id::device_id;
 use crate::wire::registration::{
-    CODE_LIFE, Membership, POLL_SECONDS, Poll, Polled, Start, Started, poll_message,
+    CERTIFICATE_LIFE, CODE_LIFE, Membership, POLL_SECONDS, Poll, Polled, Start, Started,
+    poll_message,
 };
 use axum::http::StatusCode;
 use core::time::Duration;
@@ -196,5 +197,7 @@ pub(super) fn membership(hub: &Hub, device: &Device, now: Wall) -> Result<Member
         zone: hub.config.zone.clone(),
         certificate: hub.keys.device_leaf(&key, &device.id, now)?,
         receipt_key: BASE64URL_NOPAD.encode(hub.keys.receipt.public_key().as_ref()),
+        certificate_until: Wall(now.0.saturating_add(CERTIFICATE_LIFE)),
+        device: device.id.clone(),
     })
 }

@@ -86,7 +86,7 @@ impl Site {
 
     /// Speaks TLS and HTTP over one connection until it ends.
     pub async fn converse(&self, stream: Prefixed<TcpStream>, from: IpAddr) {
-        api::converse(&self.acceptor, &self.router, stream, Peer::at(from)).await;
+        api::converse(&self.acceptor, &self.router, stream, |_| Peer::at(from)).await;
     }
 }
 

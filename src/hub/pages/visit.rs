@@ -51,8 +51,8 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         parts: &mut Parts,
         pages: &Arc<Pages>,
     ) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<Peer>().copied();
-        let from = peer.map(|peer| peer.address()).ok_or_else(|| super::broken(&NoPeer))?;
+        let peer = parts.extensions.get::<Peer>();
+        let from = peer.map(Peer::address).ok_or_else(|| super::broken(&NoPeer))?;
         let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok());
         let ticket = cookies.flat_map(|line| line.split(';')).find_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;

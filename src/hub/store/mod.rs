@@ -4,6 +4,7 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+mod keys;
 pub mod people;
 mod rights;
 pub mod schema;
@@ -91,7 +92,7 @@ pub struct Pending {
 /// A registered device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// The id, derived from the key.
+    /// The id, derived from its first key.
     pub id: String,
     /// Its name.
     pub name: Label,
@@ -141,6 +142,15 @@ pub enum Enrolled {
     NameTaken,
     /// The request is gone or not approved.
     NotApproved,
+}
+
+/// What became of a key that is to take the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staged {
+    /// Both are the device's until the new one is used. Another one that waited is forgotten.
+    Yes,
+    /// It is, or is to be, the key of another device.
+    Taken,
 }
 
 /// What became of a correction of a device's name.
@@ -227,7 +237,9 @@ impl Scope {
     /// The tables it erases from, children first; of the restrictions only the feature's own.
     pub const fn tables(self) -> &'static [&'static str] {
         match self {
-            Self::Registration => &["link_log", "ddns", "restriction", "pending", "device"],
+            Self::Registration => {
+                &["link_log", "ddns", "restriction", "pending", "device_key", "device"]
+            }
             Self::Ddns => &["ddns", "restriction"],
             Self::Link => &["link_log", "restriction"],
         }
@@ -246,8 +258,17 @@ pub trait Store: people::People {
     fn decide(&self, user_code: String, approve: bool, since: Wall) -> Answer<'_, Decided>;
     /// Makes the row of an approved request's device. Calling it again changes nothing.
     fn enrol(&self, code_hash: Hash, device: Device) -> Answer<'_, Enrolled>;
-    /// The device with this key (SHA-256 of its SubjectPublicKeyInfo).
+    /// The device with this key (SHA-256 of its SubjectPublicKeyInfo), be it the one that is to take the other's
+    /// place; the device's row still names the other then.
     fn device_by_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>>;
+    /// Notes the key (SubjectPublicKeyInfo) that is to take the place of a device's own. Its own one changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn stage_key(&self, device: String, spki: Vec<u8>, now: Wall) -> Answer<'_, Staged>;
+    /// Forgets a device's key for the one that waited, which was used; the device as it is then. `None` when no such
+    /// key waits.
+    fn settle_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>>;
     /// All devices, by name.
     fn devices(&self) -> Answer<'_, Vec<Device>>;
     /// Sets a device's addresses; says whether anything changed.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE, OUTBOX];
+pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE, OUTBOX, DEVICE_KEY];
 
 const OUTBOX: &str = "
 CREATE TABLE outbox (
@@ -62,6 +62,16 @@ CREATE TABLE restriction (
     feature TEXT NOT NULL,
     made_at INTEGER NOT NULL,
     PRIMARY KEY (device, feature)
+) STRICT;
+";
+
+/// The key that is to take the place of a device's own; that one stands in its own row.
+const DEVICE_KEY: &str = "
+CREATE TABLE device_key (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    key_hash BLOB NOT NULL UNIQUE,
+    spki BLOB NOT NULL,
+    made_at INTEGER NOT NULL
 ) STRICT;
 ";
 

@@ -3,9 +3,9 @@
 use super::worker::{Kind, Worker};
 use super::{
     Addresses, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending, Renamed, Scope,
-    State, Store, StoreError, Visit, ZoneRow,
+    Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{rights, schema};
+use super::{keys, rights, schema};
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
@@ -192,11 +192,16 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     if request.is_none_or(|row| row.state != State::Approved || row.spki != device.spki) {
         return Ok(Enrolled::NotApproved);
     }
-    if name_holder(connection, device.name.as_str())?.is_some_and(|d| d.spki != device.spki) {
-        return Ok(Enrolled::NameTaken);
-    }
     let sql = format!("SELECT {} FROM device WHERE id = ?1", schema::DEVICE);
     let before = one(connection, &sql, [&device.id], schema::device)?;
+    // A key that its device has given up does not get the device back.
+    let given_up = before.as_ref().is_some_and(|row| row.spki != device.spki);
+    if name_holder(connection, device.name.as_str())?.is_some_and(|d| d.spki != device.spki)
+        || given_up
+        || keys::is_anothers(connection, &device.id, &device.spki)?
+    {
+        return Ok(Enrolled::NameTaken);
+    }
     if let Some(row) = &before
         && row.name == device.name
     {
@@ -300,9 +305,16 @@ impl Store for SqliteStore {
     }
 
     fn device_by_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>> {
-        let sql = format!("SELECT {} FROM device WHERE key_hash = ?1", schema::DEVICE);
-        let read = move |c: &Connection| one(c, &sql, [key_hash.as_slice()], schema::device);
-        Box::pin(self.0.call(Kind::Read, read))
+        Box::pin(self.0.call(Kind::Read, move |c| keys::device_by_key(c, key_hash)))
+    }
+
+    fn stage_key(&self, device: String, spki: Vec<u8>, now: Wall) -> Answer<'_, Staged> {
+        // As an erasure: one that waited may go by it.
+        Box::pin(self.0.call(Kind::Erase, move |c| keys::stage(c, &device, &spki, now)))
+    }
+
+    fn settle_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>> {
+        Box::pin(self.0.call(Kind::Erase, move |c| keys::settle(c, key_hash)))
     }
 
     fn devices(&self) -> Answer<'_, Vec<Device>> {
