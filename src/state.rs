@@ -264,6 +264,23 @@ impl StateDir {
         }
     }
 
+    /// Writes a private file (0600), new or in the place of the one that is there, and waits until it is on the disk.
+    ///
+    /// It holds the old bytes or the new ones at any time.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        check(name)?;
+        match &self.place {
+            Place::Directory(directory) => directory.replace(name, bytes),
+            Place::Memory(memory) => {
+                lock(memory).files.insert(name.into(), bytes.to_vec());
+                Ok(())
+            }
+        }
+    }
+
     /// Reads a private file; `None` when there is none.
     ///
     /// # Errors

@@ -92,8 +92,11 @@ impl Records {
         if self.volatile {
             household.signed_head = None;
         } else if household.signed_head_seq != household.ledger.seq {
+            // A head that was signed by a key of which nothing is left vouches for nothing.
+            self.identity.keep()?;
             let head = SignedHead { head: household.ledger.clone(), at };
-            household.signed_head = Some(signed::sign(&head, HEAD_TYPE, self.identity.key()));
+            household.signed_head =
+                Some(signed::sign(&head, HEAD_TYPE, self.identity.key().as_ref()));
             household.signed_head_seq = household.ledger.seq;
         }
         let body = serde_json::to_value(&*household).unwrap_or_default();
@@ -137,7 +140,9 @@ mod tests {
         let state = Arc::new(StateDir::open(&dir).unwrap());
         let now = Now { boot: Boot::default(), wall: Wall::default(), dice: 0 };
         let clock = Clock::from_fn(move || now);
-        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone()).unwrap());
+        let root = crate::platform::root::Root::new("/nowhere");
+        let identity = Identity::open(Arc::clone(&state), clock.clone(), root).unwrap();
+        let identity = Arc::new(identity);
         let records = Records::new(state, Arc::clone(&identity), false);
         let gate = Gate::new(clock, Ledger::new(Head::default(), identity.ledger_key()));
         let mut household = Household::default();

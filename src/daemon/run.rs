@@ -26,6 +26,7 @@ use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
 use crate::platform::traffic;
 use crate::state::{StateDir, StateError};
+use crate::wire::link::Hello;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
@@ -136,21 +137,28 @@ impl Agent {
     ) -> Result<Self, RunError> {
         let config = config::load(options.config_path.as_deref(), rows)?;
         let state = Arc::new(state);
-        let (household, damaged) = Records::load(&state)?;
+        let (mut household, damaged) = Records::load(&state)?;
         if let Some(damaged) = damaged {
             tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
         }
         let clock = Clock::system(household.last_good);
-        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone())?);
+        let root = Root::new(&options.root);
+        let identity = Identity::open(Arc::clone(&state), clock.clone(), root.clone())?;
+        let identity = Arc::new(identity);
+        settle_owner(&mut household, &identity);
         let volatile = config.agent.volatile_ledger;
         let records = Records::new(state, Arc::clone(&identity), volatile);
         let gate = gate_of(&household, &identity, &clock, &records)?;
-        let root = Root::new(&options.root);
         let world = World::new(&config.agent, &root, &clock, Arc::clone(&identity));
         let dial = Dial::new("", gate.clone(), world.outside());
         let parts = HandParts { dial, identity: Arc::clone(&identity), root, exec: Exec };
-        let device = identity.key().id();
-        let supervisor = Supervisor::new(rows, gate.clone(), config.sections, household, device);
+        let key = identity.key();
+        let mut supervisor =
+            Supervisor::new(rows, gate.clone(), config.sections, household, key.id());
+        let differing = identity.differing();
+        if !differing.is_empty() {
+            supervisor.suspect(&differing);
+        }
         let (events, happenings) = mpsc::channel(256);
         let jobs = Jobs::new(events.clone());
         Ok(Self {
@@ -172,6 +180,24 @@ impl Agent {
             save_failed: false,
             baseline: None,
         })
+    }
+
+    /// Gives this device its identity for good, if it has none yet: its key is put on the disk.
+    ///
+    /// # Errors
+    /// [`RunError::State`].
+    pub fn keep_identity(&self) -> Result<(), RunError> {
+        Ok(self.parts.identity.keep()?)
+    }
+
+    /// Whether the key is on the disk.
+    pub fn has_identity(&self) -> bool {
+        self.parts.identity.is_kept()
+    }
+
+    /// The first words of the next session.
+    pub(super) fn hello(&self) -> Hello {
+        self.parts.identity.hello()
     }
 
     /// Runs until SIGTERM or SIGINT, or until every question of `asked` is answered and no more can come.
@@ -410,6 +436,18 @@ impl Agent {
 
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
+    }
+}
+
+/// A power cut may have come between a new key and the household: the place at the hub is that of the old key then.
+fn settle_owner(household: &mut Household, identity: &Identity) {
+    let Some((membership, hub)) = &household.membership else { return };
+    let foreign = identity.hub_tls(hub.pin.as_ref(), Some(membership));
+    if matches!(foreign, Err(IdentityError::ForeignCertificate)) {
+        tracing::warn!(
+            "the place at the hub belongs to another key than this device's; it is left"
+        );
+        household.begin_anew();
     }
 }
 

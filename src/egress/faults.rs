@@ -3,6 +3,7 @@
 use super::outside::SendError;
 use super::permit::Target;
 use crate::wire::label::printable;
+use crate::wire::link::CLOSED_QUARANTINED;
 use core::error::Error;
 use core::time::Duration;
 
@@ -87,6 +88,12 @@ pub(super) fn of_quinn(to: &Target, error: &quinn::ConnectionError) -> SendError
         quinn::ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => {
             let alert = u64::from(close.error_code) - 0x100;
             unreachable(to, format_args!("the hub refused us in TLS (alert {alert})"))
+        }
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == quinn::VarInt::from_u32(CLOSED_QUARANTINED) =>
+        {
+            let reason = String::from_utf8_lossy(&close.reason);
+            SendError::Quarantined { reason: printable(&reason, REASON) }
         }
         quinn::ConnectionError::TransportError(_)
         | quinn::ConnectionError::ConnectionClosed(_)

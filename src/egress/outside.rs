@@ -13,6 +13,9 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+/// Between two tries of a device that was set aside, and whose owner may take a day to see it.
+const QUARANTINE_RETRY: Duration = Duration::from_secs(60);
+
 /// A future that owns what it needs.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -45,12 +48,15 @@ impl Reply {
     /// Reads the body of a success.
     ///
     /// # Errors
-    /// [`SendError::Declined`] with the hub's own words for any other status, and
+    /// [`SendError::Declined`] and [`SendError::Quarantined`] with the hub's own words for any other status, and
     /// [`SendError::NotUnderstood`] for a body that is not a `T`.
     pub fn read<T: DeserializeOwned>(self) -> Result<T, SendError> {
         if !(200..300).contains(&self.status) {
             let words = self.body.get("error").and_then(Value::as_str).unwrap_or("no reason given");
             let reason = crate::wire::label::printable(words, 200);
+            if self.body.get("quarantined") == Some(&Value::Bool(true)) {
+                return Err(SendError::Quarantined { reason });
+            }
             return Err(SendError::Declined {
                 status: self.status,
                 reason,
@@ -111,6 +117,15 @@ pub enum SendError {
         /// How long it asks us to wait.
         retry_after: Option<Duration>,
     },
+    /// The hub sees two boxes with this device's identity, and serves neither until a person decides.
+    #[error("the hub has set this device aside: {reason}")]
+    Quarantined {
+        /// Its words, made printable.
+        reason: String,
+    },
+    /// This device's key is not to be had, or not to be kept.
+    #[error("the identity of this device cannot be used: {0}")]
+    NoIdentity(String),
     /// The hub's answer makes no sense.
     #[error("the hub's answer is not understood: {0}")]
     NotUnderstood(String),
@@ -128,7 +143,10 @@ impl SendError {
             }
             Self::Refused(Refused::OverBudget { .. }) => false,
             Self::Refused(_) | Self::Revoked => true,
-            Self::NoAddress { .. }
+            // Its owner decides: nothing tells this device when.
+            Self::Quarantined { .. }
+            | Self::NoIdentity(_)
+            | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }
             | Self::TimedOut { .. }
@@ -141,8 +159,10 @@ impl SendError {
         match self {
             Self::Declined { retry_after, .. } => *retry_after,
             Self::Refused(Refused::OverBudget { wait, .. }) => Some(*wait),
+            Self::Quarantined { .. } => Some(QUARANTINE_RETRY),
             Self::Refused(_)
             | Self::Revoked
+            | Self::NoIdentity(_)
             | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }

@@ -26,6 +26,9 @@ pub static RULES: &[Rule] = &[
     Rule { table: "ddns", parcel: &ddns::UPDATE },
     Rule { table: "link_log", parcel: &link::SESSION },
     Rule { table: "restriction", parcel: &privacy::RESTRICT },
+    // These guard the device's row, and go with it.
+    Rule { table: "ticket", parcel: &registration::POLL },
+    Rule { table: "quarantine", parcel: &registration::POLL },
 ];
 
 /// After an error, and as a floor against spinning.

@@ -3,7 +3,7 @@
 use super::IdentityError;
 use super::id::device_id;
 use crate::secret::Secret;
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
 use crate::wire::signed::Signer;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -28,18 +28,30 @@ pub struct DeviceKey {
 }
 
 impl DeviceKey {
-    /// The key in the state directory; makes one and keeps it there when there is none.
+    /// The key in the state directory; `None` when there is none.
     ///
     /// # Errors
     /// [`IdentityError::State`] when the file is open to others, [`IdentityError::BadKey`] when it
     /// holds no key: a damaged one is never replaced by a new one, which would be another device.
-    pub fn load_or_make(state: &StateDir) -> Result<Self, IdentityError> {
-        if let Some(pkcs8) = state.read_private(KEY_FILE)? {
-            return Self::from_pkcs8(Secret::new(pkcs8));
-        }
-        let key = Self::in_memory()?;
-        state.write_once(KEY_FILE, key.pkcs8.expose())?;
-        Ok(key)
+    pub fn load(state: &StateDir) -> Result<Option<Self>, IdentityError> {
+        let found = state.read_private(KEY_FILE)?;
+        found.map(|pkcs8| Self::from_pkcs8(Secret::new(pkcs8))).transpose()
+    }
+
+    /// Keeps a key that was made in memory; there must be none yet.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`] and [`StateError::Io`].
+    pub fn keep(&self, state: &StateDir) -> Result<(), StateError> {
+        state.write_once(KEY_FILE, self.pkcs8.expose())
+    }
+
+    /// Keeps a key that was made in memory in the place of the one that is there.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; the old one is still there then.
+    pub fn replace(&self, state: &StateDir) -> Result<(), StateError> {
+        state.replace(KEY_FILE, self.pkcs8.expose())
     }
 
     /// A new key that is kept nowhere.
@@ -115,17 +127,23 @@ mod tests {
     use ring::signature::{ED25519, UnparsedPublicKey};
 
     #[test]
-    fn the_key_is_made_once_and_found_again() {
+    fn the_key_is_kept_once_and_found_again() {
         let path = scratch("key").join("state");
         let state = StateDir::open(&path).unwrap();
-        let made = DeviceKey::load_or_make(&state).unwrap();
-        let found = DeviceKey::load_or_make(&state).unwrap();
+        assert!(DeviceKey::load(&state).unwrap().is_none());
+        let made = DeviceKey::in_memory().unwrap();
+        made.keep(&state).unwrap();
+        let found = DeviceKey::load(&state).unwrap().unwrap();
         assert_eq!((made.id(), made.spki()), (found.id(), found.spki()));
         assert_eq!(made.spki().len(), 44);
         assert_ne!(DeviceKey::in_memory().unwrap().id(), made.id());
         let signature = found.sign(b"message");
         let public = UnparsedPublicKey::new(&ED25519, &made.spki()[12..]);
         public.verify(b"message", &signature).unwrap();
+        let other = DeviceKey::in_memory().unwrap();
+        assert!(other.keep(&state).is_err(), "a key is never replaced by accident");
+        other.replace(&state).unwrap();
+        assert_eq!(DeviceKey::load(&state).unwrap().unwrap().id(), other.id());
     }
 
     #[test]
@@ -133,7 +151,7 @@ mod tests {
         let path = scratch("key-damaged").join("state");
         let state = StateDir::open(&path).unwrap();
         state.write_once(KEY_FILE, b"rubbish").unwrap();
-        let refused = DeviceKey::load_or_make(&state).err().unwrap();
+        let refused = DeviceKey::load(&state).err().unwrap();
         assert!(matches!(refused, IdentityError::BadKey(KEY_FILE)));
         assert_eq!(std::fs::read(path.join(KEY_FILE)).unwrap(), b"rubbish");
     }

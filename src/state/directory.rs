@@ -113,6 +113,10 @@ impl Directory {
         }
     }
 
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.put(&self.path.join(name), bytes, STEPS)
+    }
+
     pub(super) fn read_private(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         read(&self.path.join(name))
     }

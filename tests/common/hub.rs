@@ -12,7 +12,8 @@ use std::time::Duration;
 /// The zone of every test; `.test` names nothing real (RFC 6761 section 6.2).
 pub const ZONE: &str = "nas.example.test";
 /// The tables that hold something of devices.
-pub const TABLES: [&str; 5] = ["pending", "device", "ddns", "link_log", "restriction"];
+pub const TABLES: [&str; 7] =
+    ["pending", "device", "ddns", "link_log", "restriction", "ticket", "quarantine"];
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -100,7 +100,8 @@ impl World {
         let times = Arc::clone(&time);
         let clock = Clock::from_fn(move || times.now());
         let state = Arc::new(StateDir::memory());
-        let identity = Arc::new(Identity::open(state, clock.clone()).unwrap());
+        let identity =
+            Arc::new(Identity::open(state, clock.clone(), Root::new("/nowhere")).unwrap());
         let hub = Hub::new(identity.key().id());
         Self::start(rows, disk, sections, time, clock, identity, hub)
     }

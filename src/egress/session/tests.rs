@@ -1,7 +1,7 @@
 use super::*;
 use crate::egress::gate::Gate;
 use crate::egress::outside::{Flow, SessionEvent};
-use crate::egress::testing::{gate, lines, pki, resolver, session_passage, target};
+use crate::egress::testing::{gate, lines, pki, resolver, session_passage, target, tickets};
 use crate::wire::frame;
 use crate::wire::link::{TRIPWIRE_MAGIC, ToDevice, ToHub, Verdict, Visitor};
 use core::net::SocketAddr;
@@ -46,8 +46,11 @@ impl Hub {
         let (mut control, mut recv) = connection.accept_bi().await.unwrap();
         assert!(matches!(frame::read(&mut recv).await.unwrap(), ToHub::Hello(_)));
         let tripwire = TOKEN.to_owned();
-        let welcome = ToDevice::Welcome { epoch: 7, observed: ip(1), tripwire };
+        let ticket = "ticket-of-the-next-session".to_owned();
+        let welcome = ToDevice::Welcome { epoch: 7, observed: ip(1), tripwire, ticket };
         frame::write(&mut control, &welcome).await.unwrap();
+        let told: ToHub = frame::read(&mut recv).await.unwrap();
+        assert_eq!(told, ToHub::Ticket { stored: true });
         let control = Arc::new(Mutex::new(control));
         let answers = Arc::clone(&control);
         tokio::spawn(async move {
@@ -89,7 +92,7 @@ fn ip(last: u8) -> core::net::IpAddr {
 
 fn sessions(hub: &Hub) -> (Sessions, Gate) {
     let settings = Settings { busy: Duration::from_millis(30), ..Settings::new(Memory::Scarce) };
-    let sessions = Sessions::new(resolver(), settings);
+    let sessions = Sessions::new(resolver(), settings, tickets());
     sessions.set_tls(Some(Arc::clone(&hub.trusting)));
     (sessions, gate(target("hub.example.test", hub.port())))
 }

@@ -159,6 +159,10 @@ impl Feature for Ddns {
                 Event::HubChosen(_)
                 | Event::WallClockSet
                 | Event::Restricted(..)
+                | Event::Quarantined(_)
+                | Event::Suspected(_)
+                | Event::SameBoard
+                | Event::Anew(_)
                 | Event::RulesChanged(_),
             ) => return,
         }
@@ -279,10 +283,14 @@ impl Ddns {
                 self.backoff.succeed();
                 out.clear(&STALE);
                 out.save();
+                out.emit(Event::Quarantined(false));
                 out.emit(Event::Observed(answer.observed));
             }
             Err(error) => {
                 out.raise(&STALE, error.to_string());
+                if matches!(error, SendError::Quarantined { .. }) {
+                    out.emit(Event::Quarantined(true));
+                }
                 if error.is_final() {
                     self.declined = Some(update);
                 } else {

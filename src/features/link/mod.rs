@@ -250,6 +250,10 @@ impl Feature for Link {
                 | Event::Observed(_)
                 | Event::WallClockSet
                 | Event::Restricted(..)
+                | Event::Quarantined(_)
+                | Event::Suspected(_)
+                | Event::SameBoard
+                | Event::Anew(_)
                 | Event::RulesChanged(_),
             ) => {}
         }
@@ -372,6 +376,7 @@ impl Link {
                 self.later.succeed();
                 self.down_since = None;
                 out.clear(&DOWN);
+                out.emit(Event::Quarantined(false));
                 out.emit(Event::Observed(observed));
                 tracing::info!(epoch, "the session to the hub stands");
             }
@@ -387,6 +392,9 @@ impl Link {
                 self.state = State::Waiting { until: None, why: error.to_string() };
             }
             Note::Down(error) => {
+                if matches!(error, SendError::Quarantined { .. }) {
+                    out.emit(Event::Quarantined(true));
+                }
                 self.not_before = error.retry_after().map(|wait| now.boot + wait);
                 self.down(error.to_string(), error.retry_after(), now, out);
             }

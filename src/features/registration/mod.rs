@@ -4,9 +4,10 @@
 //! comparing four check words, and the device, which polls with signatures of its key, gets a
 //! certificate. The key never leaves the device, and the owner's password never reaches it.
 
+mod anew;
 mod url;
 
-use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
+use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
 use crate::daemon::dial::{Hands, exit_of};
 use crate::daemon::feature::{
@@ -20,16 +21,29 @@ use crate::wire::registration::{
     FORGET, Forget, Membership, POLL, Poll, Polled, START, Start, Started, check_words,
     poll_message,
 };
+use anew::{ASIDE, Way, chosen};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+static CLONED: Warning = Warning {
+    code: "registration-cloned",
+    title: "Another copy of this device's identity exists, and the hub serves neither",
+    hint: "qcloud-agent register --fork",
+};
+
 /// Keeps this device's place at its hub.
 pub struct Registration {
     config: Config,
     state: State,
+    /// The hub has set this device aside.
+    cloned: bool,
+    /// This is another board than the key was made on.
+    suspected: bool,
+    /// The hub this device has, or had, a place at.
+    hub: Option<HubAddress>,
 }
 
 /// `[registration]`.
@@ -42,15 +56,32 @@ pub struct Config {
     hub_pin: Option<String>,
 }
 
-/// Nothing: the house keeps the membership.
+/// The house keeps the membership.
 #[derive(Default, Serialize, Deserialize)]
-pub struct Saved {}
+#[serde(default)]
+pub struct Saved {
+    cloned: bool,
+}
 
 enum State {
     Idle,
-    Starting { asker: Asker, hub: HubAddress, ticket: Ticket },
+    Starting {
+        asker: Asker,
+        hub: HubAddress,
+        ticket: Ticket,
+    },
+    /// The identity is being changed. With a hub, the device is registered there afterwards.
+    Changing {
+        asker: Asker,
+        hub: Option<HubAddress>,
+        ticket: Ticket,
+        before: Box<State>,
+    },
     Polling(Polling),
-    Member { membership: Arc<Membership>, hub: HubAddress },
+    Member {
+        membership: Arc<Membership>,
+        hub: HubAddress,
+    },
 }
 
 struct Polling {
@@ -63,8 +94,12 @@ struct Polling {
     ticket: Option<Ticket>,
 }
 
-/// What takes time: both need the key.
+/// What takes time: all need the key.
 pub enum Job {
+    /// Make another one, and choose a name unless there is one.
+    BeginAnew(Option<Label>),
+    /// Take the board as it is now for its own.
+    KeepBoard,
     /// Ask for a code.
     Start(Label),
     /// Ask whether it was approved.
@@ -73,6 +108,10 @@ pub enum Job {
 
 /// What a job found.
 pub enum Note {
+    /// The new id, and the name to ask for.
+    Anew(Result<(String, Label), String>),
+    /// The board is noted.
+    BoardKept(Result<(), String>),
     /// The hub gave a code; these are its check words.
     Started(Result<(Started, [String; 4]), SendError>),
     /// The hub said how it stands.
@@ -87,7 +126,7 @@ impl Feature for Registration {
         switch: Switch::Always,
         parcels: &[&START, &POLL],
         forget: Some(&FORGET),
-        warnings: &[],
+        warnings: &[&CLONED],
         verbs: &[
             Verb {
                 name: "register",
@@ -104,6 +143,16 @@ impl Feature for Registration {
                         kind: ArgKind::Optional,
                     },
                     Arg { name: "name", about: "The name to ask for", kind: ArgKind::Optional },
+                    Arg {
+                        name: "fork",
+                        about: "This box is the copy of another one: become a device of its own",
+                        kind: ArgKind::Flag,
+                    },
+                    Arg {
+                        name: "keep",
+                        about: "This is the same box, and its mainboard was changed: go on",
+                        kind: ArgKind::Flag,
+                    },
                 ],
                 top: true,
             },
@@ -120,25 +169,40 @@ impl Feature for Registration {
     type Job = Job;
     type Note = Note;
 
-    fn open(config: Config, _: Saved, _: Now) -> Result<Self, BadConfig> {
+    fn open(config: Config, saved: Saved, _: Now) -> Result<Self, BadConfig> {
         if let Some(hub) = &config.hub {
             url::parse(hub, config.hub_pin.clone())
                 .map_err(|e| BadConfig::new("registration", format!("hub: {e}")))?;
         }
-        Ok(Self { config, state: State::Idle })
+        let Saved { cloned } = saved;
+        Ok(Self { config, state: State::Idle, cloned, suspected: false, hub: None })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
         match input {
-            Input::Verb { asker, name: "register", args } => self.register(asker, args, out),
+            Input::Verb { asker, name: "register", args } => match chosen(args) {
+                Ok(Way::Usual) => self.register(asker, args, out),
+                Ok(Way::Fork) => self.fork(asker, args, out),
+                Ok(Way::Keep) => self.keep(asker, out),
+                Err(answer) => out.answer(asker, answer),
+            },
             Input::Verb { asker, name: "unregister", .. } => self.unregister(asker, out),
             Input::Done(ticket, Ok(Note::Started(result))) => {
                 self.started(ticket, result, now, out)
             }
             Input::Done(ticket, Ok(Note::Polled(result))) => self.polled(ticket, result, now, out),
             Input::Done(ticket, Err(end)) => self.ended(ticket, end, out),
+            Input::Done(ticket, Ok(Note::Anew(result))) => self.renewed(ticket, result, out),
+            Input::Done(ticket, Ok(Note::BoardKept(result))) => self.kept(ticket, result, out),
             Input::Wake => self.poll(now, out),
+            Input::Opened(_) if self.cloned => out.raise(&CLONED, ASIDE),
+            Input::Event(Event::Quarantined(cloned)) => self.set_cloned(*cloned, out),
+            Input::Event(Event::Suspected(hub)) => {
+                self.suspected = true;
+                self.hub = hub.clone();
+            }
             Input::Event(Event::Registered(membership, hub)) => {
+                self.hub = Some(hub.clone());
                 self.state = State::Member { membership: Arc::clone(membership), hub: hub.clone() };
             }
             Input::Opened(_)
@@ -155,12 +219,15 @@ impl Feature for Registration {
             State::Polling(polling) => {
                 polling.next.map(|at| (at, "ask the hub whether the code was approved"))
             }
-            State::Idle | State::Starting { .. } | State::Member { .. } => None,
+            State::Idle
+            | State::Starting { .. }
+            | State::Changing { .. }
+            | State::Member { .. } => None,
         }
     }
 
     fn save(&self) -> Saved {
-        Saved {}
+        Saved { cloned: self.cloned }
     }
 
     fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
@@ -169,6 +236,8 @@ impl Feature for Registration {
 
     async fn work(job: Job, hands: Hands<Note>) -> Note {
         match job {
+            Job::BeginAnew(name) => Note::Anew(anew::begin(name, &hands)),
+            Job::KeepBoard => Note::BoardKept(anew::keep_board(&hands)),
             Job::Start(name) => Note::Started(start(name, &hands).await),
             Job::Poll(device_code) => Note::Polled(poll(device_code, &hands).await),
         }
@@ -176,7 +245,11 @@ impl Feature for Registration {
 
     fn report(&self, _: Depth, section: &mut Section) {
         section.summary = match &self.state {
+            State::Idle if self.suspected => {
+                "clone suspected: the key of this device is not used".into()
+            }
             State::Idle => "not registered".into(),
+            State::Changing { .. } => "changing the identity of this device".into(),
             State::Starting { hub, .. } => format!("asking {} for a code", hub.host),
             State::Polling(polling) => {
                 format!("waiting for the owner to approve {}", polling.started.user_code)
@@ -184,14 +257,18 @@ impl Feature for Registration {
             State::Member { membership, hub } => {
                 section.fact("name", membership.name.as_str());
                 section.fact("zone", membership.zone.as_str());
-                format!("registered as {} at {}:{}", membership.name, hub.host, hub.port)
+                section.fact("quarantined", self.cloned);
+                let aside = if self.cloned { "quarantined; " } else { "" };
+                format!("{aside}registered as {} at {}:{}", membership.name, hub.host, hub.port)
             }
         };
     }
 }
 
 async fn start(name: Label, hands: &Hands<Note>) -> Result<(Started, [String; 4]), SendError> {
-    let spki = hands.identity.key().spki();
+    hands.identity.keep().map_err(|e| SendError::NoIdentity(anew::reason(&e)))?;
+    let key = hands.identity.key();
+    let spki = key.spki();
     let body = Start { spki: BASE64URL_NOPAD.encode(spki), name };
     let started: Started = hands.dial.send(&body).await?.read()?;
     let challenge = BASE64URL_NOPAD
@@ -210,6 +287,9 @@ async fn poll(device_code: String, hands: &Hands<Note>) -> Result<Polled, SendEr
 impl Registration {
     fn register(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
         match &self.state {
+            State::Idle if self.suspected => {
+                return out.answer(asker, Answer::failed(Exit::Failed, anew::SUSPECTED));
+            }
             State::Idle => {}
             State::Member { membership, hub } => {
                 let text = format!(
@@ -218,7 +298,7 @@ impl Registration {
                 );
                 return out.answer(asker, Answer::failed(Exit::Failed, text));
             }
-            State::Starting { .. } | State::Polling(_) => {
+            State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
                 let text = "a registration is under way\nhint: qcloud-agent status";
                 return out.answer(asker, Answer::failed(Exit::Busy, text));
             }
@@ -252,7 +332,7 @@ impl Registration {
     fn unregister(&mut self, asker: Asker, out: &mut Out<Job>) {
         match &self.state {
             State::Member { .. } => out.forget(asker),
-            State::Idle | State::Starting { .. } | State::Polling(_) => {
+            State::Idle | State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
                 let text = "this device is not registered";
                 out.answer(asker, Answer::failed(Exit::Failed, text));
             }
@@ -367,10 +447,15 @@ impl Registration {
     fn ended(&mut self, ticket: Ticket, _: JobEnd, out: &mut Out<Job>) {
         let asker = match &self.state {
             State::Starting { asker, ticket: asked, .. } if *asked == ticket => *asker,
-            State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
-            State::Idle | State::Starting { .. } | State::Polling(_) | State::Member { .. } => {
-                return;
+            State::Changing { asker, ticket: asked, .. } if *asked == ticket => {
+                return self.unchanged(*asker, "the change of the identity broke off", out);
             }
+            State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
+            State::Idle
+            | State::Starting { .. }
+            | State::Changing { .. }
+            | State::Polling(_)
+            | State::Member { .. } => return,
         };
         self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
     }

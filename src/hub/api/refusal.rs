@@ -2,6 +2,7 @@
 
 use crate::hub::keys::KeyError;
 use crate::hub::store::StoreError;
+use crate::hub::ticket::QUARANTINED;
 use crate::wire::MAX_BODY;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -21,12 +22,21 @@ pub struct Refusal {
     field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    quarantined: bool,
 }
 
 impl Refusal {
     /// A refusal of one line.
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, retry_after: None, error: error.into(), field: None, hint: None }
+        Self {
+            status,
+            retry_after: None,
+            error: error.into(),
+            field: None,
+            hint: None,
+            quarantined: false,
+        }
     }
 
     /// Names the field that is wrong.
@@ -48,6 +58,13 @@ impl Refusal {
     pub fn not_registered() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "this device is not registered here")
             .hint("qcloud-agent register")
+    }
+
+    /// Two boxes use this device's identity.
+    pub fn quarantined() -> Self {
+        let refusal = Self::new(StatusCode::FORBIDDEN, QUARANTINED)
+            .hint("qcloud-agent register --fork, on the copy");
+        Self { quarantined: true, ..refusal }
     }
 
     /// The body is not the JSON that belongs here.
