@@ -57,7 +57,15 @@ async fn a_device_registers_moves_and_is_forgotten() {
     let demand = Demand { device: &id, feature: "registration", nonce: "n1" };
     let key = BASE64URL_NOPAD.decode(member.receipt_key.as_bytes()).unwrap();
     let receipt = verify(answer["receipt"].as_str().unwrap(), &key, demand).unwrap();
-    let rows = [("ddns", 1), ("device", 1), ("link_log", 0), ("pending", 1), ("restriction", 0)];
+    let rows = [
+        ("ddns", 1),
+        ("device", 1),
+        ("link_log", 0),
+        ("pending", 1),
+        ("quarantine", 0),
+        ("restriction", 0),
+        ("ticket", 0),
+    ];
     assert_eq!(receipt.rows, rows.map(|(table, count)| (table.to_owned(), count)).into());
 
     for (path, body) in [("/v1/ddns/update", &update), ("/v1/link/forget", &nonce)] {

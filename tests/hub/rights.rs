@@ -87,6 +87,10 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
     for device in [&mine, &other] {
         store.set_addresses(device.id.clone(), SOME, at(2)).await.unwrap();
         store.restrict(device.id.clone(), Restrictable::Ddns, true, at(2)).await.unwrap();
+        // A session, and another box that does not know of it.
+        for shown in [None, Some([8; 32])] {
+            store.admit(device.id.clone(), shown, [7; 32], at(2)).await.unwrap();
+        }
         for second in 0..3 {
             store.log_visit(visit(device, second)).await.unwrap();
         }
@@ -112,7 +116,7 @@ async fn a_store_of_version_1_is_taken_over() {
     drop(store);
     let path = temp.0.join("hub.db");
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE restriction; UPDATE meta SET value = 1").unwrap();
+    old.execute_batch("DROP TABLE restriction; DROP TABLE ticket; DROP TABLE quarantine; UPDATE meta SET value = 1").unwrap();
     drop(old);
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&device));

@@ -103,15 +103,22 @@ impl World {
         let identity =
             Arc::new(Identity::open(state, clock.clone(), Root::new("/nowhere")).unwrap());
         let hub = Hub::new(identity.key().id());
-        Self::start(rows, disk, sections, time, clock, identity, hub)
+        Self::start(rows, disk, sections, time, clock, identity, hub, false)
     }
 
     /// The power goes and comes back: only what was on disk is known. The hub goes on.
     pub fn restart(self) -> Self {
         let Self { rows, disk, sections, time, clock, identity, hub, .. } = self;
-        Self::start(rows, disk, sections, time, clock, identity, hub)
+        Self::start(rows, disk, sections, time, clock, identity, hub, false)
     }
 
+    /// The disk is started in another box.
+    pub fn moved(self) -> Self {
+        let Self { rows, disk, sections, time, clock, identity, hub, .. } = self;
+        Self::start(rows, disk, sections, time, clock, identity, hub, true)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts that outlive a start")]
     fn start(
         rows: &'static [Row],
         disk: Household,
@@ -120,15 +127,19 @@ impl World {
         clock: Clock,
         identity: Arc<Identity>,
         hub: Hub,
+        suspected: bool,
     ) -> Self {
         let ledger = Ledger::new(disk.ledger.clone(), identity.ledger_key());
         let gate = Gate::new(clock.clone(), ledger);
         // As it is read at every start, so that nothing survives that the file cannot hold.
         let text = serde_json::to_string(&disk).unwrap();
         let household = serde_json::from_str(&text).unwrap();
-        let device = identity.key().id();
+        let key = identity.key();
         let mut supervisor =
-            Supervisor::new(rows, gate.clone(), sections.clone(), household, device);
+            Supervisor::new(rows, gate.clone(), sections.clone(), household, key.id());
+        if suspected {
+            supervisor.suspect(&["serial number", "machine id"]);
+        }
         supervisor.start(clock.now());
         let (events, happenings) = mpsc::channel(256);
         let mut world = Self {

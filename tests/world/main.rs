@@ -2,6 +2,7 @@
 //! that is a variable. Whole lives of a device run in a moment, without a socket and without a sleep.
 #![allow(clippy::unwrap_used)]
 
+mod clones;
 mod consent;
 mod ddns;
 mod driver;
