@@ -19,6 +19,15 @@ async fn told(world: &mut World, noun: &str, verb: &str, args: Value) -> Answer 
     panic!("nobody answered `{noun} {verb}`");
 }
 
+fn sessions(world: &World) -> usize {
+    world.hub.lock().sessions
+}
+
+/// Everything the carrier was asked to carry.
+fn handed(world: &World) -> u64 {
+    world.hub.lock().handed
+}
+
 async fn register(world: &mut World, args: Value) -> Answer {
     told(world, "registration", "register", args).await
 }
@@ -28,7 +37,7 @@ async fn moved() -> World {
     let mut world = World::member(&["ddns", "link"]);
     world.addresses(&["192.168.1.7"], &[]);
     world.run_for(MINUTE).await;
-    assert_eq!((world.hub.lock().sessions, world.hub.bodies("ddns.update").len()), (1, 1));
+    assert_eq!((sessions(&world), world.hub.bodies("ddns.update").len()), (1, 1));
     let mut world = world.moved();
     world.hub.lock().seen.clear();
     world.addresses(&["192.168.1.8"], &[]);
@@ -45,7 +54,7 @@ fn aside(world: &World, times: usize) {
 #[tokio::test(start_paused = true)]
 async fn on_another_board_nothing_leaves_and_everything_says_why() {
     let mut world = moved().await;
-    let handed = world.hub.lock().handed;
+    let before = handed(&world);
     world.run_for(DAY).await;
     assert_eq!(world.warnings(), ["daemon-board"]);
     for (noun, verb) in [
@@ -61,7 +70,7 @@ async fn on_another_board_nothing_leaves_and_everything_says_why() {
         assert!(answer.text.contains("\nhint: qcloud-agent register --fork"), "{}", answer.text);
     }
     world.run_for(DAY).await;
-    assert_eq!((world.hub.lock().handed, world.hub.parcels()), (handed, vec![]));
+    assert_eq!((handed(&world), world.hub.parcels()), (before, vec![]));
     assert_eq!(world.lines().iter().filter(|line| line.result.contains("refused")).count(), 0);
 }
 
@@ -73,7 +82,7 @@ async fn the_same_box_with_another_board_goes_on_at_once() {
     let kept = register(&mut world, json!({ "keep": "yes" })).await;
     assert_eq!(kept.exit, Some(Exit::Done), "{}", kept.text);
     world.run_for(MINUTE).await;
-    assert_eq!((world.hub.lock().sessions, world.warnings()), (1, vec![]));
+    assert_eq!((sessions(&world), world.warnings()), (1, vec![]));
     assert_eq!(world.hub.bodies("registration.start"), Vec::<Value>::new());
     assert_eq!(world.status().device, id);
     let again = register(&mut world, json!({ "keep": "yes" })).await;
@@ -94,7 +103,7 @@ async fn a_copy_becomes_a_device_of_its_own_and_erases_nothing_of_the_other() {
     assert_eq!((asked.len(), &asked[0]["name"]), (1, &json!("attic")));
     assert_ne!(world.status().device, id);
     let forgets = world.hub.parcels().iter().filter(|id| id.ends_with(".forget")).count();
-    assert_eq!((forgets, world.hub.lock().sessions), (0, 1));
+    assert_eq!((forgets, sessions(&world)), (0, 1));
     assert_eq!((world.warnings(), world.hub.bodies("ddns.update").len()), (vec![], 1));
     // All of it is on the disk.
     let world = world.restart();
