@@ -2,9 +2,11 @@
 
 use super::erasure::Erasures;
 use super::feature::{Answer, Event};
+use super::household::Household;
 use super::supervisor::{Command, Supervisor, target};
 use crate::card::{Exit, Warning};
 use crate::clock::Now;
+use crate::identity::{Identity, IdentityError};
 use std::sync::Arc;
 
 /// Raised while the key is not used.
@@ -17,6 +19,18 @@ pub static SUSPECTED: Warning = Warning {
 /// What the owner is told to do, by whoever cannot go on.
 pub const WAYS: &str =
     "hint: qcloud-agent register --fork, or `register --keep` if only the mainboard was changed";
+
+/// A power cut may have come between a new key and the household: the place at the hub is that of the old key then.
+pub(super) fn settle_owner(household: &mut Household, identity: &Identity) {
+    let Some((membership, hub)) = &household.membership else { return };
+    let foreign = identity.hub_tls(hub.pin.as_ref(), Some(membership));
+    if matches!(foreign, Err(IdentityError::ForeignCertificate)) {
+        tracing::warn!(
+            "the place at the hub belongs to another key than this device's; it is left"
+        );
+        household.begin_anew();
+    }
+}
 
 impl Supervisor {
     /// Does not use the key from the start on: so many facts of the board are different.

@@ -13,6 +13,7 @@ pub mod quarantine;
 pub mod records;
 pub mod rules;
 pub mod run;
+mod signals;
 pub mod status;
 pub mod supervisor;
 mod verbs;

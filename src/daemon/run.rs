@@ -10,6 +10,7 @@ use super::feature::{Answer, Asker, Event, Row};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
 use super::records::Records;
+use super::signals::{Signals, Told};
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::world::World;
@@ -33,7 +34,6 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Where state is kept when no directory is named.
@@ -145,7 +145,7 @@ impl Agent {
         let root = Root::new(&options.root);
         let identity = Identity::open(Arc::clone(&state), clock.clone(), root.clone())?;
         let identity = Arc::new(identity);
-        settle_owner(&mut household, &identity);
+        super::clone::settle_owner(&mut household, &identity);
         let volatile = config.agent.volatile_ledger;
         let records = Records::new(state, Arc::clone(&identity), volatile);
         let gate = gate_of(&household, &identity, &clock, &records)?;
@@ -439,18 +439,6 @@ impl Agent {
     }
 }
 
-/// A power cut may have come between a new key and the household: the place at the hub is that of the old key then.
-fn settle_owner(household: &mut Household, identity: &Identity) {
-    let Some((membership, hub)) = &household.membership else { return };
-    let foreign = identity.hub_tls(hub.pin.as_ref(), Some(membership));
-    if matches!(foreign, Err(IdentityError::ForeignCertificate)) {
-        tracing::warn!(
-            "the place at the hub belongs to another key than this device's; it is left"
-        );
-        household.begin_anew();
-    }
-}
-
 fn gate_of(
     household: &Household,
     identity: &Identity,
@@ -494,33 +482,4 @@ async fn watch_addresses(events: mpsc::Sender<Happening>) {
 fn error_chain(error: &dyn std::error::Error) -> String {
     let source = error.source().map(|source| format!(": {source}"));
     format!("{error}{}", source.unwrap_or_default())
-}
-
-enum Told {
-    Stop,
-    Reload,
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn open() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.term.recv() => Told::Stop,
-            _ = self.int.recv() => Told::Stop,
-            _ = self.hup.recv() => Told::Reload,
-        }
-    }
 }

@@ -80,7 +80,13 @@ pub(super) fn device_permit(gate: &Gate) -> Permit {
 
 /// A passage for the session.
 pub(super) fn session_passage(gate: &Gate) -> Passage {
-    gate.passage("link", &Body::of(&Hello::new(None)), None).unwrap()
+    session_passage_with(gate, None)
+}
+
+/// A passage for the session of a device that holds this ticket.
+pub(super) fn session_passage_with(gate: &Gate, ticket: Option<&str>) -> Passage {
+    let hello = Hello::new(ticket.map(String::from));
+    gate.passage("link", &Body::of(&hello), None).unwrap()
 }
 
 /// A passage to a published service.

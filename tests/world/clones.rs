@@ -3,8 +3,13 @@
 use super::driver::{DAY, HOUR, MINUTE, World};
 use core::time::Duration;
 use qcloud_agent::card::Exit;
+use qcloud_agent::clock::{Boot, Clock, Now, Wall};
 use qcloud_agent::daemon::feature::Answer;
+use qcloud_agent::identity::Identity;
+use qcloud_agent::platform::root::Root;
+use qcloud_agent::state::StateDir;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Asks, and waits for the last answer.
 async fn told(world: &mut World, noun: &str, verb: &str, args: Value) -> Answer {
@@ -42,6 +47,32 @@ async fn moved() -> World {
     world.hub.lock().seen.clear();
     world.addresses(&["192.168.1.8"], &[]);
     world
+}
+
+/// Guard: `board-facts`, the comparison.
+#[tokio::test]
+async fn a_key_on_another_board_is_noticed_and_a_repair_is_not() {
+    let tree = std::env::temp_dir().join(format!("qcloud-board-{}", std::process::id()));
+    std::fs::create_dir_all(tree.join("etc")).unwrap();
+    std::fs::create_dir_all(tree.join("sys/class/dmi/id")).unwrap();
+    let board = |serial: &str, machine: &str| {
+        std::fs::write(tree.join("sys/class/dmi/id/product_serial"), serial).unwrap();
+        std::fs::write(tree.join("etc/machine-id"), machine).unwrap();
+    };
+    board("Q205I01234", "4f2d");
+    let now = Now { boot: Boot::default(), wall: Wall::default(), dice: 1 };
+    let clock = Clock::from_fn(move || now);
+    let state = Arc::new(StateDir::memory());
+    let identity = Identity::open(state, clock, Root::new(&tree)).unwrap();
+    identity.keep().unwrap();
+    for (serial, machine) in [("Q205I01234", "4f2d"), ("Q205I09999", "4f2d"), ("none", "other")] {
+        board(serial, machine);
+        assert_eq!(identity.differing(), Vec::<&str>::new(), "{serial} {machine}");
+    }
+    board("Q205I09999", "other");
+    let differing = identity.differing();
+    std::fs::remove_dir_all(&tree).unwrap();
+    assert_eq!(differing, ["machine id", "serial number"]);
 }
 
 fn aside(world: &World, times: usize) {

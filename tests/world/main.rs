@@ -21,6 +21,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("consent::an_undeclared_field_is_refused_at_any_depth", "gate-fields"),
     ("consent::r8_a_consent_taken_back_stops_the_very_next_message", "gate-consent"),
     ("consent::x14_a_consent_to_an_older_privacy_text_is_asked_for_again", "privacy-text"),
+    ("clones::a_key_on_another_board_is_noticed_and_a_repair_is_not", "board-facts"),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 
