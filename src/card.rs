@@ -226,6 +226,8 @@ pub enum ArgKind {
     Required,
     /// `--name VALUE`, may be given.
     Optional,
+    /// `--name`, given or not; its value is `yes`.
+    Flag,
 }
 
 /// The exit codes of both programs. One table, tested as a golden file.

@@ -177,10 +177,14 @@ fn every_answer_is_what_the_other_side_reads() {
 #[test]
 fn every_frame_is_what_the_other_side_reads() {
     let observed = "203.0.113.7".parse().unwrap();
-    message("link.frame-hello", &ToHub::Hello(Hello { version: 1 }));
+    message("link.frame-hello", &ToHub::Hello(Hello::example()));
+    message("link.frame-hello-first", &ToHub::Hello(Hello::new(None)));
+    message("link.frame-ticket", &ToHub::Ticket { stored: true });
     message("link.frame-heartbeat", &ToHub::Heartbeat { number: 7 });
     let tripwire = "AAECAwQFBgcICQoLDA0ODw".into();
-    message("link.frame-welcome", &ToDevice::Welcome { epoch: 3, observed, tripwire });
+    let ticket = "EBESExQVFhcYGRobHB0eHw".into();
+    let welcome = ToDevice::Welcome { epoch: 3, observed, tripwire, ticket };
+    message("link.frame-welcome", &welcome);
     message("link.frame-heartbeat-answer", &ToDevice::Heartbeat { number: 7, observed });
     message("link.frame-goodbye", &ToDevice::Goodbye { reason: "the hub stops".into() });
     let host = "box.link.example.test".into();

@@ -23,6 +23,8 @@ mod rights;
 mod store_contract;
 #[path = "hub/support.rs"]
 mod support;
+#[path = "hub/ticket.rs"]
+mod ticket;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
 const GUARDS: &[(&str, &str)] = &[
@@ -34,6 +36,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("pages::a_person_signs_in_compares_the_words_and_has_a_device", "pages-words"),
     ("keys::s15_a_key_that_belongs_to_another_device_is_refused", "hub-rekey-proof"),
     ("keys::a_certificate_that_is_over_opens_its_renewal_and_the_way_out", "hub-certificate-end"),
+    ("ticket::an_older_ticket_sets_both_copies_aside_until_one_is_released", "hub-ticket"),
 ];
 
 #[test]

@@ -12,9 +12,12 @@ use qcloud_agent::egress::permit::Target;
 use qcloud_agent::egress::quic::Memory;
 use qcloud_agent::egress::resolver::Resolver;
 use qcloud_agent::features;
-use qcloud_agent::identity::HubTls;
 use qcloud_agent::identity::pin::HubPin;
+use qcloud_agent::identity::{HubTls, TicketBook};
+use qcloud_agent::state::StateDir;
 use qcloud_agent::wire::Body;
+use qcloud_agent::wire::ParcelBody;
+use qcloud_agent::wire::link::Hello;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -131,7 +134,10 @@ fn gate(port: u16) -> Gate {
 
 fn carriers(tls: HubTls, resolver: Resolver) -> Carriers {
     let settings = Settings::new(Memory::Ample);
-    let carriers = Carriers::new(resolver, settings, Arc::new(|_| false), clock());
+    let tickets = Arc::new(TicketBook::open(Arc::new(StateDir::memory()), "device"));
+    // What the session's example shows.
+    tickets.keep(None, &Hello::example().ticket.unwrap());
+    let carriers = Carriers::new(resolver, settings, tickets, Arc::new(|_| false), clock());
     carriers.set_hub(Some(tls));
     carriers
 }

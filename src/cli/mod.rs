@@ -77,6 +77,9 @@ async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit 
         Ok(agent) => agent,
         Err(error) => return printer.fail(error.exit(), &print::chain(&error)),
     };
+    if let Err(error) = agent.keep_identity() {
+        return printer.fail(error.exit(), &print::chain(&error));
+    }
     let (asked, questions) = tokio::sync::mpsc::channel(16);
     match listener(&state_dir) {
         Ok(listener) => {
@@ -118,7 +121,7 @@ async fn feature(
         },
     };
     let mut args = tree::arguments(rows, feature, verb, matches);
-    if verb == "register" && args.get("name").is_none() {
+    if verb == "register" && args.get("name").is_none() && args.get("fork").is_none() {
         args["name"] = facts::default_name(&Root::new(&options.root)).as_str().into();
     }
     let request = Request { noun: feature.into(), verb: verb.into(), args };

@@ -110,6 +110,7 @@ fn verb(verb: &'static crate::card::Verb) -> Command {
             ArgKind::Positional => made.required(true),
             ArgKind::Required => made.long(arg.name).required(true),
             ArgKind::Optional => made.long(arg.name),
+            ArgKind::Flag => made.long(arg.name).action(ArgAction::SetTrue),
         }
     });
     Command::new(verb.name).about(verb.about).args(args)
@@ -146,7 +147,11 @@ pub fn arguments(rows: &[Row], feature: &str, verb: &str, matches: &ArgMatches) 
     let verb = card.and_then(|card| card.verbs.iter().find(|v| v.name == verb));
     let mut args = json!({});
     for arg in verb.map(|verb| verb.args).unwrap_or_default() {
-        if let Some(value) = matches.get_one::<String>(arg.name) {
+        if arg.kind == ArgKind::Flag {
+            if matches.get_flag(arg.name) {
+                args[arg.name] = "yes".into();
+            }
+        } else if let Some(value) = matches.get_one::<String>(arg.name) {
             args[arg.name] = value.as_str().into();
         }
     }

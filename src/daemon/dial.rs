@@ -113,6 +113,8 @@ pub const fn exit_of(error: &SendError) -> Exit {
         | SendError::NotTrusted { .. }
         | SendError::Declined { .. }
         | SendError::CertificateExpired
+        | SendError::Quarantined { .. }
+        | SendError::NoIdentity(_)
         | SendError::NotUnderstood(_)
         | SendError::Revoked => Exit::Failed,
     }

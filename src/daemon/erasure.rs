@@ -49,6 +49,11 @@ impl Erasures {
         self.tries.iter().filter_map(|t| t.at).min()
     }
 
+    /// Those who wait for an answer.
+    pub(super) fn askers(self) -> impl Iterator<Item = (&'static str, Asker)> {
+        self.tries.into_iter().filter_map(|t| Some((t.feature, t.asker?)))
+    }
+
     fn add(&mut self, feature: &'static str, nonce: String, asker: Option<Asker>, now: Now) {
         let backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         self.tries.push(Try { feature, nonce, at: Some(now.boot), backoff, asker });

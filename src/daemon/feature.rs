@@ -148,6 +148,14 @@ pub enum Event {
     CertificateExpired,
     /// The hub keeps this feature's data without using it, or uses it again.
     Restricted(&'static str, bool),
+    /// The hub has set this device aside because two boxes use its identity, or serves it again.
+    Quarantined(bool),
+    /// This is not the board the identity was made on: nothing is done with it. The hub it belongs to.
+    Suspected(Option<HubAddress>),
+    /// It is the same box all the same, says its owner.
+    SameBoard,
+    /// The device has another key, and by it this id: what there was belongs to another box.
+    Anew(String),
     /// The owner changed what may leave in this feature's name: what was sent may not stand any more, and what
     /// was refused may pass now.
     RulesChanged(&'static str),

@@ -1,5 +1,6 @@
 //! The house around the features: the pure supervisor, and the one event loop that gives it time and a world.
 
+pub mod clone;
 pub mod config;
 pub mod control;
 pub mod dial;

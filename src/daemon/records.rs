@@ -92,6 +92,8 @@ impl Records {
         if self.volatile {
             household.signed_head = None;
         } else {
+            // A head that was signed by a key of which nothing is left vouches for nothing.
+            self.identity.keep()?;
             self.sign_head(household, at);
         }
         let body = serde_json::to_value(&*household).unwrap_or_default();
@@ -153,7 +155,9 @@ mod tests {
         let state = Arc::new(StateDir::open(&dir).unwrap());
         let now = Now { boot: Boot::default(), wall: Wall::default(), dice: 0 };
         let clock = Clock::from_fn(move || now);
-        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone()).unwrap());
+        let root = crate::platform::root::Root::new("/nowhere");
+        let identity = Identity::open(Arc::clone(&state), clock.clone(), root).unwrap();
+        let identity = Arc::new(identity);
         let records = Records::new(state, Arc::clone(&identity), false);
         let gate = Gate::new(clock, Ledger::new(Head::default(), identity.ledger_key()));
         let mut household = Household::default();

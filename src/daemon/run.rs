@@ -28,6 +28,7 @@ use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
 use crate::platform::traffic;
 use crate::state::{StateDir, StateError};
+use crate::wire::link::Hello;
 use crate::wire::registration::Membership;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
@@ -139,22 +140,29 @@ impl Agent {
     ) -> Result<Self, RunError> {
         let config = config::load(options.config_path.as_deref(), rows)?;
         let state = Arc::new(state);
-        let (household, damaged) = Records::load(&state)?;
+        let (mut household, damaged) = Records::load(&state)?;
         if let Some(damaged) = damaged {
             tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
         }
         let clock = Clock::system(household.last_good);
-        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone())?);
+        let root = Root::new(&options.root);
+        let identity = Identity::open(Arc::clone(&state), clock.clone(), root.clone())?;
+        let identity = Arc::new(identity);
         settle(&identity, household.membership.as_ref().map(|(membership, _)| membership));
+        super::clone::settle_owner(&mut household, &identity);
         let volatile = config.agent.volatile_ledger;
         let records = Records::new(state, Arc::clone(&identity), volatile);
         let gate = gate_of(&household, &identity, &clock, &records)?;
-        let root = Root::new(&options.root);
         let world = World::new(&config.agent, &root, &clock, Arc::clone(&identity));
         let dial = Dial::new("", gate.clone(), world.outside());
         let parts = HandParts { dial, identity: Arc::clone(&identity), root, exec: Exec };
         let key = identity.key();
-        let supervisor = Supervisor::new(rows, gate.clone(), config.sections, household, key.id());
+        let mut supervisor =
+            Supervisor::new(rows, gate.clone(), config.sections, household, key.id());
+        let differing = identity.differing();
+        if !differing.is_empty() {
+            supervisor.suspect(&differing);
+        }
         let (events, happenings) = mpsc::channel(256);
         let jobs = Jobs::new(events.clone());
         Ok(Self {
@@ -177,6 +185,24 @@ impl Agent {
             handover: Handover::default(),
             baseline: None,
         })
+    }
+
+    /// Gives this device its identity for good, if it has none yet: its key is put on the disk.
+    ///
+    /// # Errors
+    /// [`RunError::State`].
+    pub fn keep_identity(&self) -> Result<(), RunError> {
+        Ok(self.parts.identity.keep()?)
+    }
+
+    /// Whether the key is on the disk.
+    pub fn has_identity(&self) -> bool {
+        self.parts.identity.is_kept()
+    }
+
+    /// The first words of the next session.
+    pub(super) fn hello(&self) -> Hello {
+        self.parts.identity.hello()
     }
 
     /// Runs until SIGTERM or SIGINT, or until every question of `asked` is answered and no more can come.

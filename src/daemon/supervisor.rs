@@ -84,6 +84,8 @@ pub struct Supervisor {
     pub(super) facts: Facts,
     pub(super) commands: Vec<Command>,
     pub(super) started: bool,
+    /// Why the key is not used: this is another board than it was made on.
+    pub(super) suspected: Option<String>,
     starting: bool,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
@@ -140,6 +142,7 @@ impl Supervisor {
             facts: Facts::default(),
             commands: Vec::new(),
             started: false,
+            suspected: None,
             starting: false,
             inbox: VecDeque::new(),
             incarnations: 0,
@@ -150,12 +153,9 @@ impl Supervisor {
     pub fn start(&mut self, now: Now) {
         self.started = true;
         self.check_consents();
-        if let Some((membership, hub)) = self.household.membership.clone() {
-            self.gate.set_hub(Some(target(&hub)));
-            self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
+        if self.suspected.is_none() {
+            self.take_place(now);
         }
-        self.settle_switches(now);
-        self.resume_erasures(now);
         self.starting = true;
         for row in self.rows {
             if self.is_on(row.card) {
@@ -367,10 +367,14 @@ impl Supervisor {
                 }
                 self.save(now);
             }
+            Event::SameBoard => self.same_board(now),
+            Event::Anew(device) => self.begin_anew(device, now),
             Event::Resumed
             | Event::WallClockSet
             | Event::CertificateExpired
-            | Event::RulesChanged(_) => {}
+            | Event::RulesChanged(_)
+            | Event::Quarantined(_)
+            | Event::Suspected(_) => {}
         }
         let event = Arc::new(event);
         for name in self.live.keys() {
@@ -416,7 +420,12 @@ impl Supervisor {
     }
 
     fn tell_what_is_known(&mut self, name: &'static str) {
-        let registered = self.household.membership.clone().filter(|_| !self.is_leaving());
+        if self.suspected.is_some() {
+            let hub = self.household.membership.as_ref().map(|(_, hub)| hub.clone());
+            self.tell(name, Event::Suspected(hub));
+        }
+        let registered = self.household.membership.clone();
+        let registered = registered.filter(|_| !self.is_leaving() && self.suspected.is_none());
         let registered = registered.map(|(member, hub)| Event::Registered(Arc::new(member), hub));
         let addresses = self.facts.addresses.clone().map(Event::Addresses);
         let observed = self.facts.observed.map(Event::Observed);

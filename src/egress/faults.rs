@@ -3,7 +3,7 @@
 use super::outside::SendError;
 use super::permit::Target;
 use crate::wire::label::printable;
-use crate::wire::link::CLOSED_CERTIFICATE_EXPIRED;
+use crate::wire::link::{CLOSED_CERTIFICATE_EXPIRED, CLOSED_QUARANTINED};
 use core::error::Error;
 use core::time::Duration;
 
@@ -93,6 +93,12 @@ pub(super) fn of_quinn(to: &Target, error: &quinn::ConnectionError) -> SendError
             if close.error_code.into_inner() == u64::from(CLOSED_CERTIFICATE_EXPIRED) =>
         {
             SendError::CertificateExpired
+        }
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == quinn::VarInt::from_u32(CLOSED_QUARANTINED) =>
+        {
+            let reason = String::from_utf8_lossy(&close.reason);
+            SendError::Quarantined { reason: printable(&reason, REASON) }
         }
         quinn::ConnectionError::TransportError(_)
         | quinn::ConnectionError::ConnectionClosed(_)

@@ -4,7 +4,7 @@
 
 use super::gate::Refused;
 use super::permit::{Passage, Permit};
-use crate::wire::link::Visitor;
+use crate::wire::link::{QUARANTINED, Visitor};
 use crate::wire::registration::CERTIFICATE_EXPIRED;
 use core::net::IpAddr;
 use core::pin::Pin;
@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+
+/// Between two tries of a device that was set aside, and whose owner may take a day to see it.
+const QUARANTINE_RETRY: Duration = Duration::from_secs(60);
 
 /// A future that owns what it needs.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -52,8 +55,9 @@ impl Reply {
     /// Reads the body of a success.
     ///
     /// # Errors
-    /// [`SendError::Declined`] with the hub's own words for any other status,
-    /// [`SendError::CertificateExpired`] when it says so, and [`SendError::NotUnderstood`] for a body that is not a `T`.
+    /// [`SendError::CertificateExpired`] when that is the only reason,
+    /// [`SendError::Declined`] and [`SendError::Quarantined`] with the hub's own words for any other status, and
+    /// [`SendError::NotUnderstood`] for a body that is not a `T`.
     pub fn read<T: DeserializeOwned>(self) -> Result<T, SendError> {
         if self.is_certificate_expired() {
             return Err(SendError::CertificateExpired);
@@ -61,6 +65,9 @@ impl Reply {
         if !(200..300).contains(&self.status) {
             let words = self.body.get("error").and_then(Value::as_str).unwrap_or("no reason given");
             let reason = crate::wire::label::printable(words, 200);
+            if self.body.get("code").and_then(Value::as_str) == Some(QUARANTINED) {
+                return Err(SendError::Quarantined { reason });
+            }
             return Err(SendError::Declined {
                 status: self.status,
                 reason,
@@ -124,6 +131,15 @@ pub enum SendError {
     /// The hub says that this device's certificate is over. It is renewed, and then the same passes.
     #[error("this device's certificate is over, and is being renewed")]
     CertificateExpired,
+    /// The hub sees two boxes with this device's identity, and serves neither until a person decides.
+    #[error("the hub has set this device aside: {reason}")]
+    Quarantined {
+        /// Its words, made printable.
+        reason: String,
+    },
+    /// This device's key is not to be had, or not to be kept.
+    #[error("the identity of this device cannot be used: {0}")]
+    NoIdentity(String),
     /// The hub's answer makes no sense.
     #[error("the hub's answer is not understood: {0}")]
     NotUnderstood(String),
@@ -141,7 +157,10 @@ impl SendError {
             }
             Self::Refused(Refused::OverBudget { .. }) => false,
             Self::Refused(_) | Self::Revoked => true,
+            // Its owner decides on a quarantine: nothing tells this device when.
             Self::CertificateExpired
+            | Self::Quarantined { .. }
+            | Self::NoIdentity(_)
             | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }
@@ -155,9 +174,11 @@ impl SendError {
         match self {
             Self::Declined { retry_after, .. } => *retry_after,
             Self::Refused(Refused::OverBudget { wait, .. }) => Some(*wait),
+            Self::Quarantined { .. } => Some(QUARANTINE_RETRY),
             Self::Refused(_)
             | Self::Revoked
             | Self::CertificateExpired
+            | Self::NoIdentity(_)
             | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }

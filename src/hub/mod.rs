@@ -29,4 +29,5 @@ pub mod session;
 pub mod state;
 pub mod store;
 pub mod sweep;
+pub mod ticket;
 pub mod tls;

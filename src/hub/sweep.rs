@@ -39,6 +39,9 @@ pub static RULES: &[Rule] = &[
     Rule { table: "ddns", kept: Kept::As(&ddns::UPDATE) },
     Rule { table: "link_log", kept: Kept::As(&link::SESSION) },
     Rule { table: "restriction", kept: Kept::As(&privacy::RESTRICT) },
+    // These guard the device's row, and go with it.
+    Rule { table: "ticket", kept: Kept::As(&registration::POLL) },
+    Rule { table: "quarantine", kept: Kept::As(&registration::POLL) },
     Rule { table: "account", kept: Kept::WithAccount },
     Rule { table: "invitation", kept: Kept::For(people::INVITATION_LIFE) },
     Rule { table: "browser", kept: Kept::For(people::SESSION_LIFE) },

@@ -3,7 +3,7 @@
 use super::IdentityError;
 use super::id::device_id;
 use crate::secret::Secret;
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
 use crate::wire::signed::Signer;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -30,43 +30,23 @@ pub struct DeviceKey {
 }
 
 impl DeviceKey {
-    /// The key in the state directory; makes one and keeps it there when there is none.
+    /// The key in one of the two files of the state directory; `None` when there is none.
     ///
     /// # Errors
     /// [`IdentityError::State`] when the file is open to others, [`IdentityError::BadKey`] when it
     /// holds no key: a damaged one is never replaced by a new one, which would be another device.
-    pub fn load_or_make(state: &StateDir) -> Result<Self, IdentityError> {
-        Self::load_or_make_in(state, KEY_FILE)
-    }
-
-    /// As [`DeviceKey::load_or_make`], in the file of the key to come.
-    ///
-    /// # Errors
-    /// As [`DeviceKey::load_or_make`].
-    pub fn load_or_make_next(state: &StateDir) -> Result<Self, IdentityError> {
-        Self::load_or_make_in(state, NEXT_FILE)
-    }
-
-    fn load_or_make_in(state: &StateDir, file: &'static str) -> Result<Self, IdentityError> {
-        if let Some(key) = Self::load(state, file)? {
-            return Ok(key);
-        }
-        let key = Self::in_memory()?;
-        state.write_once(file, key.pkcs8.expose())?;
-        Ok(key)
-    }
-
-    /// The key in one of the two files; `None` when there is none.
-    ///
-    /// # Errors
-    /// As [`DeviceKey::load_or_make`].
-    pub(super) fn load(
-        state: &StateDir,
-        file: &'static str,
-    ) -> Result<Option<Self>, IdentityError> {
+    pub fn load(state: &StateDir, file: &'static str) -> Result<Option<Self>, IdentityError> {
         let Some(pkcs8) = state.read_private(file)? else { return Ok(None) };
         let key = Self::from_pkcs8(Secret::new(pkcs8));
         key.map(Some).map_err(|_| IdentityError::BadKey(file))
+    }
+
+    /// Keeps a key that was made in memory; there must be none yet in this file.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`] and [`StateError::Io`].
+    pub fn keep(&self, state: &StateDir, file: &'static str) -> Result<(), StateError> {
+        state.write_once(file, self.pkcs8.expose())
     }
 
     /// A new key that is kept nowhere.
@@ -149,17 +129,21 @@ pub(super) mod tests {
     use ring::signature::{ED25519, UnparsedPublicKey};
 
     #[test]
-    fn the_key_is_made_once_and_found_again() {
+    fn the_key_is_kept_once_and_found_again() {
         let path = scratch("key").join("state");
         let state = StateDir::open(&path).unwrap();
-        let made = DeviceKey::load_or_make(&state).unwrap();
-        let found = DeviceKey::load_or_make(&state).unwrap();
+        assert!(DeviceKey::load(&state, KEY_FILE).unwrap().is_none());
+        let made = DeviceKey::in_memory().unwrap();
+        made.keep(&state, KEY_FILE).unwrap();
+        let found = DeviceKey::load(&state, KEY_FILE).unwrap().unwrap();
         assert_eq!((made.id(), made.spki()), (found.id(), found.spki()));
         assert_eq!(made.spki().len(), 44);
         assert_ne!(DeviceKey::in_memory().unwrap().id(), made.id());
         let signature = found.sign(b"message");
         let public = UnparsedPublicKey::new(&ED25519, &made.spki()[12..]);
         public.verify(b"message", &signature).unwrap();
+        let other = DeviceKey::in_memory().unwrap();
+        assert!(other.keep(&state, KEY_FILE).is_err(), "a key is never replaced by accident");
     }
 
     #[test]
@@ -167,7 +151,7 @@ pub(super) mod tests {
         let path = scratch("key-damaged").join("state");
         let state = StateDir::open(&path).unwrap();
         state.write_once(KEY_FILE, b"rubbish").unwrap();
-        let refused = DeviceKey::load_or_make(&state).err().unwrap();
+        let refused = DeviceKey::load(&state, KEY_FILE).err().unwrap();
         assert!(matches!(refused, IdentityError::BadKey(KEY_FILE)));
         assert_eq!(std::fs::read(path.join(KEY_FILE)).unwrap(), b"rubbish");
     }

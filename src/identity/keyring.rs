@@ -11,7 +11,9 @@
 use super::IdentityError;
 use super::key::{DeviceKey, KEY_FILE, NEXT_FILE};
 use crate::secret::Secret;
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 
 /// The file of the ledger's key in the state directory. There is none before the first rekey, which would change it.
@@ -19,6 +21,8 @@ pub const LEDGER_FILE: &str = "ledger.key";
 
 pub(super) struct Keyring {
     current: Arc<DeviceKey>,
+    /// The current key is in the state directory.
+    is_kept: bool,
     next: Option<Arc<DeviceKey>>,
     /// Whether the current key still stands in the next one's file.
     is_misplaced: bool,
@@ -27,7 +31,9 @@ pub(super) struct Keyring {
 
 impl Keyring {
     pub(super) fn open(state: &StateDir) -> Result<Self, IdentityError> {
-        let current = Arc::new(DeviceKey::load_or_make(state)?);
+        let found = DeviceKey::load(state, KEY_FILE)?;
+        let is_kept = found.is_some();
+        let current = Arc::new(found.map_or_else(DeviceKey::in_memory, Ok)?);
         let next = match DeviceKey::load(state, NEXT_FILE) {
             Ok(next) => next.map(Arc::new),
             Err(IdentityError::BadKey(file)) => {
@@ -37,7 +43,44 @@ impl Keyring {
             Err(error) => return Err(error),
         };
         let ledger = state.read_private(LEDGER_FILE)?.map(Secret::new);
-        Ok(Self { current, next, is_misplaced: false, ledger })
+        Ok(Self { current, is_kept, next, is_misplaced: false, ledger })
+    }
+
+    pub(super) const fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Puts the current key into the state directory; whether it was not there before.
+    pub(super) fn keep(&mut self, state: &StateDir) -> Result<bool, StateError> {
+        if self.is_kept {
+            return Ok(false);
+        }
+        self.current.keep(state, KEY_FILE)?;
+        self.is_kept = true;
+        Ok(true)
+    }
+
+    /// Puts another key in the place of the current one, of which nothing is left.
+    pub(super) fn begin_anew(&mut self, state: &StateDir) -> Result<(), IdentityError> {
+        let key = DeviceKey::in_memory()?;
+        if self.is_misplaced {
+            state.replace(KEY_FILE, NEXT_FILE)?;
+            self.is_misplaced = false;
+        }
+        self.drop_next(state)?;
+        key.keep(state, NEXT_FILE)?;
+        state.remove(LEDGER_FILE)?;
+        self.ledger = None;
+        state.replace(KEY_FILE, NEXT_FILE)?;
+        self.current = Arc::new(key);
+        self.is_kept = true;
+        Ok(())
+    }
+
+    /// What this device's own documents are marked with. It stays the same when the device's key changes, and is another
+    /// one for another device.
+    pub(super) fn mark(&self) -> String {
+        HEXLOWER.encode(digest(&SHA256, self.ledger_seed().expose()).as_ref())
     }
 
     pub(super) fn current(&self) -> Arc<DeviceKey> {
@@ -69,12 +112,21 @@ impl Keyring {
         if let Some(next) = &self.next {
             return Ok(Arc::clone(next));
         }
+        self.keep(state)?;
         if self.ledger.is_none() {
             let seed = self.ledger_seed();
             state.write_once(LEDGER_FILE, seed.expose())?;
             self.ledger = Some(seed);
         }
-        let next = Arc::new(DeviceKey::load_or_make_next(state)?);
+        let next = match DeviceKey::load(state, NEXT_FILE)? {
+            Some(next) => next,
+            None => {
+                let next = DeviceKey::in_memory()?;
+                next.keep(state, NEXT_FILE)?;
+                next
+            }
+        };
+        let next = Arc::new(next);
         self.next = Some(Arc::clone(&next));
         Ok(next)
     }
@@ -116,6 +168,7 @@ mod tests {
         let mut ring = Keyring::open(&state).unwrap();
         let first = ring.current();
         let (seed, old) = (ring.ledger_seed().expose().clone(), certificate_for(&first));
+        let mark = ring.mark();
         let next = ring.next(&state).unwrap();
         assert_eq!(ring.next(&state).unwrap().id(), next.id(), "one at a time");
         let new = certificate_for(&next);
@@ -132,6 +185,23 @@ mod tests {
         let last = Keyring::open(&state).unwrap();
         assert_eq!(last.current().id(), next.id());
         assert_eq!(*last.ledger_seed().expose(), seed, "lines of before can still be proved");
+        assert_eq!(last.mark(), mark, "and its documents are still its own");
+    }
+
+    #[test]
+    fn a_device_that_begins_anew_keeps_nothing_of_its_keys() {
+        let state = StateDir::memory();
+        let mut ring = Keyring::open(&state).unwrap();
+        assert!(!ring.is_kept() && state.read_private(KEY_FILE).unwrap().is_none());
+        assert!(ring.keep(&state).unwrap() && !ring.keep(&state).unwrap());
+        ring.next(&state).unwrap();
+        let (first, mark) = (ring.current(), ring.mark());
+        ring.begin_anew(&state).unwrap();
+        assert!(ring.current().id() != first.id() && ring.mark() != mark);
+        for gone in [NEXT_FILE, LEDGER_FILE] {
+            assert_eq!(state.read_private(gone).unwrap(), None, "{gone}");
+        }
+        assert_eq!(Keyring::open(&state).unwrap().current().id(), ring.current().id());
     }
 
     #[test]

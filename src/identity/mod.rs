@@ -1,5 +1,6 @@
 //! Who this device is, and whom it believes: its key, its certificates, and the pin of its hub.
 
+pub mod board;
 pub mod device;
 pub mod id;
 pub mod key;
@@ -7,10 +8,12 @@ mod keyring;
 pub mod pin;
 #[cfg(test)]
 mod testing;
+pub mod ticket;
 pub mod tls;
 pub mod webcert;
 
 pub use device::{HubTls, Identity, Web};
+pub use ticket::TicketBook;
 
 use crate::state::StateError;
 

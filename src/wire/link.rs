@@ -17,11 +17,15 @@ pub const LOG_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const VISITOR_WAIT: Duration = Duration::from_secs(10);
 /// The most visitors at once through one session.
 pub const MAX_VISITORS: u32 = 2048;
+/// Closed by the hub because the device's identity is in quarantine: two boxes have used it.
+pub const CLOSED_QUARANTINED: u32 = 3;
+/// The `code` of a refusal for the same reason.
+pub const QUARANTINED: &str = "quarantined";
 /// First byte of the TCP connection that lets a device notice a dead hub at once; never 0x16, which begins TLS.
 pub const TRIPWIRE_MAGIC: u8 = b'Q';
 /// The hub closes a session with this application error code when the device's certificate is over: it renews, and
 /// dials again.
-pub const CLOSED_CERTIFICATE_EXPIRED: u32 = 3;
+pub const CLOSED_CERTIFICATE_EXPIRED: u32 = 4;
 
 /// The session itself, with all that visitors send and get through it.
 pub static SESSION: Parcel = Parcel {
@@ -30,12 +34,20 @@ pub static SESSION: Parcel = Parcel {
     purpose: Purpose::Service,
     to: Destination::Hub,
     how: Carriage::Session,
-    fields: &[Field {
-        path: "version",
-        why: "which frames this device understands",
-        identifies: false,
-        optional: false,
-    }],
+    fields: &[
+        Field {
+            path: "version",
+            why: "which frames this device understands",
+            identifies: false,
+            optional: false,
+        },
+        Field {
+            path: "ticket",
+            why: "shows a copy of this device's disk: the hub's random word of the last session, of which it keeps a hash until this device is unregistered",
+            identifies: true,
+            optional: false,
+        },
+    ],
     retention: Retention::For(LOG_KEPT),
     example: example_of::<Hello>,
 };
@@ -70,26 +82,42 @@ pub static ORIGIN: Parcel = Parcel {
 };
 
 /// First frame of the control stream, and the declared body of [`SESSION`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// Version of these frames: 1.
     pub version: u16,
+    /// The ticket this device holds, base64url of 16 bytes: from the welcome of its last session. A device without
+    /// one, in its first session, does not have the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+}
+
+impl Hello {
+    /// The hello of version 1, with the ticket this device holds.
+    pub const fn new(ticket: Option<String>) -> Self {
+        Self { version: 1, ticket }
+    }
 }
 
 impl ParcelBody for Hello {
     const PARCEL: &'static Parcel = &SESSION;
     fn example() -> Self {
-        Self { version: 1 }
+        Self::new(Some("AAECAwQFBgcICQoLDA0ODw".into()))
     }
 }
 
 /// Frames of the control stream from the device.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ToHub {
     /// The first one.
     Hello(Hello),
+    /// What became of the welcome's ticket.
+    Ticket {
+        /// It is on this device's disk. If not, the device goes on with the one it showed.
+        stored: bool,
+    },
     /// "Are you there?"
     Heartbeat {
         /// Comes back in the answer.
@@ -109,6 +137,8 @@ pub enum ToDevice {
         observed: IpAddr,
         /// Opens the tripwire connection, base64url of 16 bytes.
         tripwire: String,
+        /// To be shown at the next session, base64url of 16 bytes.
+        ticket: String,
     },
     /// "Yes."
     Heartbeat {

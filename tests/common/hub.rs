@@ -12,8 +12,8 @@ use std::time::Duration;
 /// The zone of every test; `.test` names nothing real (RFC 6761 section 6.2).
 pub const ZONE: &str = "nas.example.test";
 /// The tables that hold something of devices.
-pub const TABLES: [&str; 6] =
-    ["pending", "device", "device_key", "ddns", "link_log", "restriction"];
+pub const TABLES: [&str; 8] =
+    ["pending", "device", "ddns", "link_log", "restriction", "ticket", "quarantine", "device_key"];
 
 const SOON: Duration = Duration::from_secs(20);
 

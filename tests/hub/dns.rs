@@ -55,6 +55,11 @@ async fn ask(hub: &Hub, name: &str, rtype: Rtype) -> Answer {
     send(hub, &question(name, rtype)).await.unwrap()
 }
 
+/// How many IPv4 addresses a name answers with.
+pub async fn addresses(hub: &Hub, name: &str) -> usize {
+    ask(hub, name, Rtype::A).await.records().len()
+}
+
 #[tokio::test]
 async fn names_answer_while_they_live() {
     let hub = Hub::start();

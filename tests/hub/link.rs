@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 pub struct Session {
     pub connection: quinn::Connection,
-    send: quinn::SendStream,
+    pub send: quinn::SendStream,
     pub receive: quinn::RecvStream,
     _endpoint: quinn::Endpoint,
 }
@@ -44,12 +44,25 @@ impl Session {
         Ok((connecting.await?, endpoint))
     }
 
+    /// The first session, or one that shows nothing.
     pub async fn open(hub: &Hub, device: &Device) -> (Self, ToDevice) {
-        let (connection, endpoint) = Self::dial(hub, device).await.unwrap();
-        let (mut send, mut receive) = connection.open_bi().await.unwrap();
-        frame::write(&mut send, &ToHub::Hello(Hello { version: 1 })).await.unwrap();
-        let welcome = frame::read(&mut receive).await.unwrap();
-        (Self { connection, send, receive, _endpoint: endpoint }, welcome)
+        Self::show(hub, device, None).await.unwrap()
+    }
+
+    /// A session that shows this ticket, and what it was welcomed with.
+    pub async fn show(
+        hub: &Hub,
+        device: &Device,
+        ticket: Option<&str>,
+    ) -> Result<(Self, ToDevice), quinn::ConnectionError> {
+        let (connection, endpoint) = Self::dial(hub, device).await?;
+        let (mut send, mut receive) = connection.open_bi().await?;
+        let hello = ToHub::Hello(Hello::new(ticket.map(String::from)));
+        frame::write(&mut send, &hello).await.unwrap();
+        match frame::read(&mut receive).await {
+            Ok(welcome) => Ok((Self { connection, send, receive, _endpoint: endpoint }, welcome)),
+            Err(_) => Err(connection.closed().await),
+        }
     }
 }
 

@@ -90,6 +90,10 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
         store.stage_key(device.id.clone(), vec![key; 44], at(2)).await.unwrap();
         store.set_addresses(device.id.clone(), SOME, at(2)).await.unwrap();
         store.restrict(device.id.clone(), Restrictable::Ddns, true, at(2)).await.unwrap();
+        // A session, and another box that does not know of it.
+        for shown in [None, Some([8; 32])] {
+            store.admit(device.id.clone(), shown, [7; 32], at(2)).await.unwrap();
+        }
         for second in 0..3 {
             store.log_visit(visit(device, second)).await.unwrap();
         }

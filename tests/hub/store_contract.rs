@@ -6,8 +6,8 @@ use qcloud_agent::card::Retention;
 use qcloud_agent::clock::Wall;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
-    Addresses, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, Staged, State, Store,
-    StoreError, Visit,
+    Addresses, Admitted, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, Staged, State,
+    Store, StoreError, Visit,
 };
 use qcloud_agent::hub::sweep;
 use qcloud_agent::wire::label::Label;
@@ -178,6 +178,11 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         store.restrict(gone.id.clone(), *feature, true, at(3)).await.unwrap();
         store.restrict(stays.id.clone(), *feature, true, at(3)).await.unwrap();
     }
+    for device in [&gone, &stays] {
+        let admit = |shown| store.admit(device.id.clone(), shown, [1; 32], at(3));
+        assert_eq!(admit(None).await.unwrap(), Admitted::Yes);
+        assert!(matches!(admit(Some([9; 32])).await.unwrap(), Admitted::Forked(_)));
+    }
     let rows = store.erase(gone.clone(), Scope::Link).await.unwrap();
     let link = [("link_log", 1), ("restriction", 1)];
     assert_eq!(rows, link.map(|(table, count)| (table.to_owned(), count)).into());
@@ -188,7 +193,9 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         ("device_key", 1),
         ("link_log", 0),
         ("pending", 1),
+        ("quarantine", 1),
         ("restriction", 1),
+        ("ticket", 1),
     ];
     assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));
@@ -199,6 +206,8 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
     let left =
         Restrictable::ALL.iter().map(|feature| (stays.id.clone(), *feature)).collect::<Vec<_>>();
     assert_eq!(store.restrictions().await.unwrap(), left);
+    assert!(store.is_quarantined(stays.id.clone()).await.unwrap());
+    assert!(!store.is_quarantined(gone.id.clone()).await.unwrap());
     assert_eq!(store.pending().await.unwrap().len(), 1);
 }
 

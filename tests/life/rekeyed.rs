@@ -11,6 +11,7 @@ use qcloud_agent::clock::{Clock, Wall};
 use qcloud_agent::daemon::records::{HOUSEHOLD, Records};
 use qcloud_agent::hub::keys::{DeviceKey, Keys};
 use qcloud_agent::identity::Identity;
+use qcloud_agent::platform::root::Root;
 use qcloud_agent::state::StateDir;
 use qcloud_agent::wire::registration::CERTIFICATE_LIFE;
 use std::path::Path;
@@ -43,7 +44,8 @@ fn kill_at(agent: &Agent, call: &str, number: u32, log: &Path) -> Process {
 /// The key in the agent's state directory, by its id.
 fn key_on_disk(agent: &Agent) -> String {
     let state = Arc::new(StateDir::open(agent.state_dir()).expect("a state directory"));
-    let identity = Identity::open(state, Clock::system(Wall::default())).expect("a key");
+    let identity = Identity::open(state, Clock::system(Wall::default()), Root::new("/nowhere"))
+        .expect("a key");
     identity.key().id().to_owned()
 }
 
@@ -104,7 +106,8 @@ fn long_off(world: &World, agent: &Agent) {
     let state = Arc::new(StateDir::open(agent.state_dir()).expect("a state directory"));
     let (mut household, _) = Records::load(&state).expect("a household");
     let clock = Clock::system(Wall::default());
-    let identity = Identity::open(Arc::clone(&state), clock.clone()).expect("a key");
+    let identity =
+        Identity::open(Arc::clone(&state), clock.clone(), Root::new("/nowhere")).expect("a key");
     let then = Wall(clock.now().wall.0 - 2 * CERTIFICATE_LIFE);
     let (place, _) = household.membership.as_mut().expect("a place");
     let key = DeviceKey::from_spki(identity.key().spki()).expect("a key");

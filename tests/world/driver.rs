@@ -122,16 +122,16 @@ impl World {
     pub fn of(rows: &'static [Row], disk: Household, sections: Sections) -> Self {
         let time = Time::new();
         let state = Arc::new(StateDir::memory());
-        let identity = Arc::new(Identity::open(state, time.clock()).unwrap());
+        let identity = Arc::new(Identity::open(state, time.clock(), nowhere()).unwrap());
         let hub = Hub::new(identity.key().id());
-        Self::start(rows, disk, sections, time, identity, hub)
+        Self::start(rows, disk, sections, time, identity, hub, false)
     }
 
     /// A member whose hub knows its keys, with a certificate that was given just now.
     pub fn certified(on: &[&str]) -> Self {
         let time = Time::new();
         let state = Arc::new(StateDir::memory());
-        let identity = Arc::new(Identity::open(state, time.clock()).unwrap());
+        let identity = Arc::new(Identity::open(state, time.clock(), nowhere()).unwrap());
         let hub = Hub::new(identity.key().id());
         let mut registry = Registry::new(time.clock());
         let mut disk = member(on);
@@ -139,7 +139,7 @@ impl World {
             *membership = registry.enrol(identity.key().spki());
         }
         hub.lock().registry = Some(registry);
-        Self::start(ALL, disk, Sections::default(), time, identity, hub)
+        Self::start(ALL, disk, Sections::default(), time, identity, hub, false)
     }
 
     /// A device on a real disk that may lose its power at any moment; as `Agent::with_state` opens it.
@@ -152,14 +152,15 @@ impl World {
         let text = |e: &dyn std::error::Error| e.to_string();
         let state = Arc::new(state);
         let (disk, _) = Records::load(&state).map_err(|e| text(&e))?;
-        let identity = Identity::open(Arc::clone(&state), time.clock()).map_err(|e| text(&e))?;
+        let identity =
+            Identity::open(Arc::clone(&state), time.clock(), nowhere()).map_err(|e| text(&e))?;
         let identity = Arc::new(identity);
         let certificate = disk.membership.as_ref().map(|(place, _)| place.certificate.as_str());
         identity.settle(certificate).map_err(|e| text(&e))?;
         let records = Records::new(state, Arc::clone(&identity), false);
         let disk = Household { ledger: records.ledger_head(&disk).map_err(|e| text(&e))?, ..disk };
         hub.lock().power = Some(power.clone());
-        let mut world = Self::start(ALL, disk, Sections::default(), time, identity, hub);
+        let mut world = Self::start(ALL, disk, Sections::default(), time, identity, hub, false);
         (world.records, world.power) = (Some(records), Some(power.clone()));
         Ok(world)
     }
@@ -167,9 +168,16 @@ impl World {
     /// The power goes and comes back: only what was on disk is known. The hub goes on.
     pub fn restart(self) -> Self {
         let Self { rows, disk, sections, time, identity, hub, .. } = self;
-        Self::start(rows, disk, sections, time, identity, hub)
+        Self::start(rows, disk, sections, time, identity, hub, false)
     }
 
+    /// The disk is started in another box.
+    pub fn moved(self) -> Self {
+        let Self { rows, disk, sections, time, identity, hub, .. } = self;
+        Self::start(rows, disk, sections, time, identity, hub, true)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts that outlive a start")]
     fn start(
         rows: &'static [Row],
         disk: Household,
@@ -177,6 +185,7 @@ impl World {
         time: Arc<Time>,
         identity: Arc<Identity>,
         hub: Hub,
+        suspected: bool,
     ) -> Self {
         let clock = time.clock();
         let ledger = Ledger::new(disk.ledger.clone(), identity.ledger_key());
@@ -187,6 +196,9 @@ impl World {
         let key = identity.key();
         let mut supervisor =
             Supervisor::new(rows, gate.clone(), sections.clone(), household, key.id());
+        if suspected {
+            supervisor.suspect(&["serial number", "machine id"]);
+        }
         supervisor.start(clock.now());
         let (events, happenings) = mpsc::channel(256);
         let mut world = Self {
@@ -411,4 +423,9 @@ pub fn member(on: &[&str]) -> Household {
         membership: Some((membership(), hub)),
         ..Household::default()
     }
+}
+
+/// A tree without a box.
+fn nowhere() -> Root {
+    Root::new("/nowhere")
 }

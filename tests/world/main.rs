@@ -2,6 +2,7 @@
 //! that is a variable. Whole lives of a device run in a moment, without a socket and without a sleep.
 #![allow(clippy::unwrap_used)]
 
+mod clones;
 mod consent;
 mod cuts;
 mod ddns;
@@ -25,6 +26,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("consent::r8_a_consent_taken_back_stops_the_very_next_message", "gate-consent"),
     ("consent::x14_a_consent_to_an_older_privacy_text_is_asked_for_again", "privacy-text"),
     ("cuts::the_power_may_go_at_any_step_and_one_key_is_left", "rekey-saved-first"),
+    ("clones::a_key_on_another_board_is_noticed_and_a_repair_is_not", "board-facts"),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 

@@ -162,6 +162,10 @@ impl Feature for Ddns {
                 | Event::WallClockSet
                 | Event::CertificateExpired
                 | Event::Restricted(..)
+                | Event::Quarantined(_)
+                | Event::Suspected(_)
+                | Event::SameBoard
+                | Event::Anew(_)
                 | Event::RulesChanged(_),
             ) => return,
         }
@@ -282,10 +286,14 @@ impl Ddns {
                 self.backoff.succeed();
                 out.clear(&STALE);
                 out.save();
+                out.emit(Event::Quarantined(false));
                 out.emit(Event::Observed(answer.observed));
             }
             Err(error) => {
                 out.raise(&STALE, error.to_string());
+                if matches!(error, SendError::Quarantined { .. }) {
+                    out.emit(Event::Quarantined(true));
+                }
                 if error.is_final() {
                     self.declined = Some(update);
                 } else {

@@ -251,6 +251,10 @@ impl Feature for Link {
                 | Event::WallClockSet
                 | Event::CertificateExpired
                 | Event::Restricted(..)
+                | Event::Quarantined(_)
+                | Event::Suspected(_)
+                | Event::SameBoard
+                | Event::Anew(_)
                 | Event::RulesChanged(_),
             ) => {}
         }
@@ -376,6 +380,7 @@ impl Link {
                 self.later.succeed();
                 self.down_since = None;
                 out.clear(&DOWN);
+                out.emit(Event::Quarantined(false));
                 out.emit(Event::Observed(observed));
                 tracing::info!(epoch, "the session to the hub stands");
             }
@@ -393,6 +398,9 @@ impl Link {
             Note::Down(error) => {
                 if error == SendError::CertificateExpired {
                     out.emit(Event::CertificateExpired);
+                }
+                if matches!(error, SendError::Quarantined { .. }) {
+                    out.emit(Event::Quarantined(true));
                 }
                 self.not_before = error.retry_after().map(|wait| now.boot + wait);
                 self.down(error.to_string(), error.retry_after(), now, out);

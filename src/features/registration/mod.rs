@@ -5,6 +5,7 @@
 //! certificate. The key never leaves the device, and the owner's password never reaches it.
 //! What comes after that, [`renewal`] and [`rekey`] do.
 
+mod anew;
 pub mod rekey;
 pub mod renewal;
 mod url;
@@ -23,6 +24,7 @@ use crate::wire::registration::{
     FORGET, Forget, Membership, POLL, Poll, Polled, REKEY, RENEW, START, Start, Started,
     check_words, poll_message,
 };
+use anew::{ASIDE, Way, chosen};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use rekey::{Rekey, Stage};
@@ -37,11 +39,23 @@ static RENEWAL: Warning = Warning {
     hint: "qcloud-agent status",
 };
 
+static CLONED: Warning = Warning {
+    code: "registration-cloned",
+    title: "Another copy of this device's identity exists, and the hub serves neither",
+    hint: "qcloud-agent register --fork",
+};
+
 /// Keeps this device's place at its hub.
 pub struct Registration {
     config: Config,
     state: State,
     rekey: Rekey,
+    /// The hub has set this device aside.
+    cloned: bool,
+    /// This is another board than the key was made on.
+    suspected: bool,
+    /// The hub this device has, or had, a place at.
+    hub: Option<HubAddress>,
 }
 
 /// `[registration]`.
@@ -54,16 +68,28 @@ pub struct Config {
     hub_pin: Option<String>,
 }
 
-/// How far a rekey has come; the house keeps the membership.
+/// How far a rekey has come, and whether the hub has set this device aside; the house keeps the membership.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Saved {
     rekey: Option<Stage>,
+    cloned: bool,
 }
 
 enum State {
     Idle,
-    Starting { asker: Asker, hub: HubAddress, ticket: Ticket },
+    Starting {
+        asker: Asker,
+        hub: HubAddress,
+        ticket: Ticket,
+    },
+    /// The identity is being changed. With a hub, the device is registered there afterwards.
+    Changing {
+        asker: Asker,
+        hub: Option<HubAddress>,
+        ticket: Ticket,
+        before: Box<State>,
+    },
     Polling(Polling),
     Member(Box<Member>),
 }
@@ -88,6 +114,10 @@ struct Polling {
 
 /// What takes time: all of it needs the key.
 pub enum Job {
+    /// Make another one, and choose a name unless there is one.
+    BeginAnew(Option<Label>),
+    /// Take the board as it is now for its own.
+    KeepBoard,
     /// Ask for a code.
     Start(Label),
     /// Ask whether it was approved.
@@ -100,6 +130,10 @@ pub enum Job {
 
 /// What a job found.
 pub enum Note {
+    /// The new id, and the name to ask for.
+    Anew(Result<(String, Label), String>),
+    /// The board is noted.
+    BoardKept(Result<(), String>),
     /// The hub gave a code; these are its check words.
     Started(Result<(Started, [String; 4]), SendError>),
     /// The hub said how it stands.
@@ -118,7 +152,7 @@ impl Feature for Registration {
         switch: Switch::Always,
         parcels: &[&START, &POLL, &RENEW, &REKEY],
         forget: Some(&FORGET),
-        warnings: &[&RENEWAL],
+        warnings: &[&RENEWAL, &CLONED],
         verbs: &[
             Verb {
                 name: "register",
@@ -135,6 +169,16 @@ impl Feature for Registration {
                         kind: ArgKind::Optional,
                     },
                     Arg { name: "name", about: "The name to ask for", kind: ArgKind::Optional },
+                    Arg {
+                        name: "fork",
+                        about: "This box is the copy of another one: become a device of its own",
+                        kind: ArgKind::Flag,
+                    },
+                    Arg {
+                        name: "keep",
+                        about: "This is the same box, and its mainboard was changed: go on",
+                        kind: ArgKind::Flag,
+                    },
                 ],
                 top: true,
             },
@@ -162,17 +206,26 @@ impl Feature for Registration {
             url::parse(hub, config.hub_pin.clone())
                 .map_err(|e| BadConfig::new("registration", format!("hub: {e}")))?;
         }
-        Ok(Self { config, state: State::Idle, rekey: Rekey::new(saved.rekey, now) })
+        let Saved { rekey, cloned } = saved;
+        let rekey = Rekey::new(rekey, now);
+        Ok(Self { config, state: State::Idle, rekey, cloned, suspected: false, hub: None })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
         match input {
-            Input::Verb { asker, name: "register", args } => self.register(asker, args, out),
+            Input::Verb { asker, name: "register", args } => match chosen(args) {
+                Ok(Way::Usual) => self.register(asker, args, out),
+                Ok(Way::Fork) => self.fork(asker, args, out),
+                Ok(Way::Keep) => self.keep(asker, out),
+                Err(answer) => out.answer(asker, answer),
+            },
             Input::Verb { asker, name: "unregister", .. } => self.unregister(asker, out),
             Input::Done(ticket, Ok(Note::Started(result))) => {
                 self.started(ticket, result, now, out)
             }
             Input::Done(ticket, Ok(Note::Polled(result))) => self.polled(ticket, result, now, out),
+            Input::Done(ticket, Ok(Note::Anew(result))) => self.changed(ticket, result, out),
+            Input::Done(ticket, Ok(Note::BoardKept(result))) => self.kept(ticket, result, out),
             Input::Verb { asker, name: "rekey", .. } => self.begin_rekey(asker, now, out),
             Input::Done(ticket, Ok(Note::Renewed(result))) => {
                 self.renewed(ticket, result, now, out)
@@ -183,9 +236,21 @@ impl Feature for Registration {
             Input::Done(ticket, Err(end)) => self.ended(ticket, end, now, out),
             Input::Wake => match self.state {
                 State::Member(_) => self.attend(now, out),
-                State::Idle | State::Starting { .. } | State::Polling(_) => self.poll(now, out),
+                State::Idle
+                | State::Starting { .. }
+                | State::Changing { .. }
+                | State::Polling(_) => self.poll(now, out),
             },
-            Input::Event(Event::Registered(membership, hub)) => self.place(membership, hub, now),
+            Input::Opened(_) if self.cloned => out.raise(&CLONED, ASIDE),
+            Input::Event(Event::Quarantined(cloned)) => self.set_cloned(*cloned, out),
+            Input::Event(Event::Suspected(hub)) => {
+                self.suspected = true;
+                self.hub = hub.clone();
+            }
+            Input::Event(Event::Registered(membership, hub)) => {
+                self.hub = Some(hub.clone());
+                self.place(membership, hub, now);
+            }
             Input::Event(Event::WallClockSet) => {
                 self.member().iter_mut().for_each(|member| member.renewal.plan(now));
             }
@@ -211,7 +276,9 @@ impl Feature for Registration {
                 let rekey = self.rekey.due().map(|at| (at, "go on with this device's new key"));
                 Some(rekey.into_iter().fold(renewal, Ord::min))
             }
-            State::Idle | State::Starting { .. } | State::Member(_) => None,
+            State::Idle | State::Starting { .. } | State::Changing { .. } | State::Member(_) => {
+                None
+            }
         }
     }
 
@@ -225,6 +292,8 @@ impl Feature for Registration {
 
     async fn work(job: Job, hands: Hands<Note>) -> Note {
         match job {
+            Job::BeginAnew(name) => Note::Anew(anew::begin(name, &hands)),
+            Job::KeepBoard => Note::BoardKept(anew::keep_board(&hands)),
             Job::Start(name) => Note::Started(start(name, &hands).await),
             Job::Poll(device_code) => Note::Polled(poll(device_code, &hands).await),
             Job::Renew(membership) => Note::Renewed(renewal::renew(&membership, &hands).await),
@@ -234,7 +303,11 @@ impl Feature for Registration {
 
     fn report(&self, _: Depth, section: &mut Section) {
         section.summary = match &self.state {
+            State::Idle if self.suspected => {
+                "clone suspected: the key of this device is not used".into()
+            }
             State::Idle => "not registered".into(),
+            State::Changing { .. } => "changing the identity of this device".into(),
             State::Starting { hub, .. } => format!("asking {} for a code", hub.host),
             State::Polling(polling) => {
                 format!("waiting for the owner to approve {}", polling.started.user_code)
@@ -245,6 +318,7 @@ impl Feature for Registration {
 }
 
 async fn start(name: Label, hands: &Hands<Note>) -> Result<(Started, [String; 4]), SendError> {
+    hands.identity.keep().map_err(|e| SendError::NoIdentity(anew::reason(&e)))?;
     let key = hands.identity.key();
     let body = Start { spki: BASE64URL_NOPAD.encode(key.spki()), name };
     let started: Started = hands.dial.send(&body).await?.read()?;
@@ -283,17 +357,23 @@ impl Registration {
         let Member { membership, hub, renewal, .. } = member;
         section.fact("name", membership.name.as_str());
         section.fact("zone", membership.zone.as_str());
+        section.fact("quarantined", self.cloned);
         let (until, renewed) = renewal.text().unzip();
         section.fact("certificate_until", until);
         section.fact("renewal_at", renewed);
         section.fact("renewal_failed", renewal.why.clone());
         section.fact("rekey", json!(self.rekey.stage));
         let under_way = if self.rekey.stage.is_some() { "; a new key is under way" } else { "" };
-        format!("registered as {} at {}:{}{under_way}", membership.name, hub.host, hub.port)
+        let aside = if self.cloned { "quarantined; " } else { "" };
+        let Membership { name, .. } = membership.as_ref();
+        format!("{aside}registered as {name} at {}:{}{under_way}", hub.host, hub.port)
     }
 
     fn register(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
         match &self.state {
+            State::Idle if self.suspected => {
+                return out.answer(asker, Answer::failed(Exit::Failed, anew::SUSPECTED));
+            }
             State::Idle => {}
             State::Member(member) => {
                 let Member { membership, hub, .. } = member.as_ref();
@@ -303,7 +383,7 @@ impl Registration {
                 );
                 return out.answer(asker, Answer::failed(Exit::Failed, text));
             }
-            State::Starting { .. } | State::Polling(_) => {
+            State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
                 let text = "a registration is under way\nhint: qcloud-agent status";
                 return out.answer(asker, Answer::failed(Exit::Busy, text));
             }
@@ -337,7 +417,7 @@ impl Registration {
     fn unregister(&mut self, asker: Asker, out: &mut Out<Job>) {
         match &self.state {
             State::Member(_) => out.forget(asker),
-            State::Idle | State::Starting { .. } | State::Polling(_) => {
+            State::Idle | State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
                 let text = "this device is not registered";
                 out.answer(asker, Answer::failed(Exit::Failed, text));
             }
@@ -453,8 +533,13 @@ impl Registration {
         let asker = match &self.state {
             State::Starting { asker, ticket: asked, .. } if *asked == ticket => *asker,
             State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
+            State::Changing { asker, ticket: asked, .. } if *asked == ticket => {
+                return self.unchanged(*asker, "the change of the identity broke off", out);
+            }
             State::Member(_) => return self.renewed(ticket, Err(Trouble::BrokeOff), now, out),
-            State::Idle | State::Starting { .. } | State::Polling(_) => return,
+            State::Idle | State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
+                return;
+            }
         };
         self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
     }

@@ -172,6 +172,6 @@ impl Registration {
     }
 
     pub(super) fn saved(&self) -> Saved {
-        Saved { rekey: self.rekey.stage }
+        Saved { rekey: self.rekey.stage, cloned: self.cloned }
     }
 }

@@ -249,7 +249,10 @@ impl Registration {
     pub(super) fn member(&mut self) -> Option<&mut Member> {
         match &mut self.state {
             super::State::Member(member) => Some(member),
-            super::State::Idle | super::State::Starting { .. } | super::State::Polling(_) => None,
+            super::State::Idle
+            | super::State::Starting { .. }
+            | super::State::Changing { .. }
+            | super::State::Polling(_) => None,
         }
     }
 

@@ -227,7 +227,7 @@ async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value,
             (Ok(_), _) if peer.is_over && !route.outlasts_certificate() => {
                 return Err(Refusal::certificate_over());
             }
-            (Ok(device), _) => Some(device),
+            (Ok(device), _) => Some(in_use(&hub, route, device).await?),
             (Err(_), Some(id)) if route.parcel == &wire_registration::FORGET => {
                 return forget::again(&hub, id, &read_body(request.into_body()).await?);
             }
@@ -245,6 +245,15 @@ async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value,
 async fn known_device(hub: &Hub, peer: &Peer) -> Result<Device, Refusal> {
     let key = peer.key.ok_or_else(Refusal::not_registered)?;
     hub.device_of(key).await?.ok_or_else(Refusal::not_registered)
+}
+
+/// A device that is set aside may only have itself erased.
+async fn in_use(hub: &Hub, route: &Route, device: Device) -> Result<Device, Refusal> {
+    let forgets = [&wire_registration::FORGET, &wire_ddns::FORGET, &link::FORGET];
+    if !forgets.contains(&route.parcel) && hub.store.is_quarantined(device.id.clone()).await? {
+        return Err(Refusal::quarantined());
+    }
+    Ok(device)
 }
 
 /// Bounds those without a certificate. A sandbox has only one address, and no strangers.

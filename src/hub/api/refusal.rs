@@ -2,8 +2,9 @@
 
 use crate::hub::keys::KeyError;
 use crate::hub::store::StoreError;
-use crate::wire::MAX_BODY;
+use crate::hub::ticket::QUARANTINED;
 use crate::wire::registration::CERTIFICATE_EXPIRED;
+use crate::wire::{MAX_BODY, link};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -59,6 +60,13 @@ impl Refusal {
         let error = "the certificate of this device is over; only its renewal is served";
         let refusal = Self::new(StatusCode::UNAUTHORIZED, error).hint("qcloud-agent status");
         Self { code: Some(CERTIFICATE_EXPIRED), ..refusal }
+    }
+
+    /// Two boxes use this device's identity.
+    pub fn quarantined() -> Self {
+        let refusal = Self::new(StatusCode::FORBIDDEN, QUARANTINED)
+            .hint("qcloud-agent register --fork, on the copy");
+        Self { code: Some(link::QUARANTINED), ..refusal }
     }
 
     /// The body is not the JSON that belongs here.

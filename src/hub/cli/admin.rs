@@ -6,11 +6,14 @@ use crate::clock::Wall;
 use crate::hub::api::shown_code;
 use crate::hub::config::{FILE, STORE};
 use crate::hub::store::sqlite::SqliteStore;
-use crate::hub::store::{Decided, Pending, State, Store};
+use crate::hub::store::{Decided, Device, Pending, State, Store};
 use crate::wire::registration::{CODE_LIFE, check_words};
 use clap::ArgMatches;
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
+
+/// Shows the names.
+const LIST: &str = "qcloud-hub devices";
 
 fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
     let dir = dir(args);
@@ -106,16 +109,51 @@ fn confirmed(row: &Pending, words: &str, typed: Option<&str>) -> Result<bool, Fa
 }
 
 pub(super) async fn devices(args: &ArgMatches) -> Result<Exit, Failure> {
-    let devices = open(args)?.devices().await.map_err(|e| Failure::of(&e))?;
+    let store = open(args)?;
+    let devices = store.devices().await.map_err(|e| Failure::of(&e))?;
+    let aside = store.quarantined().await.map_err(|e| Failure::of(&e))?;
+    let aside = |device: &Device| aside.iter().find(|q| q.device == device.id);
     if args.get_flag("json") {
-        let row = |d: &crate::hub::store::Device| json!({"id": d.id, "name": d.name, "registered": d.made_at.rfc3339()});
+        let row = |d: &Device| {
+            let since = aside(d).map(|q| q.made_at.rfc3339());
+            let why = aside(d).map(|q| &q.why);
+            json!({"id": d.id, "name": d.name, "registered": d.made_at.rfc3339(), "quarantined": since, "why": why})
+        };
         print(&format!("{}\n", json!({"devices": devices.iter().map(row).collect::<Vec<_>>()})));
         return Ok(Exit::Done);
     }
     for device in &devices {
-        print(&format!("{}  {}  {}\n", device.id, device.made_at.rfc3339(), device.name));
+        let aside = aside(device).map(|q| {
+            let since = q.made_at.rfc3339();
+            format!("  quarantined since {since}: {}; qcloud-hub release {}", q.why, device.name)
+        });
+        let registered = device.made_at.rfc3339();
+        let aside = aside.unwrap_or_default();
+        print(&format!("{}  {registered}  {}{aside}\n", device.id, device.name));
     }
     Ok(Exit::Done)
+}
+
+pub(super) async fn release(args: &ArgMatches) -> Result<Exit, Failure> {
+    let store = open(args)?;
+    let devices = store.devices().await.map_err(|e| Failure::of(&e))?;
+    let name = args.get_one::<String>("name");
+    let meant = |device: &&Device| name.is_none_or(|name| device.name.as_str() == name);
+    let now = clock().now().wall;
+    let mut known = false;
+    for device in devices.iter().filter(meant) {
+        known = true;
+        let lifted = store.release(device.id.clone(), name.is_none(), now).await;
+        if lifted.map_err(|e| Failure::of(&e))? {
+            print(&format!("{} is released: the box that comes first is it\n", device.name));
+        } else if let Some(name) = name {
+            return Err(Failure::new(format!("{name} is not quarantined")).hint(LIST));
+        }
+    }
+    match name.filter(|_| !known) {
+        Some(name) => Err(Failure::new(format!("there is no device {name}")).hint(LIST)),
+        None => Ok(Exit::Done),
+    }
 }
 
 pub(super) async fn pending(args: &ArgMatches) -> Result<Exit, Failure> {

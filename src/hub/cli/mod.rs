@@ -89,6 +89,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("serve", args)) => runtime.block_on(serve(&dir(args), args.get_flag("ready"))),
         Some(("approve", args)) => runtime.block_on(admin::approve(args)),
         Some(("deny", args)) => runtime.block_on(admin::deny(args)),
+        Some(("release", args)) => runtime.block_on(admin::release(args)),
         Some(("devices", args)) => runtime.block_on(admin::devices(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
         Some(("user", args)) => runtime.block_on(user::user(args)),

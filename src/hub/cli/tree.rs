@@ -45,6 +45,19 @@ pub fn tree() -> Command {
                 )
                 .subcommand(command("list", "List the accounts").arg(json())),
         )
+        .subcommand(
+            command("release", "Lift the quarantine of a device whose disk was copied or restored")
+                .arg(
+                    Arg::new("name")
+                        .value_name("NAME")
+                        .required_unless_present("all")
+                        .help("The name of the device"),
+                )
+                .arg(
+                    flag("all", "Release every device: the hub's own database is an older copy")
+                        .conflicts_with("name"),
+                ),
+        )
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
 }
 

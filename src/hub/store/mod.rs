@@ -9,8 +9,10 @@ pub mod people;
 mod rights;
 pub mod schema;
 pub mod sqlite;
+mod ticket;
 mod worker;
 
+use super::ticket::Fork;
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
@@ -167,6 +169,30 @@ pub enum Renamed {
     NameTaken,
 }
 
+/// Whether a session may begin, by the ticket its device shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It may.
+    Yes,
+    /// It may; it is the first one after a release.
+    Released,
+    /// Two boxes use this identity: it is in quarantine from now on.
+    Forked(Fork),
+    /// It was in quarantine already.
+    Quarantined,
+}
+
+/// A device that is set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The device id.
+    pub device: String,
+    /// What it showed, in words.
+    pub why: String,
+    /// Since when.
+    pub made_at: Wall,
+}
+
 /// One row as it is shown to the device it is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
@@ -238,7 +264,17 @@ impl Scope {
     pub const fn tables(self) -> &'static [&'static str] {
         match self {
             Self::Registration => {
-                &["link_log", "ddns", "restriction", "pending", "device_key", "device"]
+                const ALL: &[&str] = &[
+                    "link_log",
+                    "ddns",
+                    "restriction",
+                    "ticket",
+                    "quarantine",
+                    "device_key",
+                    "pending",
+                    "device",
+                ];
+                ALL
             }
             Self::Ddns => &["ddns", "restriction"],
             Self::Link => &["link_log", "restriction"],
@@ -306,6 +342,30 @@ pub trait Store: people::People {
     fn restrictions(&self) -> Answer<'_, Vec<(String, Restrictable)>>;
     /// The addresses of a device, restricted or not.
     fn addresses(&self, device: String) -> Answer<'_, Option<Addresses>>;
+    /// Judges the ticket a device shows at the begin of a session, hashed, and notes `fresh` as the next one; a fork
+    /// is a quarantine from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn admit(
+        &self,
+        device: String,
+        shown: Option<Hash>,
+        fresh: Hash,
+        now: Wall,
+    ) -> Answer<'_, Admitted>;
+    /// Notes whether `given` is on the device's disk.
+    fn settle(&self, device: String, given: Hash, stored: bool) -> Answer<'_, ()>;
+    /// Everything that is in quarantine, by device id.
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>>;
+    /// Whether a device is in quarantine.
+    fn is_quarantined(&self, device: String) -> Answer<'_, bool>;
+    /// Ends a quarantine; the next ticket is taken whatever it is, and with `anyway` also when there was none. Says
+    /// whether there was one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn release(&self, device: String, anyway: bool, now: Wall) -> Answer<'_, bool>;
     /// Rows of a table that are about a device, after the one with this number, at most so many.
     fn rows(
         &self,

@@ -1,7 +1,10 @@
 //! The tables, and how their values are read.
 
-use super::{Addresses, Device, Hash, Kept, Pending, State, StoreError, Visit, ZoneRow};
+use super::{
+    Addresses, Device, Hash, Kept, Pending, Quarantined, State, StoreError, Visit, ZoneRow,
+};
 use crate::clock::Wall;
+use crate::hub::ticket::Tickets;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
 use core::str::FromStr;
@@ -13,7 +16,22 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE, OUTBOX, DEVICE_KEY];
+pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE, OUTBOX, DEVICE_KEY, TICKET];
+
+const TICKET: &str = "
+CREATE TABLE ticket (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    current BLOB,
+    previous BLOB,
+    acked INTEGER NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE quarantine (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    why TEXT NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+";
 
 const OUTBOX: &str = "
 CREATE TABLE outbox (
@@ -210,6 +228,21 @@ pub fn restriction(row: &Row<'_>) -> Result<(String, Restrictable), StoreError> 
     let feature: String = column(row, 1)?;
     let known = Restrictable::of(&feature);
     Ok((column(row, 0)?, known.ok_or(StoreError::Corrupt { what: "restricted feature" })?))
+}
+
+/// Reads `current, previous, acked` of a device's tickets.
+pub fn tickets(row: &Row<'_>) -> Result<Tickets, StoreError> {
+    let hash = |at| -> Result<Option<Hash>, StoreError> {
+        let bytes: Option<Vec<u8>> = column(row, at)?;
+        let read = |bytes: Vec<u8>| Hash::try_from(bytes.as_slice());
+        bytes.map(read).transpose().map_err(|_| StoreError::Corrupt { what: "ticket" })
+    };
+    Ok(Tickets { current: hash(0)?, previous: hash(1)?, acked: column(row, 2)? })
+}
+
+/// Reads `device, why, made_at` of a quarantine.
+pub fn quarantined(row: &Row<'_>) -> Result<Quarantined, StoreError> {
+    Ok(Quarantined { device: column(row, 0)?, why: column(row, 1)?, made_at: wall(row, 2)? })
 }
 
 /// Reads a row number and then every column there is, by name; bytes become base64url.

@@ -2,10 +2,10 @@
 
 use super::worker::{Kind, Worker};
 use super::{
-    Addresses, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending, Renamed, Scope,
-    Staged, State, Store, StoreError, Visit, ZoneRow,
+    Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
+    Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{keys, rights, schema};
+use super::{keys, rights, schema, ticket};
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
@@ -327,10 +327,11 @@ impl Store for SqliteStore {
     }
 
     fn zone(&self) -> Answer<'_, Vec<ZoneRow>> {
-        // A restricted name is kept and does not answer.
+        // A restricted name is kept and does not answer, and that of two boxes neither.
         let sql = "SELECT name, ddns.device IS NOT NULL, a, aaaa
             FROM device LEFT JOIN ddns ON ddns.device = device.id AND NOT EXISTS
-            (SELECT 1 FROM restriction AS r WHERE r.device = device.id AND r.feature = 'ddns')";
+            (SELECT 1 FROM restriction AS r WHERE r.device = device.id AND r.feature = 'ddns')
+            AND NOT EXISTS (SELECT 1 FROM quarantine AS q WHERE q.device = device.id)";
         Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, [], schema::zone_row)))
     }
 
@@ -369,6 +370,34 @@ impl Store for SqliteStore {
 
     fn addresses(&self, device: String) -> Answer<'_, Option<Addresses>> {
         Box::pin(self.0.call(Kind::Read, move |c| rights::addresses(c, &device)))
+    }
+
+    fn admit(
+        &self,
+        device: String,
+        shown: Option<Hash>,
+        fresh: Hash,
+        now: Wall,
+    ) -> Answer<'_, Admitted> {
+        let work = move |c: &Connection| ticket::admit(c, &device, shown, fresh, now);
+        Box::pin(self.0.call(Kind::Write, work))
+    }
+
+    fn settle(&self, device: String, given: Hash, stored: bool) -> Answer<'_, ()> {
+        let work = move |c: &Connection| ticket::settle(c, &device, given, stored);
+        Box::pin(self.0.call(Kind::Write, work))
+    }
+
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>> {
+        Box::pin(self.0.call(Kind::Read, ticket::quarantined))
+    }
+
+    fn is_quarantined(&self, device: String) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Read, move |c| ticket::is_quarantined(c, &device)))
+    }
+
+    fn release(&self, device: String, anyway: bool, now: Wall) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Write, move |c| ticket::release(c, &device, anyway, now)))
     }
 
     fn rows(
