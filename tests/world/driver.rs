@@ -306,6 +306,20 @@ impl World {
         panic!("nobody answered `{noun} {verb}`");
     }
 
+    /// The owner lets something leave no more.
+    pub fn deny(&mut self, part: &str) -> Answer {
+        let answer = self.supervisor.deny(part, self.clock.now());
+        self.obey();
+        answer
+    }
+
+    /// And again.
+    pub fn allow(&mut self, part: &str) -> Answer {
+        let answer = self.supervisor.allow(part, self.clock.now());
+        self.obey();
+        answer
+    }
+
     /// The configuration file was changed and read again.
     pub fn reload(&mut self, sections: Sections) {
         self.sections = sections.clone();

@@ -3,6 +3,7 @@
 use super::driver::{DAY, HOUR, MINUTE, World};
 use core::time::Duration;
 use qcloud_agent::card::Exit;
+use qcloud_agent::clock::Wall;
 use qcloud_agent::daemon::feature::Event;
 use serde_json::json;
 
@@ -65,6 +66,32 @@ async fn a_device_that_was_off_for_400_days_renews_and_goes_on() {
         world.run_for(10 * DAY).await;
         assert_eq!(renewals(&world), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_given_by_an_older_hub_is_renewed_within_the_hour() {
+    let mut world = World::certified(&["link"]);
+    let (place, _) = world.disk.membership.as_mut().unwrap();
+    (place.certificate_until, place.device) = (Wall::default(), String::new());
+    let mut world = world.restart();
+    assert_eq!(world.status().device, world.identity.key().id());
+    world.run_for(HOUR).await;
+    assert_eq!((renewals(&world), world.hub.lock().dials.len()), (1, 1));
+    world.run_for(10 * DAY).await;
+    assert_eq!(renewals(&world), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_the_owner_denies_is_one_try_a_day_until_he_allows_it() {
+    let mut world = World::certified(&[]);
+    let denied = world.deny("registration.renew");
+    assert_eq!(denied.exit, Some(Exit::Done), "{}", denied.text);
+    world.run_for(28 * DAY).await;
+    assert_eq!((renewals(&world), world.warnings()), (0, vec!["registration-renewal"]));
+    assert!(world.lines().len() <= 11, "{} lines", world.lines().len());
+    world.allow("registration.renew");
+    world.run_for(MINUTE).await;
+    assert_eq!((renewals(&world), world.warnings()), (1, vec![]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -254,6 +254,9 @@ impl Feature for Registration {
             Input::Event(Event::WallClockSet) => {
                 self.member().iter_mut().for_each(|member| member.renewal.plan(now));
             }
+            Input::Event(Event::RulesChanged(name)) if *name == Self::CARD.name => {
+                self.member().iter_mut().for_each(|member| member.renewal.may_pass(now));
+            }
             Input::Event(Event::CertificateExpired) => {
                 self.member().iter_mut().for_each(|member| member.renewal.is_over_by_word(now));
             }

@@ -174,6 +174,14 @@ impl Renewal {
         self.not_before_by_word = now.boot + RETRY_FIRST.max(asked.unwrap_or_default());
     }
 
+    /// The owner changed what may leave: what was refused for good may pass now.
+    pub(super) fn may_pass(&mut self, now: Now) {
+        if self.why.is_some() {
+            self.not_before = now.boot;
+            self.plan(now);
+        }
+    }
+
     /// The hub turned something away because the certificate is over.
     pub(super) fn is_over_by_word(&mut self, now: Now) {
         self.due = now.boot.max(self.not_before_by_word).min(self.due);
