@@ -133,6 +133,7 @@ impl Feature for Ddns {
                 // What is still under way is the old hub's answer.
                 self.pending = None;
                 self.wake = None;
+                self.not_before = None;
                 out.clear(&STALE);
                 out.save();
             }

@@ -220,7 +220,11 @@ impl Feature for Link {
             Input::Event(Event::Registered(membership, _)) => {
                 self.move_to(membership.link_host(), now, out);
             }
-            Input::Event(Event::Unregistered) => self.leave(out),
+            Input::Event(Event::Unregistered) => {
+                // What the old hub asked for is nothing to the next one.
+                self.not_before = None;
+                self.leave(out);
+            }
             Input::Wake => self.dial(out),
             Input::Event(Event::Addresses(_) | Event::Resumed) => self.redial(now, out),
             Input::Event(Event::RulesChanged(_)) if self.is_refused() => self.dial(out),
