@@ -41,7 +41,7 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
             let supervisor = agent.supervisor();
             let hub = supervisor.household().membership.as_ref().map(|(_, hub)| authority(hub));
             let body = supervisor.parcel(id).and_then(|parcel| supervisor.preview(parcel));
-            let body = body.map(|body| agent.gate().shaped(&body));
+            let body = body.map(|body| body.parcel().masked(agent.gate().shaped(&body)));
             Answer::done("", json!({ "hub": hub, "body": body }))
         }
         _ => Answer::failed(Exit::Usage, format!("the agent does not know `{verb}`")),

@@ -1,8 +1,9 @@
 //! How the words of sockets, rustls, quinn and reqwest become a [`SendError`].
 
-use super::outside::SendError;
+use super::outside::{SendError, UNKNOWN};
 use super::permit::Target;
 use crate::wire::label::printable;
+use crate::wire::link::UNKNOWN_DEVICE;
 use core::error::Error;
 use core::time::Duration;
 
@@ -87,6 +88,13 @@ pub(super) fn of_quinn(to: &Target, error: &quinn::ConnectionError) -> SendError
         quinn::ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => {
             let alert = u64::from(close.error_code) - 0x100;
             unreachable(to, format_args!("the hub refused us in TLS (alert {alert})"))
+        }
+        // The same word as that of the API, so that whoever asks need not know which way it came.
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == quinn::VarInt::from_u32(UNKNOWN_DEVICE) =>
+        {
+            let reason = printable(&String::from_utf8_lossy(&close.reason), REASON);
+            SendError::Declined { status: UNKNOWN, reason, retry_after: None }
         }
         quinn::ConnectionError::TransportError(_)
         | quinn::ConnectionError::ConnectionClosed(_)

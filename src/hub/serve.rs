@@ -11,7 +11,7 @@ use super::state::Hub;
 use super::store::sqlite::SqliteStore;
 use super::store::{Store, StoreError};
 use super::tls::{Faces, LiveLeaf, TlsError};
-use super::{front, sweep};
+use super::{admin, front, sweep};
 use crate::clock::Clock;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -46,6 +46,9 @@ pub enum ServeError {
     /// Its QUIC endpoint.
     #[error("the sessions could not be set up")]
     Session(#[from] SessionError),
+    /// The operator's socket: without it a revocation would not reach live sessions.
+    #[error("the operator's socket could not be opened")]
+    Admin(#[source] std::io::Error),
 }
 
 /// Where a hub serves, as `serve --ready` prints it.
@@ -80,6 +83,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
     let keys = Keys::load(dir)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.join(STORE))?);
+    // Before anything is served: one hub serves a directory.
+    let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
     let zone = load_zone(&config, store.as_ref(), &clock).await?;
@@ -103,6 +108,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     tasks.spawn(session::serve(endpoint.clone(), Arc::clone(&hub)));
     tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api));
     tasks.spawn(sweep::serve(Arc::clone(&hub)));
+    tasks.spawn(operator.serve(Arc::clone(&hub)));
     tasks.spawn(renew(Arc::clone(&hub), leaf));
     tracing::info!(listen = %ready.listen, dns = %ready.dns, "the hub serves");
     Ok(Serving { ready, hub, endpoint, tasks })

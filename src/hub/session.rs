@@ -4,7 +4,7 @@ use super::presence::Session;
 use super::state::{Hub, token};
 use super::tls::{Faces, key_hash};
 use crate::wire::frame;
-use crate::wire::link::{Hello, ToDevice, ToHub};
+use crate::wire::link::{Hello, ToDevice, ToHub, UNKNOWN_DEVICE};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, VarInt};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// Closed after a [`ToDevice::Goodbye`].
 pub const CLOSED_GOODBYE: VarInt = VarInt::from_u32(0);
 /// Closed because the key has no row at the hub.
-pub const CLOSED_UNKNOWN_DEVICE: VarInt = VarInt::from_u32(1);
+pub const CLOSED_UNKNOWN_DEVICE: VarInt = VarInt::from_u32(UNKNOWN_DEVICE);
 /// Closed because the control stream did not begin or go on as it should.
 pub const CLOSED_PROTOCOL: VarInt = VarInt::from_u32(2);
 

@@ -20,6 +20,9 @@ const STARTS: (u32, Duration) = (30, Duration::from_secs(2));
 /// Polls of a network: a hundred devices behind one address may ask each 5 s.
 const POLLS: (u32, Duration) = (600, Duration::from_millis(50));
 
+/// Wrong auth keys of a network: ten at once, then six each minute.
+const GUESSES: (u32, Duration) = (10, Duration::from_secs(10));
+
 /// A serving hub.
 pub struct Hub {
     /// What the operator decided.
@@ -42,6 +45,8 @@ pub struct Hub {
     pub starts: Limit,
     /// Bounds polls.
     pub polls: Limit,
+    /// Bounds wrong auth keys.
+    pub guesses: Limit,
     /// Paces polls.
     pub pace: Pace,
 }
@@ -67,6 +72,7 @@ impl Hub {
             locks: DeviceLocks::default(),
             starts: Limit::new(STARTS.0, STARTS.1),
             polls: Limit::new(POLLS.0, POLLS.1),
+            guesses: Limit::new(GUESSES.0, GUESSES.1),
             pace: Pace::default(),
         }
     }

@@ -20,6 +20,9 @@ pub const MAX_VISITORS: u32 = 2048;
 /// First byte of the TCP connection that lets a device notice a dead hub at once; never 0x16, which begins TLS.
 pub const TRIPWIRE_MAGIC: u8 = b'Q';
 
+/// The code a session is closed with because the hub does not know the device's key.
+pub const UNKNOWN_DEVICE: u32 = 1;
+
 /// The session itself, with all that visitors send and get through it.
 pub static SESSION: Parcel = Parcel {
     id: "link.session",
@@ -32,6 +35,7 @@ pub static SESSION: Parcel = Parcel {
         why: "which frames this device understands",
         identifies: false,
         optional: false,
+        secret: false,
     }],
     retention: Retention::For(LOG_KEPT),
     example: example_of::<Hello>,
@@ -61,6 +65,7 @@ pub static ORIGIN: Parcel = Parcel {
         why: "which published service is meant",
         identifies: false,
         optional: false,
+        secret: false,
     }],
     retention: Retention::Nothing,
     example: example_of::<Origin>,

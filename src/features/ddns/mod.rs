@@ -11,7 +11,7 @@ use crate::daemon::feature::{
     BadConfig, Depth, Event, Feature, Input, NoJob, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
-use crate::egress::outside::{Reply, SendError};
+use crate::egress::outside::{Reply, SendError, UNKNOWN_WAIT};
 use crate::platform::netlink::Addresses;
 use crate::wire::Body;
 use crate::wire::address::publishable;
@@ -131,6 +131,7 @@ impl Feature for Ddns {
                 // What is still under way is the old hub's answer.
                 self.pending = None;
                 self.wake = None;
+                self.not_before = None;
                 out.clear(&STALE);
                 out.save();
             }
@@ -158,6 +159,7 @@ impl Feature for Ddns {
             | Input::Event(
                 Event::HubChosen(_)
                 | Event::WallClockSet
+                | Event::Disowned
                 | Event::Restricted(..)
                 | Event::RulesChanged(_),
             ) => return,
@@ -283,7 +285,12 @@ impl Ddns {
             }
             Err(error) => {
                 out.raise(&STALE, error.to_string());
-                if error.is_final() {
+                if error.is_unknown_device() {
+                    let at = now.boot + UNKNOWN_WAIT;
+                    self.not_before = Some(at);
+                    self.wake = Some((at, "ask whether the hub knows this device again"));
+                    out.emit(Event::Disowned);
+                } else if error.is_final() {
                     self.declined = Some(update);
                 } else {
                     self.not_before = error.retry_after().map(|wait| now.boot + wait);

@@ -13,7 +13,7 @@ use crate::daemon::feature::{
     Answer, Asker, BadConfig, Depth, Event, Feature, Input, Opening, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
-use crate::egress::outside::SendError;
+use crate::egress::outside::{SendError, UNKNOWN_WAIT};
 use crate::wire::Body;
 use crate::wire::label::Label;
 use crate::wire::link::{FORGET, Forget, ORIGIN, SESSION};
@@ -239,7 +239,7 @@ impl Feature for Link {
             Input::Opened(Opening::Started) => {
                 self.not_before = Some(now.boot + START_SPREAD.mul_f64(now.fraction()));
             }
-            Input::Opened(Opening::Wanted)
+            Input::Opened(Opening::Wanted | Opening::Left)
             | Input::Closing
             | Input::Reply(..)
             | Input::Note(..)
@@ -249,6 +249,7 @@ impl Feature for Link {
                 Event::HubChosen(_)
                 | Event::Observed(_)
                 | Event::WallClockSet
+                | Event::Disowned
                 | Event::Restricted(..)
                 | Event::RulesChanged(_),
             ) => {}
@@ -350,6 +351,8 @@ impl Link {
         self.host = None;
         self.certificate = None;
         self.down_since = None;
+        // Another hub asked for it.
+        self.not_before = None;
         self.state = State::Idle;
         out.clear(&DOWN);
     }
@@ -385,6 +388,11 @@ impl Link {
             Note::Down(error @ SendError::Refused(_)) if error.is_final() => {
                 out.raise(&DOWN, error.to_string());
                 self.state = State::Waiting { until: None, why: error.to_string() };
+            }
+            Note::Down(error) if error.is_unknown_device() => {
+                self.not_before = Some(now.boot + UNKNOWN_WAIT);
+                self.down(error.to_string(), Some(UNKNOWN_WAIT), now, out);
+                out.emit(Event::Disowned);
             }
             Note::Down(error) => {
                 self.not_before = error.retry_after().map(|wait| now.boot + wait);

@@ -4,32 +4,47 @@
 //! comparing four check words, and the device, which polls with signatures of its key, gets a
 //! certificate. The key never leaves the device, and the owner's password never reaches it.
 
+mod course;
+mod fleet;
 mod url;
 
-use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
+use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
-use crate::daemon::dial::{Hands, exit_of};
+use crate::daemon::dial::Hands;
 use crate::daemon::feature::{
-    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, JobEnd, Out, Section,
-    Ticket,
+    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, Out, Section, Ticket,
 };
 use crate::egress::outside::SendError;
 use crate::wire::Body;
-use crate::wire::label::{Label, printable};
+use crate::wire::authkey::AuthKey;
+use crate::wire::label::Label;
 use crate::wire::registration::{
-    FORGET, Forget, Membership, POLL, Poll, Polled, START, Start, Started, check_words,
-    poll_message,
+    FORGET, Forget, Membership, POLL, Poll, Polled, START, Started, poll_message,
 };
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
+use fleet::{Begun, KeyFrom, Order, Provision, StartError, UNPROVISIONED};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
+
+/// Raised when the hub says that it does not know this device (any more).
+static DISOWNED: Warning = Warning {
+    code: "registration-unknown",
+    title: "The hub does not know this device: it was revoked there, or the hub lost what it kept",
+    hint: "qcloud-agent register",
+};
+
+/// Why there is no `--auth-key KEY`.
+const NO_KEY_HERE: &str = "an auth key is not taken from the command line: every user of this box can read it there\nhint: qcloud-agent register --auth-key-file FILE (`-` for stdin); if the key was real, revoke it at the hub";
 
 /// Keeps this device's place at its hub.
 pub struct Registration {
     config: Config,
     state: State,
+    provision: Option<Provision>,
+    /// The hub says that it does not know this device.
+    disowned: bool,
 }
 
 /// `[registration]`.
@@ -40,6 +55,10 @@ pub struct Config {
     hub: Option<String>,
     /// Its pin.
     hub_pin: Option<String>,
+    /// A file (0600) with an auth key: a box that has one registers by itself when it starts for the first time.
+    auth_key_file: Option<String>,
+    /// The name it then asks for, instead of its host name.
+    name: Option<Label>,
 }
 
 /// Nothing: the house keeps the membership.
@@ -48,15 +67,18 @@ pub struct Saved {}
 
 enum State {
     Idle,
-    Starting { asker: Asker, hub: HubAddress, ticket: Ticket },
-    Polling(Polling),
+    Starting { asker: Option<Asker>, hub: HubAddress, ticket: Ticket },
+    Polling(Box<Polling>),
     Member { membership: Arc<Membership>, hub: HubAddress },
 }
 
 struct Polling {
-    asker: Asker,
+    asker: Option<Asker>,
     hub: HubAddress,
     started: Started,
+    /// What asks the owner to approve; with an auth key nobody is asked unless the hub wants it.
+    invitation: Option<Answer>,
+    with_key: bool,
     interval: Duration,
     until: Boot,
     next: Option<Boot>,
@@ -66,15 +88,17 @@ struct Polling {
 /// What takes time: both need the key.
 pub enum Job {
     /// Ask for a code.
-    Start(Label),
+    Start(Order),
     /// Ask whether it was approved.
     Poll(String),
 }
 
 /// What a job found.
 pub enum Note {
-    /// The hub gave a code; these are its check words.
-    Started(Result<(Started, [String; 4]), SendError>),
+    /// The hub asks to wait this long before it gives a code.
+    Waiting(Duration),
+    /// The hub gave a code.
+    Started(Result<Begun, StartError>),
     /// The hub said how it stands.
     Polled(Result<Polled, SendError>),
 }
@@ -87,7 +111,7 @@ impl Feature for Registration {
         switch: Switch::Always,
         parcels: &[&START, &POLL],
         forget: Some(&FORGET),
-        warnings: &[],
+        warnings: &[&DISOWNED, &UNPROVISIONED],
         verbs: &[
             Verb {
                 name: "register",
@@ -104,6 +128,12 @@ impl Feature for Registration {
                         kind: ArgKind::Optional,
                     },
                     Arg { name: "name", about: "The name to ask for", kind: ArgKind::Optional },
+                    Arg {
+                        name: "auth-key-file",
+                        about: "A file (mode 0600, `-` for stdin) with an auth key of the hub's operator",
+                        kind: ArgKind::Optional,
+                    },
+                    Arg { name: "auth-key", about: "", kind: ArgKind::Refused(NO_KEY_HERE) },
                 ],
                 top: true,
             },
@@ -125,7 +155,8 @@ impl Feature for Registration {
             url::parse(hub, config.hub_pin.clone())
                 .map_err(|e| BadConfig::new("registration", format!("hub: {e}")))?;
         }
-        Ok(Self { config, state: State::Idle })
+        let provision = Provision::of(&config)?;
+        Ok(Self { config, state: State::Idle, provision, disowned: false })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
@@ -136,13 +167,23 @@ impl Feature for Registration {
                 self.started(ticket, result, now, out)
             }
             Input::Done(ticket, Ok(Note::Polled(result))) => self.polled(ticket, result, now, out),
-            Input::Done(ticket, Err(end)) => self.ended(ticket, end, out),
-            Input::Wake => self.poll(now, out),
+            Input::Note(ticket, Note::Waiting(wait)) => self.waiting(ticket, wait, out),
+            Input::Done(ticket, Err(end)) => self.ended(ticket, end, now, out),
+            Input::Wake => self.wake(now, out),
+            Input::Opened(why) => self.provision.iter_mut().for_each(|p| p.opened(why, now)),
             Input::Event(Event::Registered(membership, hub)) => {
                 self.state = State::Member { membership: Arc::clone(membership), hub: hub.clone() };
+                self.provision.iter_mut().for_each(Provision::settled);
+                self.owned(out);
+                out.clear(&UNPROVISIONED);
             }
-            Input::Opened(_)
-            | Input::Closing
+            Input::Event(Event::Disowned) if matches!(self.state, State::Member { .. }) => {
+                self.disowned = true;
+                out.raise(&DISOWNED, "it refuses this device's key");
+            }
+            Input::Event(Event::Observed(_)) => self.owned(out),
+            Input::Closing
+            | Input::Done(_, Ok(Note::Waiting(_)))
             | Input::Note(..)
             | Input::Reply(..)
             | Input::Event(_)
@@ -155,7 +196,11 @@ impl Feature for Registration {
             State::Polling(polling) => {
                 polling.next.map(|at| (at, "ask the hub whether the code was approved"))
             }
-            State::Idle | State::Starting { .. } | State::Member { .. } => None,
+            State::Idle => {
+                let next = self.provision.as_ref().and_then(Provision::next);
+                next.map(|at| (at, "register with the auth key of the configuration"))
+            }
+            State::Starting { .. } | State::Member { .. } => None,
         }
     }
 
@@ -169,13 +214,16 @@ impl Feature for Registration {
 
     async fn work(job: Job, hands: Hands<Note>) -> Note {
         match job {
-            Job::Start(name) => Note::Started(start(name, &hands).await),
+            Job::Start(order) => Note::Started(fleet::start(order, &hands).await),
             Job::Poll(device_code) => Note::Polled(poll(device_code, &hands).await),
         }
     }
 
     fn report(&self, _: Depth, section: &mut Section) {
         section.summary = match &self.state {
+            State::Idle if self.provision.as_ref().is_some_and(|p| p.next().is_some()) => {
+                "not registered; it registers with its auth key".into()
+            }
             State::Idle => "not registered".into(),
             State::Starting { hub, .. } => format!("asking {} for a code", hub.host),
             State::Polling(polling) => {
@@ -184,21 +232,12 @@ impl Feature for Registration {
             State::Member { membership, hub } => {
                 section.fact("name", membership.name.as_str());
                 section.fact("zone", membership.zone.as_str());
-                format!("registered as {} at {}:{}", membership.name, hub.host, hub.port)
+                section.fact("known_to_hub", !self.disowned);
+                let lost = if self.disowned { ", which does not know this device" } else { "" };
+                format!("registered as {} at {}:{}{lost}", membership.name, hub.host, hub.port)
             }
         };
     }
-}
-
-async fn start(name: Label, hands: &Hands<Note>) -> Result<(Started, [String; 4]), SendError> {
-    let spki = hands.identity.key().spki();
-    let body = Start { spki: BASE64URL_NOPAD.encode(spki), name };
-    let started: Started = hands.dial.send(&body).await?.read()?;
-    let challenge = BASE64URL_NOPAD
-        .decode(started.challenge.as_bytes())
-        .map_err(|_| SendError::NotUnderstood("its challenge is not base64url".into()))?;
-    let words = check_words(&challenge, spki);
-    Ok((started, words))
 }
 
 async fn poll(device_code: String, hands: &Hands<Note>) -> Result<Polled, SendError> {
@@ -211,6 +250,7 @@ impl Registration {
     fn register(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
         match &self.state {
             State::Idle => {}
+            State::Member { .. } if self.disowned => {}
             State::Member { membership, hub } => {
                 let text = format!(
                     "this device is registered as {} at {}:{} already\nhint: qcloud-agent unregister",
@@ -224,29 +264,61 @@ impl Registration {
             }
         }
         match self.request(args) {
-            Ok((hub, name)) => {
-                out.emit(Event::HubChosen(hub.clone()));
-                let ticket = out.run(Job::Start(name));
-                self.state = State::Starting { asker, hub, ticket };
+            Ok((hub, order)) => {
+                if self.disowned {
+                    // The place that the hub took away is given up on this side too.
+                    self.owned(out);
+                    out.emit(Event::Unregistered);
+                }
+                self.begin(Some(asker), hub, order, out);
             }
             Err(text) => out.answer(asker, Answer::failed(Exit::Usage, text)),
         }
     }
 
-    fn request(&self, args: &Value) -> Result<(HubAddress, Label), String> {
+    fn begin(&mut self, asker: Option<Asker>, hub: HubAddress, order: Order, out: &mut Out<Job>) {
+        out.emit(Event::HubChosen(hub.clone()));
+        let ticket = out.run(Job::Start(order));
+        self.state = State::Starting { asker, hub, ticket };
+    }
+
+    /// The hub knows this device, or it has no place there to be known at.
+    fn owned(&mut self, out: &mut Out<Job>) {
+        if core::mem::take(&mut self.disowned) {
+            out.clear(&DISOWNED);
+        }
+    }
+
+    fn wake(&mut self, now: Now, out: &mut Out<Job>) {
+        if !matches!(self.state, State::Idle) {
+            return self.poll(now, out);
+        }
+        let due = self.provision.as_mut().and_then(|p| Some((p.due(now)?, p.hub.clone())));
+        if let Some((order, hub)) = due {
+            self.begin(None, hub, order, out);
+        }
+    }
+
+    fn request(&self, args: &Value) -> Result<(HubAddress, Order), String> {
         let arg = |name: &str| args.get(name).and_then(Value::as_str).map(String::from);
         let given = arg("hub");
         let pin = match &given {
             Some(_) => arg("hub-pin"),
             None => arg("hub-pin").or_else(|| self.config.hub_pin.clone()),
         };
-        let Some(hub) = given.or_else(|| self.config.hub.clone()) else {
-            return Err("which hub?\nhint: qcloud-agent register --hub https://HOST".into());
+        let known = given.or_else(|| self.config.hub.clone());
+        let hub = match (known, &self.state) {
+            (Some(hub), _) => url::parse(&hub, pin).map_err(|e| e.to_string())?,
+            // A device that its hub does not know comes back to it, unless it is told otherwise.
+            (None, State::Member { hub, .. }) => hub.clone(),
+            (None, _) => {
+                return Err("which hub?\nhint: qcloud-agent register --hub https://HOST".into());
+            }
         };
-        let hub = url::parse(&hub, pin).map_err(|e| e.to_string())?;
         let name = arg("name").unwrap_or_else(|| "nas".into());
         let name = Label::parse(&name).map_err(|e| e.to_string())?;
-        Ok((hub, name))
+        let key = arg("auth-key").map_or(KeyFrom::Nowhere, |key| KeyFrom::Given(AuthKey::new(key)));
+        Ok((hub, Order { name: Some(name), key }))
     }
 
     fn unregister(&mut self, asker: Asker, out: &mut Out<Job>) {
@@ -258,138 +330,4 @@ impl Registration {
             }
         }
     }
-
-    fn started(
-        &mut self,
-        ticket: Ticket,
-        result: Result<(Started, [String; 4]), SendError>,
-        now: Now,
-        out: &mut Out<Job>,
-    ) {
-        let State::Starting { asker, hub, ticket: asked } = &self.state else { return };
-        if ticket != *asked {
-            return;
-        }
-        let (asker, hub) = (*asker, hub.clone());
-        match result {
-            Ok((started, words)) => {
-                out.answer(asker, invitation(&started, &words));
-                let interval = Duration::from_secs(started.interval_seconds.clamp(1, 60));
-                let life = Duration::from_secs(started.expires_in_seconds.min(3600));
-                self.state = State::Polling(Polling {
-                    asker,
-                    hub,
-                    interval,
-                    until: now.boot + life,
-                    next: Some(now.boot + interval),
-                    ticket: None,
-                    started,
-                });
-            }
-            Err(error) => {
-                let text = format!("cannot register: {error}");
-                self.give_up(asker, Answer::failed(exit_of(&error), text), out);
-            }
-        }
-    }
-
-    fn poll(&mut self, now: Now, out: &mut Out<Job>) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if now.boot >= polling.until {
-            let text = "the code expired before it was approved\nhint: qcloud-agent register";
-            let asker = polling.asker;
-            return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
-        }
-        polling.next = None;
-        polling.ticket = Some(out.run(Job::Poll(polling.started.device_code.clone())));
-    }
-
-    fn polled(
-        &mut self,
-        ticket: Ticket,
-        result: Result<Polled, SendError>,
-        now: Now,
-        out: &mut Out<Job>,
-    ) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if polling.ticket.take() != Some(ticket) {
-            return;
-        }
-        let asker = polling.asker;
-        match result {
-            Ok(Polled::AuthorizationPending) => {}
-            // RFC 8628 section 3.5: five seconds more, from here on.
-            Ok(Polled::SlowDown) => polling.interval += Duration::from_secs(5),
-            Ok(Polled::Approved(membership)) => {
-                let hub = polling.hub.clone();
-                return self.approved(asker, *membership, hub, out);
-            }
-            Ok(Polled::AccessDenied) => {
-                let answer = Answer::failed(Exit::Failed, "the owner declined this device");
-                return self.give_up(asker, answer, out);
-            }
-            Ok(Polled::ExpiredToken) => {
-                let text = "the code expired before it was approved\nhint: qcloud-agent register";
-                return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
-            }
-            Err(error) if error.is_final() => {
-                let text = format!("cannot register: {error}");
-                return self.give_up(asker, Answer::failed(exit_of(&error), text), out);
-            }
-            // RFC 8628 section 3.5: an unreachable hub is asked again, at a slower pace.
-            Err(_) => polling.interval = (polling.interval * 2).min(Duration::from_secs(60)),
-        }
-        polling.next = Some(now.boot + polling.interval);
-    }
-
-    fn approved(
-        &mut self,
-        asker: Asker,
-        membership: Membership,
-        hub: HubAddress,
-        out: &mut Out<Job>,
-    ) {
-        let text = format!(
-            "registered as {} at {}:{}\nnext: qcloud-agent ddns on, qcloud-agent link on",
-            membership.name, hub.host, hub.port
-        );
-        let json = json!({
-            "name": membership.name,
-            "zone": membership.zone,
-            "ddns_host": membership.ddns_host(),
-            "link_host": membership.link_host(),
-            "receipt_key": membership.receipt_key,
-        });
-        out.emit(Event::Registered(Arc::new(membership), hub));
-        out.answer(asker, Answer::done(text, json));
-    }
-
-    fn ended(&mut self, ticket: Ticket, _: JobEnd, out: &mut Out<Job>) {
-        let asker = match &self.state {
-            State::Starting { asker, ticket: asked, .. } if *asked == ticket => *asker,
-            State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
-            State::Idle | State::Starting { .. } | State::Polling(_) | State::Member { .. } => {
-                return;
-            }
-        };
-        self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
-    }
-
-    /// Back to nothing: the hub is no longer ours to talk to.
-    fn give_up(&mut self, asker: Asker, answer: Answer, out: &mut Out<Job>) {
-        self.state = State::Idle;
-        out.emit(Event::Unregistered);
-        out.answer(asker, answer);
-    }
-}
-
-fn invitation(started: &Started, words: &[String; 4]) -> Answer {
-    let code = printable(&started.user_code, 16);
-    let uri = printable(&started.verification_uri, 200);
-    let words = words.join(" ");
-    let text = format!(
-        "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nApprove only if the hub shows the same four words. Waiting …"
-    );
-    let json = json!({ "user_code": code, "verification_uri": uri, "check_words": words });
-    Answer::progress(text, json)
 }

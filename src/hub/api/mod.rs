@@ -3,7 +3,8 @@
 //! What is not in the table does not exist: any other path or method gets the same 404.
 
 mod ddns;
-mod forget;
+mod fleet;
+pub(in crate::hub) mod forget;
 mod privacy;
 pub mod refusal;
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION];
+pub const STEPS: &[&str] = &[CREATE, RESTRICTION, super::auth::CREATE];
 
 const RESTRICTION: &str = "
 CREATE TABLE restriction (
@@ -176,15 +176,18 @@ pub fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     Ok(Kept { number: count(row, 0)?, data })
 }
 
-fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+pub(super) fn column<T: rusqlite::types::FromSql>(
+    row: &Row<'_>,
+    at: usize,
+) -> Result<T, StoreError> {
     row.get(at).map_err(|e| super::sqlite::engine("read a column", e))
 }
 
-fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
+pub(super) fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
     u64::try_from(column::<i64>(row, at)?).map_err(|_| StoreError::Corrupt { what: "count" })
 }
 
-fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
+pub(super) fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
     count(row, at).map(Wall::from_unix_seconds)
 }
 

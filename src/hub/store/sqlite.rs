@@ -5,7 +5,7 @@ use super::{
     Addresses, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending, Renamed, Scope,
     State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{rights, schema};
+use super::{AuthKeyRow, auth, rights, schema};
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
@@ -127,7 +127,11 @@ pub(super) fn name_holder(
     one(connection, &sql, [name], schema::device)
 }
 
-fn open_code(connection: &Connection, row: &Pending, most: u64) -> Result<Opened, StoreError> {
+pub(super) fn open_code(
+    connection: &Connection,
+    row: &Pending,
+    most: u64,
+) -> Result<Opened, StoreError> {
     let count = |sql: &str, by: &str| one(connection, sql, [by], schema::only_count);
     let all = one(connection, "SELECT count(*) FROM pending", [], schema::only_count)?;
     if all >= Some(most) {
@@ -202,12 +206,18 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     {
         return Ok(Enrolled::Yes { device: row.clone(), before: None });
     }
+    // Here and no earlier: an answer that was lost has used nothing up.
+    let used = auth::consume(connection, code, device.made_at)?;
+    if matches!(used, auth::Used::Spent) {
+        return Ok(Enrolled::KeySpent);
+    }
     let sql = "INSERT INTO device (id, key_hash, name, spki, made_at) VALUES (?1,?2,?3,?4,?5)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, made_at = excluded.made_at";
     let key_hash = digest(&SHA256, &device.spki);
     let made_at = schema::integer(device.made_at.unix_seconds());
     let values = params![device.id, key_hash.as_ref(), device.name.as_str(), device.spki, made_at];
     write(connection, "enrol a device", sql, values)?;
+    auth::bind(connection, &device.id, &used)?;
     Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
 }
 
@@ -365,6 +375,34 @@ impl Store for SqliteStore {
         most: u64,
     ) -> Answer<'_, Vec<Kept>> {
         Box::pin(self.0.call(Kind::Read, move |c| rights::rows(c, &device, table, after, most)))
+    }
+
+    fn add_auth_key(&self, key: AuthKeyRow) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| auth::add(c, &key)))
+    }
+
+    fn auth_keys(&self) -> Answer<'_, Vec<AuthKeyRow>> {
+        Box::pin(self.0.call(Kind::Read, auth::all))
+    }
+
+    fn auth_key(&self, id: String) -> Answer<'_, Option<AuthKeyRow>> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::find(c, &id)))
+    }
+
+    fn revoke_auth_key(&self, id: String) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Erase, move |c| auth::revoke(c, &id)))
+    }
+
+    fn open_authorised(&self, row: Pending, key: String, most: u64) -> Answer<'_, Opened> {
+        Box::pin(self.0.call(Kind::Write, move |c| auth::open(c, &row, &key, most)))
+    }
+
+    fn oldest_expiry(&self, table: &'static str) -> Answer<'_, Option<Wall>> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::oldest_expiry(c, table)))
+    }
+
+    fn sweep_expired(&self, table: &'static str, now: Wall) -> Answer<'_, u64> {
+        Box::pin(self.0.call(Kind::Erase, move |c| auth::sweep_expired(c, table, now)))
     }
 
     fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>> {
