@@ -48,7 +48,7 @@ const REVOKED: &str = "this device was revoked by the hub's operator";
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// Which devices have a session.
-    Online,
+    Online {},
     /// Take back a device's place.
     Revoke {
         /// Its name.
@@ -154,7 +154,7 @@ async fn converse(hub: &Arc<Hub>, stream: UnixStream) -> io::Result<()> {
 
 async fn answer(hub: &Hub, request: Request) -> Answer {
     match request {
-        Request::Online => Answer::Online { names: hub.presence.names() },
+        Request::Online {} => Answer::Online { names: hub.presence.names() },
         Request::Revoke { name } => match revoke(hub, &name).await {
             Ok(Some(rows)) => Answer::Revoked { rows },
             Ok(None) => Answer::NoSuchDevice,

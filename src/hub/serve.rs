@@ -120,7 +120,7 @@ impl Serving {
         self.tasks.join_next().await;
     }
 
-    /// Says goodbye to all devices and stops, within 3 s.
+    /// Says goodbye to all devices and stops, within 4 s.
     pub async fn stop(mut self) {
         self.hub.presence.end_all("the hub stops");
         let quiet = async {
@@ -132,7 +132,8 @@ impl Serving {
         let _ = tokio::time::timeout(GOODBYE, quiet).await;
         self.endpoint.close(session::CLOSED_GOODBYE, b"the hub stops");
         let _ = tokio::time::timeout(CLOSING, self.endpoint.wait_idle()).await;
-        self.tasks.abort_all();
+        // Waited for, so that the operator's socket is gone with the hub.
+        let _ = tokio::time::timeout(GOODBYE, self.tasks.shutdown()).await;
         tracing::info!("the hub stopped");
     }
 }

@@ -16,15 +16,15 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-struct Session {
-    connection: quinn::Connection,
+pub struct Session {
+    pub connection: quinn::Connection,
     send: quinn::SendStream,
-    receive: quinn::RecvStream,
+    pub receive: quinn::RecvStream,
     _endpoint: quinn::Endpoint,
 }
 
 impl Session {
-    async fn connect(
+    pub async fn connect(
         hub: &Hub,
         device: &Device,
     ) -> Result<quinn::Connection, quinn::ConnectionError> {
@@ -44,7 +44,7 @@ impl Session {
         Ok((connecting.await?, endpoint))
     }
 
-    async fn open(hub: &Hub, device: &Device) -> (Self, ToDevice) {
+    pub async fn open(hub: &Hub, device: &Device) -> (Self, ToDevice) {
         let (connection, endpoint) = Self::dial(hub, device).await.unwrap();
         let (mut send, mut receive) = connection.open_bi().await.unwrap();
         frame::write(&mut send, &ToHub::Hello(Hello { version: 1 })).await.unwrap();
@@ -54,7 +54,7 @@ impl Session {
 }
 
 /// A TLS hello for a name, and the connection it was sent over.
-async fn visitor(hub: &Hub, name: &str) -> (TcpStream, Vec<u8>) {
+pub async fn visitor(hub: &Hub, name: &str) -> (TcpStream, Vec<u8>) {
     let tls = Arc::new(Device::new().tls(hub));
     let mut client = ClientConnection::new(tls, name.to_owned().try_into().unwrap()).unwrap();
     let mut hello = Vec::new();

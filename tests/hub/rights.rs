@@ -112,7 +112,9 @@ async fn a_store_of_version_1_is_taken_over() {
     drop(store);
     let path = temp.0.join("hub.db");
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE restriction; UPDATE meta SET value = 1").unwrap();
+    let back = "DROP TABLE restriction; DROP TABLE auth_key; UPDATE meta SET value = 1;
+        ALTER TABLE pending DROP COLUMN auth_key; ALTER TABLE device DROP COLUMN names;";
+    old.execute_batch(back).unwrap();
     drop(old);
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&device));

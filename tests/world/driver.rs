@@ -76,6 +76,8 @@ pub struct World {
     time: Arc<Time>,
     clock: Clock,
     identity: Arc<Identity>,
+    /// The box's own files.
+    pub root: Root,
     jobs: Jobs,
     happenings: mpsc::Receiver<Happening>,
     asked: u64,
@@ -107,8 +109,9 @@ impl World {
 
     /// The power goes and comes back: only what was on disk is known. The hub goes on.
     pub fn restart(self) -> Self {
-        let Self { rows, disk, sections, time, clock, identity, hub, .. } = self;
-        Self::start(rows, disk, sections, time, clock, identity, hub)
+        let Self { rows, disk, sections, time, clock, identity, hub, root, .. } = self;
+        let world = Self::start(rows, disk, sections, time, clock, identity, hub);
+        Self { root, ..world }
     }
 
     fn start(
@@ -143,6 +146,7 @@ impl World {
             time,
             clock,
             identity,
+            root: Root::new("/nowhere"),
             jobs: Jobs::new(events),
             happenings,
             asked: 0,
@@ -279,7 +283,7 @@ impl World {
                     let parts = HandParts {
                         dial: self.dial(feature),
                         identity: Arc::clone(&self.identity),
-                        root: Root::new("/nowhere"),
+                        root: self.root.clone(),
                         exec: Exec,
                     };
                     self.jobs.run(feature, ticket, launch, parts);

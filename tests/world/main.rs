@@ -6,6 +6,8 @@ mod consent;
 mod ddns;
 mod driver;
 mod erasure;
+mod fleet;
+mod grant;
 mod hub;
 mod life;
 mod link;
@@ -20,6 +22,8 @@ const GUARDS: &[(&str, &str)] = &[
     ("consent::an_undeclared_field_is_refused_at_any_depth", "gate-fields"),
     ("consent::r8_a_consent_taken_back_stops_the_very_next_message", "gate-consent"),
     ("consent::x14_a_consent_to_an_older_privacy_text_is_asked_for_again", "privacy-text"),
+    ("fleet::a_key_file_that_others_can_read_is_not_used", "private-file"),
+    ("fleet::no_ledger_and_no_body_kept_shows_the_key", "gate-secret"),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 

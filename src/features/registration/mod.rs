@@ -133,7 +133,11 @@ impl Feature for Registration {
                         about: "A file (mode 0600, `-` for stdin) with an auth key of the hub's operator",
                         kind: ArgKind::Optional,
                     },
-                    Arg { name: "auth-key", about: "", kind: ArgKind::Refused(NO_KEY_HERE) },
+                    Arg {
+                        name: "auth-key",
+                        about: "Never here",
+                        kind: ArgKind::Refused(NO_KEY_HERE),
+                    },
                 ],
                 top: true,
             },

@@ -127,7 +127,7 @@ pub(super) async fn devices(args: &ArgMatches) -> Result<Exit, Failure> {
 
 /// The names of the devices that have a session; `None` when no hub serves here, or it does not say.
 async fn online(args: &ArgMatches) -> Option<BTreeSet<String>> {
-    match admin::ask(&dir(args), &admin::Request::Online).await {
+    match admin::ask(&dir(args), &admin::Request::Online {}).await {
         Ok(Some(admin::Answer::Online { names })) => Some(names.into_iter().collect()),
         Ok(_) => None,
         Err(error) => {
