@@ -197,7 +197,8 @@ async fn a_revoked_device_says_so_and_asks_once_an_hour() {
     assert!(world.warnings().contains(&"registration-unknown"), "{:?}", world.warnings());
     let warning = world.status().warnings.into_iter().find(|w| w.code == "registration-unknown");
     assert_eq!(warning.unwrap().hint, "qcloud-agent register");
-    let (dials, before) = (world.hub.lock().dials.len(), world.hub.lock().handed);
+    let dials = world.hub.lock().dials.len();
+    let before = world.hub.lock().handed;
     world.addresses(&[], &["2001:db8::8"]);
     world.run_for(12 * HOUR).await;
     let after = world.hub.lock().handed - before;

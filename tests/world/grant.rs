@@ -103,7 +103,7 @@ async fn an_unreachable_hub_is_asked_more_and_more_slowly() {
     world.ask("registration", "register", args);
     world.run_for(4 * SECOND).await;
     world.hub.go_down();
-    world.run_for(200 * SECOND).await;
+    world.run_for(160 * SECOND).await;
     assert_eq!(waits(&world), [10, 20, 40, 60]);
     world.hub.come_back();
     world.run_for(200 * SECOND).await;
