@@ -86,6 +86,12 @@ impl Hub {
         if device.is_none() && crate::sabotage::off("hub-device-auth") {
             return Ok(stand_in());
         }
+        if let Some(own) = &device
+            && crate::sabotage::off("hub-own-rows")
+        {
+            let all = self.store.devices().await?;
+            return Ok(all.into_iter().find(|other| other.id != own.id).or(device));
+        }
         Ok(device)
     }
 }

@@ -239,7 +239,8 @@ impl Feature for Link {
             Input::Opened(Opening::Started) => {
                 self.not_before = Some(now.boot + START_SPREAD.mul_f64(now.fraction()));
             }
-            Input::Opened(Opening::Wanted | Opening::Left)
+            Input::Opened(Opening::Wanted) => self.dial(out),
+            Input::Opened(Opening::Left)
             | Input::Closing
             | Input::Reply(..)
             | Input::Note(..)
@@ -311,7 +312,9 @@ impl Link {
     }
 
     fn dial(&mut self, out: &mut Out<Job>) {
-        let Some(host) = self.host.clone() else { return };
+        // Without a place at a hub there is nobody to be reached through (promise Q1).
+        let unregistered = || crate::sabotage::off("registered-first").then(String::new);
+        let Some(host) = self.host.clone().or_else(unregistered) else { return };
         if matches!(self.state, State::Idle | State::Waiting { .. }) {
             let job =
                 Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };

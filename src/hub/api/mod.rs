@@ -116,7 +116,7 @@ impl Call {
         let device = self.device()?;
         let turn = hub.locks.of(&device.id).await;
         let now = match self.peer.key {
-            Some(key) => hub.store.device_by_key(key).await?,
+            Some(key) => hub.device_of(key).await?,
             None => None,
         };
         Ok((turn, now.unwrap_or_else(|| device.clone())))
