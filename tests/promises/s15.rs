@@ -62,7 +62,7 @@ fn s15_a_devices_key_opens_nothing_of_another() {
     let (mine, others) = (Papers::of(&thief), Papers::of(&owner));
     let id = owner.id();
     let before = rows_of(hub, &id, &others.spki());
-    assert!(before.len() >= 3, "there is something to be stolen: {before:?}");
+    assert!(before.len() >= 2, "there is something to be stolen: {before:?}");
 
     let places = ROUTES.iter().filter_map(|route| Some((route.parcel, route.place()?)));
     let mut own: Vec<_> = places.filter(|(_, (_, caller))| *caller == Caller::Device).collect();

@@ -6,7 +6,7 @@ use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::admin::{self, Answer, Request};
 use crate::hub::config::Config;
-use crate::hub::keys::random;
+use crate::hub::keys::{Keys, random};
 use crate::hub::store::{AuthKeyRow, Device, Hash, Scope, Store, StoreError};
 use crate::hub::tls;
 use crate::wire::authkey::AuthKey;
@@ -62,11 +62,13 @@ async fn new(args: &ArgMatches) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     print(&format!("{}\n", key.expose()));
-    let host = Config::load(&dir(args)).map_or_else(|_| "HOST".into(), |config| config.host);
+    let (config, keys) = (Config::load(&dir(args)), Keys::load(&dir(args)));
+    let host = config.map_or_else(|_| "HOST".into(), |config| config.host);
+    let pin = keys.map_or_else(|_| "PIN".into(), |keys| keys.pin());
     let devices = if row.reusable { "any number of devices" } else { "one device" };
     say(&format!(
         "This is the only time it is shown. It lets in {devices} named {} until {}.\n\
-         In a file of mode 0600 on the NAS:\n  qcloud-agent register --hub https://{host} --auth-key-file FILE\n",
+         With it in a file of mode 0600 on the NAS:\n  qcloud-agent register --hub https://{host} --hub-pin {pin} --auth-key-file FILE\n",
         row.pattern,
         row.expires_at.rfc3339()
     ));

@@ -68,7 +68,7 @@ fn next_steps(dir: &Path, config: &Config, pin: &str) -> String {
          Start it:\n\
          \x20 qcloud-hub serve --dir {dir}\n\
          On the NAS:\n\
-         \x20 qcloud-agent register --hub https://{host} --pin {pin}\n"
+         \x20 qcloud-agent register --hub https://{host} --hub-pin {pin}\n"
     )
 }
 
