@@ -86,6 +86,13 @@ async fn a_lost_answer_uses_no_key_up() {
         assert!(matches!(polled, Polled::Approved(_)), "{polled:?}");
     }
     assert_eq!(keys(&hub)[0]["uses"], 1);
+    // Nor is a box locked out that forgot in a power cut that it is in; another one still is.
+    let mut same = device;
+    assert!(matches!(enrol(&hub, &mut same, "box", &key).await, Polled::Approved(_)));
+    assert_eq!(Device::new().knock(&hub, "other", &key).await.0, 403);
+    assert_eq!(keys(&hub)[0]["uses"], 1);
+    assert!(hub.command(&["revoke", "box", "--yes"]).status.success());
+    assert_eq!(same.knock(&hub, "box", &key).await.0, 403, "the operator took it back");
 }
 
 #[tokio::test]

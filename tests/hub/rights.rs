@@ -113,7 +113,7 @@ async fn a_store_of_version_1_is_taken_over() {
     let path = temp.0.join("hub.db");
     let old = rusqlite::Connection::open(&path).unwrap();
     let back = "DROP TABLE restriction; DROP TABLE auth_key; UPDATE meta SET value = 1;
-        ALTER TABLE pending DROP COLUMN auth_key; ALTER TABLE device DROP COLUMN names;";
+        ALTER TABLE pending DROP COLUMN auth_key; ALTER TABLE device DROP COLUMN names; ALTER TABLE device DROP COLUMN auth_key;";
     old.execute_batch(back).unwrap();
     drop(old);
     let store = SqliteStore::open(&path).unwrap();

@@ -58,7 +58,7 @@ async fn open(hub: &Hub, from: IpAddr, start: &Start) -> Result<Started, Refusal
     let spki = BASE64URL_NOPAD.decode(start.spki.as_bytes()).map_err(|_| bad_key())?;
     DeviceKey::from_spki(&spki).ok_or_else(bad_key)?;
     // First of all, so that no other answer tells whether the key was good.
-    let key = super::fleet::judge(hub, from, start).await?;
+    let key = super::fleet::judge(hub, from, start, &spki).await?;
     if hub.zone.read(|zone| zone.reserved(&start.name)) {
         return Err(taken(format!("the name `{}` is reserved by the hub", start.name)));
     }

@@ -5,7 +5,7 @@
 
 use super::schema::{self, integer};
 use super::sqlite::{engine, many, one, write};
-use super::{Hash, Opened, Pending, State, StoreError};
+use super::{Device, Hash, Opened, Pending, State, StoreError};
 use crate::clock::Wall;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -47,6 +47,7 @@ CREATE TABLE auth_key (
 ) STRICT;
 ALTER TABLE pending ADD COLUMN auth_key TEXT;
 ALTER TABLE device ADD COLUMN names TEXT;
+ALTER TABLE device ADD COLUMN auth_key TEXT;
 ";
 
 const COLUMNS: &str = "id, hash, pattern, reusable, uses, expires_at, made_at";
@@ -107,18 +108,34 @@ pub(super) fn open(
     Ok(opened)
 }
 
+/// Whether the device with this key came in by that auth key. It stays good for it, so that a device that lost the
+/// hub's answer in a power cut is not locked out.
+pub(super) fn is_own(connection: &Connection, id: &str, spki: &[u8]) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM device WHERE auth_key = ?1 AND spki = ?2";
+    Ok(one(connection, sql, params![id, spki], schema::only_count)? > Some(0))
+}
+
 /// What the key of a request comes to.
 pub(super) enum Used {
     /// The request came without one.
     None,
-    /// It lets the device in, under names like this.
-    Names(String),
+    /// It lets the device in.
+    Key {
+        /// Its id.
+        id: String,
+        /// The names it lets devices have.
+        names: String,
+    },
     /// It was revoked, has expired, or let in another device meanwhile.
     Spent,
 }
 
 /// Uses the key a request came with.
-pub(super) fn consume(connection: &Connection, code: Hash, now: Wall) -> Result<Used, StoreError> {
+pub(super) fn consume(
+    connection: &Connection,
+    code: Hash,
+    device: &Device,
+) -> Result<Used, StoreError> {
     let sql = "SELECT auth_key FROM pending WHERE code_hash = ?1";
     let key: Option<Option<String>> = connection
         .query_row(sql, [code.as_slice()], |row| row.get(0))
@@ -126,27 +143,27 @@ pub(super) fn consume(connection: &Connection, code: Hash, now: Wall) -> Result<
         .map_err(|e| engine("read whose request it is", e))?;
     let Some(Some(key)) = key else { return Ok(Used::None) };
     let Some(row) = find(connection, &key)? else { return Ok(Used::Spent) };
-    if !row.is_good(now) && !crate::sabotage::off("hub-authkey-once") {
+    let used = Used::Key { id: row.id.clone(), names: row.pattern.clone() };
+    if is_own(connection, &key, &device.spki)? {
+        return Ok(used);
+    }
+    if !row.is_good(device.made_at) && !crate::sabotage::off("hub-authkey-once") {
         return Ok(Used::Spent);
     }
     // All calls run on one connection, and other processes wait for its transaction: nobody comes in between.
-    write(
-        connection,
-        "use an auth key",
-        "UPDATE auth_key SET uses = uses + 1 WHERE id = ?1",
-        [key],
-    )?;
-    Ok(Used::Names(row.pattern))
+    let sql = "UPDATE auth_key SET uses = uses + 1 WHERE id = ?1";
+    write(connection, "use an auth key", sql, [key])?;
+    Ok(used)
 }
 
 /// Binds a device to the names of the key that let it in; one that a person let in is free.
 pub(super) fn bind(connection: &Connection, device: &str, used: &Used) -> Result<(), StoreError> {
-    let names = match used {
-        Used::Names(pattern) => Some(pattern.as_str()),
-        Used::None | Used::Spent => None,
+    let (names, key) = match used {
+        Used::Key { id, names } => (Some(names), Some(id)),
+        Used::None | Used::Spent => (None, None),
     };
-    let sql = "UPDATE device SET names = ?1 WHERE id = ?2";
-    write(connection, "bind a device to names", sql, params![names, device]).map(drop)
+    let sql = "UPDATE device SET names = ?1, auth_key = ?2 WHERE id = ?3";
+    write(connection, "bind a device to names", sql, params![names, key, device]).map(drop)
 }
 
 /// Whether a device may have a name.

@@ -305,6 +305,8 @@ pub trait Store: Send + Sync {
     fn auth_keys(&self) -> Answer<'_, Vec<AuthKeyRow>>;
     /// The auth key with this id.
     fn auth_key(&self, id: String) -> Answer<'_, Option<AuthKeyRow>>;
+    /// Whether the device with this key (SubjectPublicKeyInfo) came in by the auth key with this id.
+    fn came_by(&self, id: String, spki: Vec<u8>) -> Answer<'_, bool>;
     /// Erases an auth key; whether there was one. Requests that came with it are refused from then on.
     fn revoke_auth_key(&self, id: String) -> Answer<'_, bool>;
     /// Notes a request that the auth key with this id stands for, unless `most` stand already. It is approved from

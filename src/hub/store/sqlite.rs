@@ -207,7 +207,7 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
         return Ok(Enrolled::Yes { device: row.clone(), before: None });
     }
     // Here and no earlier: an answer that was lost has used nothing up.
-    let used = auth::consume(connection, code, device.made_at)?;
+    let used = auth::consume(connection, code, &device)?;
     if matches!(used, auth::Used::Spent) {
         return Ok(Enrolled::KeySpent);
     }
@@ -387,6 +387,10 @@ impl Store for SqliteStore {
 
     fn auth_key(&self, id: String) -> Answer<'_, Option<AuthKeyRow>> {
         Box::pin(self.0.call(Kind::Read, move |c| auth::find(c, &id)))
+    }
+
+    fn came_by(&self, id: String, spki: Vec<u8>) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::is_own(c, &id, &spki)))
     }
 
     fn revoke_auth_key(&self, id: String) -> Answer<'_, bool> {
