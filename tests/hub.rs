@@ -7,6 +7,10 @@ mod api;
 mod dns;
 #[path = "hub/fields.rs"]
 mod fields;
+#[path = "hub/fleet.rs"]
+mod fleet;
+#[path = "hub/grant.rs"]
+mod grant;
 #[path = "hub/keys.rs"]
 mod keys;
 #[path = "hub/link.rs"]
@@ -17,6 +21,8 @@ mod mail;
 mod pages;
 #[path = "hub/privacy.rs"]
 mod privacy;
+#[path = "hub/revoke.rs"]
+mod revoke;
 #[path = "hub/rights.rs"]
 mod rights;
 #[path = "hub/store_contract.rs"]
@@ -37,6 +43,9 @@ const GUARDS: &[(&str, &str)] = &[
     ("keys::s15_a_key_that_belongs_to_another_device_is_refused", "hub-rekey-proof"),
     ("keys::a_certificate_that_is_over_opens_its_renewal_and_the_way_out", "hub-certificate-end"),
     ("ticket::an_older_ticket_sets_both_copies_aside_until_one_is_released", "hub-ticket"),
+    ("fleet::of_twenty_boxes_with_one_key_exactly_one_gets_in", "hub-authkey-once"),
+    ("fleet::a_key_gives_no_other_names_than_its_own", "hub-authkey-names"),
+    ("grant::who_polls_with_another_key_learns_nothing", "hub-poll-signature"),
 ];
 
 #[test]

@@ -96,7 +96,7 @@ impl Supervisor {
             By::Person(asker) => Some(asker),
             By::Configuration => None,
         };
-        if row.card.switch == Switch::OnOff && asker.is_some() {
+        if asker.is_some() {
             self.household.switches.insert(name.into(), false);
         }
         self.household.open.remove(name);

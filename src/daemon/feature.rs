@@ -103,6 +103,8 @@ pub enum Opening {
     Started,
     /// A person, the configuration or a recovery wants it now.
     Wanted,
+    /// It is always there, and its owner had it forgotten: it does nothing by itself, whatever the configuration says.
+    Left,
 }
 
 /// How a job ended without a note.
@@ -136,6 +138,8 @@ pub enum Event {
     Registered(Arc<Membership>, HubAddress),
     /// It has none any more.
     Unregistered,
+    /// The hub refuses this device's key as unknown. What the device has stays as it is until its owner decides.
+    Disowned,
     /// The box's own addresses.
     Addresses(Arc<Addresses>),
     /// The address the hub sees this device at.

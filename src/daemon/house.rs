@@ -47,7 +47,7 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
                 Some(parcel) if *parcel == SESSION => Some(Body::of(&agent.hello())),
                 parcel => parcel.and_then(|parcel| supervisor.preview(parcel)),
             };
-            let body = body.map(|body| agent.gate().shaped(&body));
+            let body = body.map(|body| body.parcel().masked(agent.gate().shaped(&body)));
             Answer::done("", json!({ "hub": hub, "body": body }))
         }
         _ => Answer::failed(Exit::Usage, format!("the agent does not know `{verb}`")),

@@ -25,8 +25,20 @@ static SHARE: Parcel = Parcel {
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/curious/share", caller: Caller::Device },
     fields: &[
-        Field { path: "word", why: "the thing itself", identifies: false, optional: false },
-        Field { path: "mood", why: "how it was meant", identifies: false, optional: true },
+        Field {
+            path: "word",
+            why: "the thing itself",
+            identifies: false,
+            optional: false,
+            secret: false,
+        },
+        Field {
+            path: "mood",
+            why: "how it was meant",
+            identifies: false,
+            optional: true,
+            secret: false,
+        },
     ],
     retention: Retention::Nothing,
     example: example_of::<Share>,

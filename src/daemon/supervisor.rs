@@ -315,7 +315,7 @@ impl Supervisor {
                 self.note_open(row.card, now);
                 let live = Live { card: row.card, feature, incarnation, wake: None, mended: None };
                 self.live.insert(name, live);
-                let why = if self.starting { Opening::Started } else { Opening::Wanted };
+                let why = self.why_opened(row.card);
                 self.inbox.push_back((name, Mail::Opened(why)));
                 self.tell_what_is_known(name);
             }
@@ -323,6 +323,15 @@ impl Supervisor {
                 self.warnings.insert((BAD_CONFIG.code, name), (&BAD_CONFIG, bad.to_string()));
             }
             Err(_) => self.quarantine(name, "it panicked while it was opened", now),
+        }
+    }
+
+    fn why_opened(&self, card: &Card) -> Opening {
+        let left = self.household.switches.get(card.name) == Some(&false);
+        match (card.switch, self.starting) {
+            (Switch::Always, _) if left => Opening::Left,
+            (_, true) => Opening::Started,
+            (_, false) => Opening::Wanted,
         }
     }
 
@@ -348,6 +357,7 @@ impl Supervisor {
             }
             Event::Registered(membership, hub) => {
                 self.gate.set_hub(Some(target(hub)));
+                self.come_back();
                 self.household.membership = Some((membership.as_ref().clone(), hub.clone()));
                 self.commands.push(Command::Hub(Some(hub.clone()), Some(Arc::clone(membership))));
                 self.save(now);
@@ -372,6 +382,7 @@ impl Supervisor {
             Event::Resumed
             | Event::WallClockSet
             | Event::CertificateExpired
+            | Event::Disowned
             | Event::RulesChanged(_)
             | Event::Quarantined(_)
             | Event::Suspected(_) => {}
@@ -379,6 +390,14 @@ impl Supervisor {
         let event = Arc::new(event);
         for name in self.live.keys() {
             self.inbox.push_back((name, Mail::Event(Arc::clone(&event))));
+        }
+    }
+
+    /// Forgets that the owner once left a hub.
+    fn come_back(&mut self) {
+        let always = self.rows.iter().filter(|row| row.card.switch == Switch::Always);
+        for row in always {
+            self.household.switches.remove(row.card.name);
         }
     }
 

@@ -20,6 +20,12 @@ const QUARANTINE_RETRY: Duration = Duration::from_secs(60);
 /// A future that owns what it needs.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// The status by which the hub says that it does not know the device's key.
+pub const UNKNOWN: u16 = 401;
+/// How long a feature waits before it asks a hub that does not know this device: an owner registers it again, and
+/// nothing else but a hub's recovery from a backup changes that.
+pub const UNKNOWN_WAIT: Duration = Duration::from_secs(3600);
+
 /// The world outside, as the gate's permits reach it.
 pub trait Outside: Send + Sync + 'static {
     /// Carries one message there and its answer back. Always ends: every carrier has its deadline.
@@ -167,6 +173,11 @@ impl SendError {
             | Self::TimedOut { .. }
             | Self::NotUnderstood(_) => false,
         }
+    }
+
+    /// Whether the hub does not know this device's key: it was revoked, or never registered there.
+    pub const fn is_unknown_device(&self) -> bool {
+        matches!(self, Self::Declined { status: UNKNOWN, .. })
     }
 
     /// How long the other side asked us to wait.

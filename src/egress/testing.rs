@@ -24,7 +24,13 @@ static ASK: Parcel = Parcel {
     purpose: Purpose::Service,
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/ask", caller: Caller::Anonymous },
-    fields: &[Field { path: "word", why: "the question", identifies: false, optional: false }],
+    fields: &[Field {
+        path: "word",
+        why: "the question",
+        identifies: false,
+        optional: false,
+        secret: false,
+    }],
     retention: Retention::Nothing,
     example: || json!({ "word": "example" }),
 };

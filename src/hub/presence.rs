@@ -106,6 +106,13 @@ impl Presence {
         self.lock().by_name.get(name).map(Arc::clone)
     }
 
+    /// The names of all devices that have a session, in order.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.lock().by_name.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The session this token opens a tripwire of.
     pub fn by_token(&self, token: &Token) -> Option<Arc<Session>> {
         self.lock().by_token.get(token).map(Arc::clone)

@@ -15,7 +15,7 @@ use super::state::Hub;
 use super::store::sqlite::SqliteStore;
 use super::store::{Store, StoreError};
 use super::tls::{Faces, LiveLeaf, Source, TlsError, pages as pages_face};
-use super::{front, sweep};
+use super::{admin, front, sweep};
 use crate::clock::Clock;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -53,6 +53,9 @@ pub enum ServeError {
     /// Its QUIC endpoint.
     #[error("the sessions could not be set up")]
     Session(#[from] SessionError),
+    /// The operator's socket: without it a revocation would not reach live sessions.
+    #[error("the operator's socket could not be opened")]
+    Admin(#[source] std::io::Error),
 }
 
 /// Where a hub serves, as `serve --ready` prints it.
@@ -87,6 +90,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
     let keys = Keys::load(dir)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.join(STORE))?);
+    // Before anything is served: one hub serves a directory.
+    let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
     let zone = load_zone(&config, store.as_ref(), &clock).await?;
@@ -122,6 +127,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
         .transpose()?;
     tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api, pages));
     tasks.spawn(sweep::serve(Arc::clone(&hub)));
+    tasks.spawn(operator.serve(Arc::clone(&hub)));
     match post {
         Some(post) => drop(tasks.spawn(mail::serve(post, Arc::clone(&hub)))),
         None if hub.config.pages.is_some() => {
@@ -142,7 +148,7 @@ impl Serving {
         self.tasks.join_next().await;
     }
 
-    /// Says goodbye to all devices and stops, within 3 s.
+    /// Says goodbye to all devices and stops, within 4 s.
     pub async fn stop(mut self) {
         self.hub.presence.end_all("the hub stops");
         let quiet = async {
@@ -154,7 +160,8 @@ impl Serving {
         let _ = tokio::time::timeout(GOODBYE, quiet).await;
         self.endpoint.close(session::CLOSED_GOODBYE, b"the hub stops");
         let _ = tokio::time::timeout(CLOSING, self.endpoint.wait_idle()).await;
-        self.tasks.abort_all();
+        // Waited for, so that the operator's socket is gone with the hub.
+        let _ = tokio::time::timeout(GOODBYE, self.tasks.shutdown()).await;
         tracing::info!("the hub stopped");
     }
 }

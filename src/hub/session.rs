@@ -5,7 +5,7 @@ use super::state::{Hub, token};
 use super::ticket::{self, Fresh};
 use super::tls::{Faces, Judge, key_hash};
 use crate::wire::frame;
-use crate::wire::link::{self, CLOSED_CERTIFICATE_EXPIRED, Hello, ToDevice, ToHub};
+use crate::wire::link::{self, CLOSED_CERTIFICATE_EXPIRED, Hello, ToDevice, ToHub, UNKNOWN_DEVICE};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, VarInt};
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 /// Closed after a [`ToDevice::Goodbye`].
 pub const CLOSED_GOODBYE: VarInt = VarInt::from_u32(0);
 /// Closed because the key has no row at the hub.
-pub const CLOSED_UNKNOWN_DEVICE: VarInt = VarInt::from_u32(1);
+pub const CLOSED_UNKNOWN_DEVICE: VarInt = VarInt::from_u32(UNKNOWN_DEVICE);
 /// Closed because the control stream did not begin or go on as it should.
 pub const CLOSED_PROTOCOL: VarInt = VarInt::from_u32(2);
 /// Closed because two boxes use this device's identity.

@@ -24,6 +24,9 @@ const POLLS: (u32, Duration) = (600, Duration::from_millis(50));
 /// What a network may try at the pages: ten at once, then ten a minute. Of the 20^8 codes that is one in 2^34.
 const TRIES: (u32, Duration) = (10, Duration::from_secs(6));
 
+/// Wrong auth keys of a network: ten at once, then six each minute.
+const GUESSES: (u32, Duration) = (10, Duration::from_secs(10));
+
 /// A serving hub.
 pub struct Hub {
     /// What the operator decided.
@@ -46,6 +49,8 @@ pub struct Hub {
     pub starts: Limit,
     /// Bounds polls.
     pub polls: Limit,
+    /// Bounds wrong auth keys.
+    pub guesses: Limit,
     /// Paces polls.
     pub pace: Pace,
     /// Who may sign in at the pages.
@@ -76,6 +81,7 @@ impl Hub {
             locks: DeviceLocks::default(),
             starts: Limit::new(STARTS.0, STARTS.1),
             polls: Limit::new(POLLS.0, POLLS.1),
+            guesses: Limit::new(GUESSES.0, GUESSES.1),
             pace: Pace::default(),
             people,
             tries: Limit::new(TRIES.0, TRIES.1),
@@ -98,6 +104,12 @@ impl Hub {
         }
         if device.is_none() && crate::sabotage::off("hub-device-auth") {
             return Ok(stand_in());
+        }
+        if let Some(own) = &device
+            && crate::sabotage::off("hub-own-rows")
+        {
+            let all = self.store.devices().await?;
+            return Ok(all.into_iter().find(|other| other.id != own.id).or(device));
         }
         Ok(device)
     }

@@ -49,6 +49,10 @@ pub static RULES: &[Rule] = &[
     Rule { table: "account_log", kept: Kept::For(people::LOG_KEPT) },
 ];
 
+/// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
+/// that no parcel promises anything of them and no device's erasure takes them with it.
+pub static EXPIRING: &[&str] = &["auth_key"];
+
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The longest sleep: rows written meanwhile are due no earlier than the shortest retention.
@@ -92,7 +96,27 @@ pub async fn sweep(store: &dyn Store, now: Wall) -> Result<Option<Wall>, StoreEr
             Err(error) => failed = failed.or(Some(error)),
         }
     }
+    for table in EXPIRING {
+        match sweep_expired(store, table, now).await {
+            Ok(due) => next = [next, due].into_iter().flatten().min(),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
     failed.map_or(Ok(next), Err)
+}
+
+async fn sweep_expired(
+    store: &dyn Store,
+    table: &'static str,
+    now: Wall,
+) -> Result<Option<Wall>, StoreError> {
+    let due = store.oldest_expiry(table).await?;
+    if due.is_none_or(|due| due > now) || crate::sabotage::off("hub-sweep") {
+        return Ok(due);
+    }
+    let rows = store.sweep_expired(table, now).await?;
+    tracing::info!(table, rows, "rows were erased because they had expired");
+    store.oldest_expiry(table).await
 }
 
 async fn sweep_table(

@@ -27,6 +27,9 @@ pub const TRIPWIRE_MAGIC: u8 = b'Q';
 /// dials again.
 pub const CLOSED_CERTIFICATE_EXPIRED: u32 = 4;
 
+/// The code a session is closed with because the hub does not know the device's key.
+pub const UNKNOWN_DEVICE: u32 = 1;
+
 /// The session itself, with all that visitors send and get through it.
 pub static SESSION: Parcel = Parcel {
     id: "link.session",
@@ -40,12 +43,14 @@ pub static SESSION: Parcel = Parcel {
             why: "which frames this device understands",
             identifies: false,
             optional: false,
+            secret: false,
         },
         Field {
             path: "ticket",
             why: "shows a copy of this device's disk: the hub's random word of the last session, of which it keeps a hash until this device is unregistered",
             identifies: true,
             optional: false,
+            secret: false,
         },
     ],
     retention: Retention::For(LOG_KEPT),
@@ -76,6 +81,7 @@ pub static ORIGIN: Parcel = Parcel {
         why: "which published service is meant",
         identifies: false,
         optional: false,
+        secret: false,
     }],
     retention: Retention::Nothing,
     example: example_of::<Origin>,

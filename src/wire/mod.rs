@@ -5,6 +5,7 @@
 //! files: once released they are kept for ever and both sides decode them.
 
 pub mod address;
+pub mod authkey;
 pub mod ddns;
 pub mod frame;
 pub mod label;

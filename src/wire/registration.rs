@@ -1,5 +1,7 @@
 //! Registration: a key made on the device gets a row at the hub (RFC 8628 in style).
 
+pub use super::authkey::AuthKey;
+
 use super::label::Label;
 use super::{ParcelBody, example_of};
 use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
@@ -30,12 +32,21 @@ pub static START: Parcel = Parcel {
             why: "the key the certificate is made for",
             identifies: true,
             optional: false,
+            secret: false,
         },
         Field {
             path: "name",
             why: "the name in DNS and on the approval page",
             identifies: true,
             optional: false,
+            secret: false,
+        },
+        Field {
+            path: "auth_key",
+            why: "lets the device in without a person who compares words; left out, one is asked",
+            identifies: true,
+            optional: true,
+            secret: true,
         },
     ],
     retention: Retention::For(CODE_LIFE),
@@ -55,12 +66,14 @@ pub static POLL: Parcel = Parcel {
             why: "which request this is",
             identifies: true,
             optional: false,
+            secret: false,
         },
         Field {
             path: "signature",
             why: "proof of the key; a stolen device code is worthless",
             identifies: true,
             optional: false,
+            secret: false,
         },
     ],
     retention: Retention::UntilUnregistered,
@@ -92,12 +105,14 @@ pub static REKEY: Parcel = Parcel {
             why: "the key the next certificate is made for",
             identifies: true,
             optional: false,
+            secret: false,
         },
         Field {
             path: "signature",
             why: "proof that this device holds the new key; nobody can pass another's key for his own",
             identifies: true,
             optional: false,
+            secret: false,
         },
     ],
     retention: Retention::UntilUnregistered,
@@ -124,6 +139,9 @@ pub struct Start {
     pub spki: String,
     /// The name the owner asked for.
     pub name: Label,
+    /// A key of the hub's operator that stands for their approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_key: Option<AuthKey>,
 }
 
 impl ParcelBody for Start {
@@ -132,6 +150,7 @@ impl ParcelBody for Start {
         Self {
             spki: "MCowBQYDK2VwAyEA11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
             name: label("box"),
+            auth_key: Some(AuthKey::new("qk1_7z2m4kqa_5yvx3t7wq2nhd6rkfj4mzcgbasdfgh22".into())),
         }
     }
 }
@@ -145,12 +164,17 @@ pub struct Started {
     pub user_code: String,
     /// Where the owner types it, or the command that does it.
     pub verification_uri: String,
-    /// Seconds between two polls.
+    /// Seconds between two polls; [`POLL_SECONDS`] when the hub does not say (RFC 8628 section 3.2).
+    #[serde(default = "poll_seconds")]
     pub interval_seconds: u64,
     /// Seconds the code is good for.
     pub expires_in_seconds: u64,
     /// Hub's random part of the check words, base64url.
     pub challenge: String,
+}
+
+const fn poll_seconds() -> u64 {
+    POLL_SECONDS
 }
 
 /// Body of [`POLL`].

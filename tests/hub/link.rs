@@ -67,7 +67,7 @@ impl Session {
 }
 
 /// A TLS hello for a name, and the connection it was sent over.
-async fn visitor(hub: &Hub, name: &str) -> (TcpStream, Vec<u8>) {
+pub async fn visitor(hub: &Hub, name: &str) -> (TcpStream, Vec<u8>) {
     let tls = Arc::new(Device::new().tls(hub));
     let mut client = ClientConnection::new(tls, name.to_owned().try_into().unwrap()).unwrap();
     let mut hello = Vec::new();

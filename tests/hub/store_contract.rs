@@ -48,7 +48,7 @@ pub async fn enrolled(store: &dyn Store, number: u8, name: &str, key: u8) -> Dev
     assert_eq!(decided, Decided::Yes);
     match store.enrol(row.code_hash, device(name, key)).await.unwrap() {
         Enrolled::Yes { device, .. } => device,
-        Enrolled::NameTaken | Enrolled::NotApproved => panic!("not enrolled"),
+        Enrolled::NameTaken | Enrolled::KeySpent | Enrolled::NotApproved => panic!("not enrolled"),
     }
 }
 
@@ -305,6 +305,7 @@ async fn the_sweep_keeps_what_was_promised_and_no_longer() {
 async fn every_table_has_a_rule_of_retention() {
     let (store, _temp) = sqlite();
     let mut ruled: Vec<_> = sweep::RULES.iter().map(|rule| rule.table.to_owned()).collect();
+    ruled.extend(sweep::EXPIRING.iter().map(|table| (*table).to_owned()));
     ruled.push("meta".into());
     ruled.sort();
     assert_eq!(store.tables().await.unwrap(), ruled);

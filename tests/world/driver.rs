@@ -102,6 +102,8 @@ pub struct World {
     records: Option<Records>,
     handover: Handover,
     power: Option<Power>,
+    /// The box's own files.
+    pub root: Root,
     jobs: Jobs,
     happenings: mpsc::Receiver<Happening>,
     asked: u64,
@@ -167,8 +169,9 @@ impl World {
 
     /// The power goes and comes back: only what was on disk is known. The hub goes on.
     pub fn restart(self) -> Self {
-        let Self { rows, disk, sections, time, identity, hub, .. } = self;
-        Self::start(rows, disk, sections, time, identity, hub, false)
+        let Self { rows, disk, sections, time, identity, hub, root, .. } = self;
+        let world = Self::start(rows, disk, sections, time, identity, hub, false);
+        Self { root, ..world }
     }
 
     /// The disk is started in another box.
@@ -217,6 +220,7 @@ impl World {
             records: None,
             handover: Handover::default(),
             power: None,
+            root: Root::new("/nowhere"),
             jobs: Jobs::new(events),
             happenings,
             asked: 0,
@@ -381,7 +385,7 @@ impl World {
                     let parts = HandParts {
                         dial: self.dial(feature),
                         identity: Arc::clone(&self.identity),
-                        root: Root::new("/nowhere"),
+                        root: self.root.clone(),
                         exec: Exec,
                     };
                     self.jobs.run(feature, ticket, launch, parts);

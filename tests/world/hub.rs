@@ -62,6 +62,10 @@ pub struct Inner {
     pub seen: Vec<(&'static str, Value)>,
     /// Permits and passages the carrier was handed, whether the hub was up or down.
     pub handed: u64,
+    /// When each message was handed to the carrier.
+    pub times: Vec<(&'static str, Instant)>,
+    /// It knows no device.
+    pub forgetful: bool,
     /// When a session was dialled.
     pub dials: Vec<Instant>,
     /// Sessions that stand.
@@ -89,6 +93,8 @@ impl Hub {
             scripted: BTreeMap::new(),
             seen: Vec::new(),
             handed: 0,
+            times: Vec::new(),
+            forgetful: false,
             dials: Vec::new(),
             sessions: 0,
             registry: None,
@@ -126,6 +132,21 @@ impl Hub {
         self.lock().scripted.entry(parcel).or_default().push_back(reply);
     }
 
+    /// The waits between messages of one kind.
+    pub fn waits(&self, parcel: &str) -> Vec<Duration> {
+        let times = self.lock().times.clone();
+        let times: Vec<_> =
+            times.into_iter().filter(|(id, _)| *id == parcel).map(|(_, at)| at).collect();
+        times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    /// Forgets every device, and ends every session.
+    pub fn forget_all(&self) {
+        let mut inner = self.lock();
+        inner.forgetful = true;
+        inner.cut.send_modify(|cut| *cut += 1);
+    }
+
     /// Goes away, and takes every session with it.
     pub fn go_down(&self) {
         let mut inner = self.lock();
@@ -146,6 +167,9 @@ impl Inner {
         }
         if let Some(reply) = self.registry.as_mut().and_then(|r| r.answer(parcel, body)) {
             return reply;
+        }
+        if self.forgetful && !parcel.starts_with("registration.") {
+            return unknown();
         }
         match parcel {
             "registration.start" => ok(&Started {
@@ -237,6 +261,11 @@ pub fn ok(body: &impl Serialize) -> Reply {
     Reply { status: 200, body: serde_json::to_value(body).unwrap(), retry_after: None }
 }
 
+fn unknown() -> Reply {
+    let body = json!({ "error": "this device is not registered here" });
+    Reply { status: 401, body, retry_after: None }
+}
+
 fn gone(to: &impl ToString) -> SendError {
     SendError::Unreachable { to: to.to_string(), why: "nobody is there".into() }
 }
@@ -245,6 +274,7 @@ impl Outside for Hub {
     fn carry(&self, permit: Permit) -> Pending<Result<Reply, SendError>> {
         let hub = self.clone();
         hub.lock().handed += 1;
+        hub.lock().times.push((permit.parcel().id, Instant::now()));
         let latency = hub.lock().latency;
         let (power, caller) = {
             let inner = hub.lock();
@@ -294,6 +324,9 @@ impl Outside for Hub {
                 hub.lock().registry.as_mut().and_then(|r| r.judge("link.session", caller));
             if let Some(reply) = refused {
                 return Err(reply.read::<Value>().unwrap_err());
+            }
+            if hub.lock().forgetful {
+                return Err(unknown().read::<Value>().unwrap_err());
             }
             let (events, receiver) = mpsc::channel(16);
             let (hold, held) = oneshot::channel::<()>();

@@ -8,6 +8,8 @@ mod cuts;
 mod ddns;
 mod driver;
 mod erasure;
+mod fleet;
+mod grant;
 mod hub;
 mod life;
 mod link;
@@ -27,6 +29,8 @@ const GUARDS: &[(&str, &str)] = &[
     ("consent::x14_a_consent_to_an_older_privacy_text_is_asked_for_again", "privacy-text"),
     ("cuts::the_power_may_go_at_any_step_and_one_key_is_left", "rekey-saved-first"),
     ("clones::a_key_on_another_board_is_noticed_and_a_repair_is_not", "board-facts"),
+    ("fleet::a_key_file_that_others_can_read_is_not_used", "private-file"),
+    ("fleet::no_ledger_and_no_body_kept_shows_the_key", "gate-secret"),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 

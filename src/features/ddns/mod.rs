@@ -11,7 +11,7 @@ use crate::daemon::feature::{
     BadConfig, Depth, Event, Feature, Input, NoJob, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
-use crate::egress::outside::{Reply, SendError};
+use crate::egress::outside::{Reply, SendError, UNKNOWN_WAIT};
 use crate::platform::netlink::Addresses;
 use crate::wire::Body;
 use crate::wire::address::publishable;
@@ -162,6 +162,7 @@ impl Feature for Ddns {
                 Event::HubChosen(_)
                 | Event::WallClockSet
                 | Event::CertificateExpired
+                | Event::Disowned
                 | Event::Restricted(..)
                 | Event::Quarantined(_)
                 | Event::Suspected(_)
@@ -236,7 +237,8 @@ impl Ddns {
 
     /// Sends an update if DNS should say something else than it was confirmed to say.
     fn push(&mut self, now: Now, out: &mut Out<NoJob>) {
-        if self.host.is_none() || self.pending.is_some() || self.wake.is_some() {
+        let registered = self.host.is_some() || crate::sabotage::off("registered-first");
+        if !registered || self.pending.is_some() || self.wake.is_some() {
             return;
         }
         let Some(update) = self.wanted() else { return };
@@ -295,7 +297,12 @@ impl Ddns {
                 if matches!(error, SendError::Quarantined { .. }) {
                     out.emit(Event::Quarantined(true));
                 }
-                if error.is_final() {
+                if error.is_unknown_device() {
+                    let at = now.boot + UNKNOWN_WAIT;
+                    self.not_before = Some(at);
+                    self.wake = Some((at, "ask whether the hub knows this device again"));
+                    out.emit(Event::Disowned);
+                } else if error.is_final() {
                     self.declined = Some(update);
                 } else {
                     self.not_before = error.retry_after().map(|wait| now.boot + wait);

@@ -13,7 +13,7 @@ use crate::daemon::feature::{
     Answer, Asker, BadConfig, Depth, Event, Feature, Input, Opening, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
-use crate::egress::outside::SendError;
+use crate::egress::outside::{SendError, UNKNOWN_WAIT};
 use crate::wire::Body;
 use crate::wire::label::Label;
 use crate::wire::link::{FORGET, Forget, ORIGIN, SESSION};
@@ -243,7 +243,8 @@ impl Feature for Link {
             Input::Opened(Opening::Started) => {
                 self.not_before = Some(now.boot + START_SPREAD.mul_f64(now.fraction()));
             }
-            Input::Opened(Opening::Wanted)
+            Input::Opened(Opening::Wanted) => self.dial(out),
+            Input::Opened(Opening::Left)
             | Input::Closing
             | Input::Reply(..)
             | Input::Note(..)
@@ -254,6 +255,7 @@ impl Feature for Link {
                 | Event::Observed(_)
                 | Event::WallClockSet
                 | Event::CertificateExpired
+                | Event::Disowned
                 | Event::Restricted(..)
                 | Event::Quarantined(_)
                 | Event::Suspected(_)
@@ -319,7 +321,9 @@ impl Link {
     }
 
     fn dial(&mut self, out: &mut Out<Job>) {
-        let Some(host) = self.host.clone() else { return };
+        // Without a place at a hub there is nobody to be reached through (promise Q1).
+        let unregistered = || crate::sabotage::off("registered-first").then(String::new);
+        let Some(host) = self.host.clone().or_else(unregistered) else { return };
         if matches!(self.state, State::Idle | State::Waiting { .. }) {
             let job =
                 Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
@@ -362,6 +366,8 @@ impl Link {
         self.host = None;
         self.certificate = None;
         self.down_since = None;
+        // Another hub asked for it.
+        self.not_before = None;
         self.state = State::Idle;
         out.clear(&DOWN);
     }
@@ -398,6 +404,11 @@ impl Link {
             Note::Down(error @ SendError::Refused(_)) if error.is_final() => {
                 out.raise(&DOWN, error.to_string());
                 self.state = State::Waiting { until: None, why: error.to_string() };
+            }
+            Note::Down(error) if error.is_unknown_device() => {
+                self.not_before = Some(now.boot + UNKNOWN_WAIT);
+                self.down(error.to_string(), Some(UNKNOWN_WAIT), now, out);
+                out.emit(Event::Disowned);
             }
             Note::Down(error) => {
                 if error == SendError::CertificateExpired {

@@ -1,5 +1,6 @@
 //! When two boxes have one identity: the copy becomes a device of its own, or is none after all.
 
+use super::fleet::{KeyFrom, Order};
 use super::{CLONED, Job, Note, Registration, State};
 use crate::card::Exit;
 use crate::daemon::clone::WAYS;
@@ -135,9 +136,8 @@ impl Registration {
                 self.suspected = false;
                 self.set_cloned(false, out);
                 out.emit(Event::Anew(id));
-                out.emit(Event::HubChosen(hub.clone()));
-                let ticket = out.run(Job::Start(name));
-                self.state = State::Starting { asker, hub, ticket };
+                let order = Order { name: Some(name), key: KeyFrom::Nowhere };
+                self.begin(Some(asker), hub, order, out);
             }
             Err(why) => self.unchanged(asker, &format!("no other key could be made: {why}"), out),
         }

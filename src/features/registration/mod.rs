@@ -6,31 +6,33 @@
 //! What comes after that, [`renewal`] and [`rekey`] do.
 
 mod anew;
+mod asked;
+mod course;
+mod fleet;
 pub mod rekey;
 pub mod renewal;
 mod url;
 
-use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
+use crate::card::{Arg, ArgKind, Card, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
-use crate::daemon::dial::{Hands, exit_of};
+use crate::daemon::dial::Hands;
 use crate::daemon::feature::{
-    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, JobEnd, Out, Section,
-    Ticket,
+    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, Out, Section, Ticket,
 };
 use crate::egress::outside::SendError;
 use crate::wire::Body;
-use crate::wire::label::{Label, printable};
+use crate::wire::label::Label;
 use crate::wire::registration::{
-    FORGET, Forget, Membership, POLL, Poll, Polled, REKEY, RENEW, START, Start, Started,
-    check_words, poll_message,
+    FORGET, Forget, Membership, POLL, Poll, Polled, REKEY, RENEW, START, Started, poll_message,
 };
 use anew::{ASIDE, Way, chosen};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
+use fleet::{Begun, Order, Provision, StartError, UNPROVISIONED};
 use rekey::{Rekey, Stage};
 use renewal::{Renewal, Trouble};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 
 static RENEWAL: Warning = Warning {
@@ -45,6 +47,16 @@ static CLONED: Warning = Warning {
     hint: "qcloud-agent register --fork",
 };
 
+/// Raised when the hub says that it does not know this device (any more).
+static DISOWNED: Warning = Warning {
+    code: "registration-unknown",
+    title: "The hub does not know this device: it was revoked there, or the hub lost what it kept",
+    hint: "qcloud-agent register",
+};
+
+/// Why there is no `--auth-key KEY`.
+const NO_KEY_HERE: &str = "an auth key is not taken from the command line: every user of this box can read it there\nhint: qcloud-agent register --auth-key-file FILE (`-` for stdin); if the key was real, revoke it at the hub";
+
 /// Keeps this device's place at its hub.
 pub struct Registration {
     config: Config,
@@ -56,6 +68,9 @@ pub struct Registration {
     suspected: bool,
     /// The hub this device has, or had, a place at.
     hub: Option<HubAddress>,
+    provision: Option<Provision>,
+    /// The hub says that it does not know this device.
+    disowned: bool,
 }
 
 /// `[registration]`.
@@ -66,6 +81,10 @@ pub struct Config {
     hub: Option<String>,
     /// Its pin.
     hub_pin: Option<String>,
+    /// A file (0600) with an auth key: a box that has one registers by itself when it starts for the first time.
+    auth_key_file: Option<String>,
+    /// The name it then asks for, instead of its host name.
+    name: Option<Label>,
 }
 
 /// How far a rekey has come, and whether the hub has set this device aside; the house keeps the membership.
@@ -79,7 +98,7 @@ pub struct Saved {
 enum State {
     Idle,
     Starting {
-        asker: Asker,
+        asker: Option<Asker>,
         hub: HubAddress,
         ticket: Ticket,
     },
@@ -90,7 +109,7 @@ enum State {
         ticket: Ticket,
         before: Box<State>,
     },
-    Polling(Polling),
+    Polling(Box<Polling>),
     Member(Box<Member>),
 }
 
@@ -103,9 +122,12 @@ struct Member {
 }
 
 struct Polling {
-    asker: Asker,
+    asker: Option<Asker>,
     hub: HubAddress,
     started: Started,
+    /// What asks the owner to approve; with an auth key nobody is asked unless the hub wants it.
+    invitation: Option<Answer>,
+    with_key: bool,
     interval: Duration,
     until: Boot,
     next: Option<Boot>,
@@ -119,7 +141,7 @@ pub enum Job {
     /// Take the board as it is now for its own.
     KeepBoard,
     /// Ask for a code.
-    Start(Label),
+    Start(Order),
     /// Ask whether it was approved.
     Poll(String),
     /// Ask for another certificate.
@@ -134,8 +156,10 @@ pub enum Note {
     Anew(Result<(String, Label), String>),
     /// The board is noted.
     BoardKept(Result<(), String>),
-    /// The hub gave a code; these are its check words.
-    Started(Result<(Started, [String; 4]), SendError>),
+    /// The hub asks to wait this long before it gives a code.
+    Waiting(Duration),
+    /// The hub gave a code.
+    Started(Result<Begun, StartError>),
     /// The hub said how it stands.
     Polled(Result<Polled, SendError>),
     /// The hub gave another certificate.
@@ -152,7 +176,7 @@ impl Feature for Registration {
         switch: Switch::Always,
         parcels: &[&START, &POLL, &RENEW, &REKEY],
         forget: Some(&FORGET),
-        warnings: &[&RENEWAL, &CLONED],
+        warnings: &[&RENEWAL, &CLONED, &DISOWNED, &UNPROVISIONED],
         verbs: &[
             Verb {
                 name: "register",
@@ -178,6 +202,16 @@ impl Feature for Registration {
                         name: "keep",
                         about: "This is the same box, and its mainboard was changed: go on",
                         kind: ArgKind::Flag,
+                    },
+                    Arg {
+                        name: "auth-key-file",
+                        about: "A file (mode 0600, `-` for stdin) with an auth key of the hub's operator",
+                        kind: ArgKind::Optional,
+                    },
+                    Arg {
+                        name: "auth-key",
+                        about: "Never here",
+                        kind: ArgKind::Refused(NO_KEY_HERE),
                     },
                 ],
                 top: true,
@@ -208,7 +242,17 @@ impl Feature for Registration {
         }
         let Saved { rekey, cloned } = saved;
         let rekey = Rekey::new(rekey, now);
-        Ok(Self { config, state: State::Idle, rekey, cloned, suspected: false, hub: None })
+        let provision = Provision::of(&config)?;
+        Ok(Self {
+            config,
+            state: State::Idle,
+            rekey,
+            cloned,
+            suspected: false,
+            hub: None,
+            provision,
+            disowned: false,
+        })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
@@ -234,14 +278,14 @@ impl Feature for Registration {
                 self.rekeyed(ticket, result, now, out)
             }
             Input::Done(ticket, Err(end)) => self.ended(ticket, end, now, out),
-            Input::Wake => match self.state {
-                State::Member(_) => self.attend(now, out),
-                State::Idle
-                | State::Starting { .. }
-                | State::Changing { .. }
-                | State::Polling(_) => self.poll(now, out),
-            },
-            Input::Opened(_) if self.cloned => out.raise(&CLONED, ASIDE),
+            Input::Note(ticket, Note::Waiting(wait)) => self.waiting(ticket, wait, out),
+            Input::Wake => self.wake(now, out),
+            Input::Opened(why) => {
+                self.provision.iter_mut().for_each(|p| p.opened(why, now));
+                if self.cloned {
+                    out.raise(&CLONED, ASIDE);
+                }
+            }
             Input::Event(Event::Quarantined(cloned)) => self.set_cloned(*cloned, out),
             Input::Event(Event::Suspected(hub)) => {
                 self.suspected = true;
@@ -250,7 +294,15 @@ impl Feature for Registration {
             Input::Event(Event::Registered(membership, hub)) => {
                 self.hub = Some(hub.clone());
                 self.place(membership, hub, now);
+                self.provision.iter_mut().for_each(Provision::settled);
+                self.owned(out);
+                out.clear(&UNPROVISIONED);
             }
+            Input::Event(Event::Disowned) if matches!(self.state, State::Member(_)) => {
+                self.disowned = true;
+                out.raise(&DISOWNED, "it refuses this device's key");
+            }
+            Input::Event(Event::Observed(_)) => self.owned(out),
             Input::Event(Event::WallClockSet) => {
                 self.member().iter_mut().for_each(|member| member.renewal.plan(now));
             }
@@ -260,8 +312,8 @@ impl Feature for Registration {
             Input::Event(Event::CertificateExpired) => {
                 self.member().iter_mut().for_each(|member| member.renewal.is_over_by_word(now));
             }
-            Input::Opened(_)
-            | Input::Closing
+            Input::Closing
+            | Input::Done(_, Ok(Note::Waiting(_)))
             | Input::Note(..)
             | Input::Reply(..)
             | Input::Event(_)
@@ -278,6 +330,10 @@ impl Feature for Registration {
                 let renewal = (member.renewal.due(), "renew this device's certificate");
                 let rekey = self.rekey.due().map(|at| (at, "go on with this device's new key"));
                 Some(rekey.into_iter().fold(renewal, Ord::min))
+            }
+            State::Idle if !self.suspected => {
+                let next = self.provision.as_ref().and_then(Provision::next);
+                next.map(|at| (at, "register with the auth key of the configuration"))
             }
             State::Idle | State::Starting { .. } | State::Changing { .. } | State::Member(_) => {
                 None
@@ -297,7 +353,7 @@ impl Feature for Registration {
         match job {
             Job::BeginAnew(name) => Note::Anew(anew::begin(name, &hands)),
             Job::KeepBoard => Note::BoardKept(anew::keep_board(&hands)),
-            Job::Start(name) => Note::Started(start(name, &hands).await),
+            Job::Start(order) => Note::Started(fleet::start(order, &hands).await),
             Job::Poll(device_code) => Note::Polled(poll(device_code, &hands).await),
             Job::Renew(membership) => Note::Renewed(renewal::renew(&membership, &hands).await),
             Job::Rekey(membership) => Note::Rekeyed(rekey::ask(&membership, &hands).await),
@@ -309,6 +365,9 @@ impl Feature for Registration {
             State::Idle if self.suspected => {
                 "clone suspected: the key of this device is not used".into()
             }
+            State::Idle if self.provision.as_ref().is_some_and(|p| p.next().is_some()) => {
+                "not registered; it registers with its auth key".into()
+            }
             State::Idle => "not registered".into(),
             State::Changing { .. } => "changing the identity of this device".into(),
             State::Starting { hub, .. } => format!("asking {} for a code", hub.host),
@@ -318,18 +377,6 @@ impl Feature for Registration {
             State::Member(member) => self.tell(member, section),
         };
     }
-}
-
-async fn start(name: Label, hands: &Hands<Note>) -> Result<(Started, [String; 4]), SendError> {
-    hands.identity.keep().map_err(|e| SendError::NoIdentity(anew::reason(&e)))?;
-    let key = hands.identity.key();
-    let body = Start { spki: BASE64URL_NOPAD.encode(key.spki()), name };
-    let started: Started = hands.dial.send(&body).await?.read()?;
-    let challenge = BASE64URL_NOPAD
-        .decode(started.challenge.as_bytes())
-        .map_err(|_| SendError::NotUnderstood("its challenge is not base64url".into()))?;
-    let words = check_words(&challenge, key.spki());
-    Ok((started, words))
 }
 
 async fn poll(device_code: String, hands: &Hands<Note>) -> Result<Polled, SendError> {
@@ -361,6 +408,7 @@ impl Registration {
         section.fact("name", membership.name.as_str());
         section.fact("zone", membership.zone.as_str());
         section.fact("quarantined", self.cloned);
+        section.fact("known_to_hub", !self.disowned);
         let (until, renewed) = renewal.text().unzip();
         section.fact("certificate_until", until);
         section.fact("renewal_at", renewed);
@@ -369,199 +417,7 @@ impl Registration {
         let under_way = if self.rekey.stage.is_some() { "; a new key is under way" } else { "" };
         let aside = if self.cloned { "quarantined; " } else { "" };
         let Membership { name, .. } = membership.as_ref();
-        format!("{aside}registered as {name} at {}:{}{under_way}", hub.host, hub.port)
+        let lost = if self.disowned { ", which does not know this device" } else { "" };
+        format!("{aside}registered as {name} at {}:{}{lost}{under_way}", hub.host, hub.port)
     }
-
-    fn register(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
-        match &self.state {
-            State::Idle if self.suspected => {
-                return out.answer(asker, Answer::failed(Exit::Failed, anew::SUSPECTED));
-            }
-            State::Idle => {}
-            State::Member(member) => {
-                let Member { membership, hub, .. } = member.as_ref();
-                let text = format!(
-                    "this device is registered as {} at {}:{} already\nhint: qcloud-agent unregister",
-                    membership.name, hub.host, hub.port
-                );
-                return out.answer(asker, Answer::failed(Exit::Failed, text));
-            }
-            State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
-                let text = "a registration is under way\nhint: qcloud-agent status";
-                return out.answer(asker, Answer::failed(Exit::Busy, text));
-            }
-        }
-        match self.request(args) {
-            Ok((hub, name)) => {
-                out.emit(Event::HubChosen(hub.clone()));
-                let ticket = out.run(Job::Start(name));
-                self.state = State::Starting { asker, hub, ticket };
-            }
-            Err(text) => out.answer(asker, Answer::failed(Exit::Usage, text)),
-        }
-    }
-
-    fn request(&self, args: &Value) -> Result<(HubAddress, Label), String> {
-        let arg = |name: &str| args.get(name).and_then(Value::as_str).map(String::from);
-        let given = arg("hub");
-        let pin = match &given {
-            Some(_) => arg("hub-pin"),
-            None => arg("hub-pin").or_else(|| self.config.hub_pin.clone()),
-        };
-        let Some(hub) = given.or_else(|| self.config.hub.clone()) else {
-            return Err("which hub?\nhint: qcloud-agent register --hub https://HOST".into());
-        };
-        let hub = url::parse(&hub, pin).map_err(|e| e.to_string())?;
-        let name = arg("name").unwrap_or_else(|| "nas".into());
-        let name = Label::parse(&name).map_err(|e| e.to_string())?;
-        Ok((hub, name))
-    }
-
-    fn unregister(&mut self, asker: Asker, out: &mut Out<Job>) {
-        match &self.state {
-            State::Member(_) => out.forget(asker),
-            State::Idle | State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
-                let text = "this device is not registered";
-                out.answer(asker, Answer::failed(Exit::Failed, text));
-            }
-        }
-    }
-
-    fn started(
-        &mut self,
-        ticket: Ticket,
-        result: Result<(Started, [String; 4]), SendError>,
-        now: Now,
-        out: &mut Out<Job>,
-    ) {
-        let State::Starting { asker, hub, ticket: asked } = &self.state else { return };
-        if ticket != *asked {
-            return;
-        }
-        let (asker, hub) = (*asker, hub.clone());
-        match result {
-            Ok((started, words)) => {
-                out.answer(asker, invitation(&started, &words));
-                let interval = Duration::from_secs(started.interval_seconds.clamp(1, 60));
-                let life = Duration::from_secs(started.expires_in_seconds.min(3600));
-                self.state = State::Polling(Polling {
-                    asker,
-                    hub,
-                    interval,
-                    until: now.boot + life,
-                    next: Some(now.boot + interval),
-                    ticket: None,
-                    started,
-                });
-            }
-            Err(error) => {
-                let text = format!("cannot register: {error}");
-                self.give_up(asker, Answer::failed(exit_of(&error), text), out);
-            }
-        }
-    }
-
-    fn poll(&mut self, now: Now, out: &mut Out<Job>) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if now.boot >= polling.until {
-            let text = "the code expired before it was approved\nhint: qcloud-agent register";
-            let asker = polling.asker;
-            return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
-        }
-        polling.next = None;
-        polling.ticket = Some(out.run(Job::Poll(polling.started.device_code.clone())));
-    }
-
-    fn polled(
-        &mut self,
-        ticket: Ticket,
-        result: Result<Polled, SendError>,
-        now: Now,
-        out: &mut Out<Job>,
-    ) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if polling.ticket.take() != Some(ticket) {
-            return;
-        }
-        let asker = polling.asker;
-        match result {
-            Ok(Polled::AuthorizationPending) => {}
-            // RFC 8628 section 3.5: five seconds more, from here on.
-            Ok(Polled::SlowDown) => polling.interval += Duration::from_secs(5),
-            Ok(Polled::Approved(membership)) => {
-                let hub = polling.hub.clone();
-                return self.approved(asker, *membership, hub, out);
-            }
-            Ok(Polled::AccessDenied) => {
-                let answer = Answer::failed(Exit::Failed, "the owner declined this device");
-                return self.give_up(asker, answer, out);
-            }
-            Ok(Polled::ExpiredToken) => {
-                let text = "the code expired before it was approved\nhint: qcloud-agent register";
-                return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
-            }
-            Err(error) if error.is_final() => {
-                let text = format!("cannot register: {error}");
-                return self.give_up(asker, Answer::failed(exit_of(&error), text), out);
-            }
-            // RFC 8628 section 3.5: an unreachable hub is asked again, at a slower pace.
-            Err(_) => polling.interval = (polling.interval * 2).min(Duration::from_secs(60)),
-        }
-        polling.next = Some(now.boot + polling.interval);
-    }
-
-    fn approved(
-        &mut self,
-        asker: Asker,
-        membership: Membership,
-        hub: HubAddress,
-        out: &mut Out<Job>,
-    ) {
-        let text = format!(
-            "registered as {} at {}:{}\nnext: qcloud-agent ddns on, qcloud-agent link on",
-            membership.name, hub.host, hub.port
-        );
-        let json = json!({
-            "name": membership.name,
-            "zone": membership.zone,
-            "ddns_host": membership.ddns_host(),
-            "link_host": membership.link_host(),
-            "receipt_key": membership.receipt_key,
-        });
-        out.emit(Event::Registered(Arc::new(membership), hub));
-        out.answer(asker, Answer::done(text, json));
-    }
-
-    fn ended(&mut self, ticket: Ticket, _: JobEnd, now: Now, out: &mut Out<Job>) {
-        let asker = match &self.state {
-            State::Starting { asker, ticket: asked, .. } if *asked == ticket => *asker,
-            State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
-            State::Changing { asker, ticket: asked, .. } if *asked == ticket => {
-                return self.unchanged(*asker, "the change of the identity broke off", out);
-            }
-            State::Member(_) => return self.renewed(ticket, Err(Trouble::BrokeOff), now, out),
-            State::Idle | State::Starting { .. } | State::Changing { .. } | State::Polling(_) => {
-                return;
-            }
-        };
-        self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
-    }
-
-    /// Back to nothing: the hub is no longer ours to talk to.
-    fn give_up(&mut self, asker: Asker, answer: Answer, out: &mut Out<Job>) {
-        self.state = State::Idle;
-        out.emit(Event::Unregistered);
-        out.answer(asker, answer);
-    }
-}
-
-fn invitation(started: &Started, words: &[String; 4]) -> Answer {
-    let code = printable(&started.user_code, 16);
-    let uri = printable(&started.verification_uri, 200);
-    let words = words.join(" ");
-    let text = format!(
-        "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nApprove only if the hub shows the same four words. Waiting …"
-    );
-    let json = json!({ "user_code": code, "verification_uri": uri, "check_words": words });
-    Answer::progress(text, json)
 }

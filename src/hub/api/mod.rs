@@ -3,7 +3,8 @@
 //! What is not in the table does not exist: any other path or method gets the same 404.
 
 mod ddns;
-mod forget;
+mod fleet;
+pub(in crate::hub) mod forget;
 mod privacy;
 pub mod refusal;
 
@@ -135,7 +136,7 @@ impl Call {
         let device = self.device()?;
         let turn = hub.locks.of(&device.id).await;
         let now = match self.peer.key {
-            Some(key) => hub.store.device_by_key(key).await?,
+            Some(key) => hub.device_of(key).await?,
             None => None,
         };
         // One whose key was given up meanwhile has had its turn.

@@ -4,6 +4,7 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+mod auth;
 mod keys;
 pub mod people;
 mod rights;
@@ -11,6 +12,8 @@ pub mod schema;
 pub mod sqlite;
 mod ticket;
 mod worker;
+
+pub use self::auth::{AuthKeyRow, fits};
 
 use super::ticket::Fork;
 use crate::clock::Wall;
@@ -142,6 +145,8 @@ pub enum Enrolled {
     },
     /// The name belongs to another key by now.
     NameTaken,
+    /// The auth key it came with lets nobody in any more.
+    KeySpent,
     /// The request is gone or not approved.
     NotApproved,
 }
@@ -376,6 +381,23 @@ pub trait Store: people::People {
     ) -> Answer<'_, Vec<Kept>>;
     /// Erases what is kept of a device; the rows erased by table, each table of the scope listed.
     fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>>;
+    /// Notes an auth key.
+    fn add_auth_key(&self, key: AuthKeyRow) -> Answer<'_, ()>;
+    /// All auth keys, oldest first.
+    fn auth_keys(&self) -> Answer<'_, Vec<AuthKeyRow>>;
+    /// The auth key with this id.
+    fn auth_key(&self, id: String) -> Answer<'_, Option<AuthKeyRow>>;
+    /// Whether the device with this key (SubjectPublicKeyInfo) came in by the auth key with this id.
+    fn came_by(&self, id: String, spki: Vec<u8>) -> Answer<'_, bool>;
+    /// Erases an auth key; whether there was one. Requests that came with it are refused from then on.
+    fn revoke_auth_key(&self, id: String) -> Answer<'_, bool>;
+    /// Notes a request that the auth key with this id stands for, unless `most` stand already. It is approved from
+    /// the start; [`Store::enrol`] uses the key.
+    fn open_authorised(&self, row: Pending, key: String, most: u64) -> Answer<'_, Opened>;
+    /// The time the first row of a table with `expires_at` expires.
+    fn oldest_expiry(&self, table: &'static str) -> Answer<'_, Option<Wall>>;
+    /// Erases the rows of a table that have expired; how many there were.
+    fn sweep_expired(&self, table: &'static str, now: Wall) -> Answer<'_, u64>;
     /// The time of the oldest row of a table.
     fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>>;
     /// Erases the rows of a table made before a moment; how many there were.

@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION, PEOPLE, OUTBOX, DEVICE_KEY, TICKET];
+pub const STEPS: &[&str] =
+    &[CREATE, RESTRICTION, PEOPLE, OUTBOX, DEVICE_KEY, TICKET, super::auth::CREATE];
 
 const TICKET: &str = "
 CREATE TABLE ticket (

@@ -5,7 +5,7 @@ use super::{
     Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
     Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{keys, rights, schema, ticket};
+use super::{AuthKeyRow, auth, keys, rights, schema, ticket};
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
@@ -127,7 +127,11 @@ pub(super) fn name_holder(
     one(connection, &sql, [name], schema::device)
 }
 
-fn open_code(connection: &Connection, row: &Pending, most: u64) -> Result<Opened, StoreError> {
+pub(super) fn open_code(
+    connection: &Connection,
+    row: &Pending,
+    most: u64,
+) -> Result<Opened, StoreError> {
     let count = |sql: &str, by: &str| one(connection, sql, [by], schema::only_count);
     let all = one(connection, "SELECT count(*) FROM pending", [], schema::only_count)?;
     if all >= Some(most) {
@@ -207,6 +211,11 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     {
         return Ok(Enrolled::Yes { device: row.clone(), before: None });
     }
+    // Here and no earlier: an answer that was lost has used nothing up.
+    let used = auth::consume(connection, code, &device)?;
+    if matches!(used, auth::Used::Spent) {
+        return Ok(Enrolled::KeySpent);
+    }
     let sql = "INSERT INTO device (id, key_hash, name, spki, made_at) VALUES (?1,?2,?3,?4,?5)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, made_at = excluded.made_at";
     let key_hash = digest(&SHA256, &device.spki);
@@ -215,6 +224,7 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     write(connection, "enrol a device", sql, values)?;
     let sql = "UPDATE device SET account = (SELECT account FROM pending WHERE code_hash = ?1) WHERE id = ?2";
     write(connection, "note the owner", sql, params![code.as_slice(), device.id])?;
+    auth::bind(connection, &device.id, &used)?;
     Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
 }
 
@@ -408,6 +418,38 @@ impl Store for SqliteStore {
         most: u64,
     ) -> Answer<'_, Vec<Kept>> {
         Box::pin(self.0.call(Kind::Read, move |c| rights::rows(c, &device, table, after, most)))
+    }
+
+    fn add_auth_key(&self, key: AuthKeyRow) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| auth::add(c, &key)))
+    }
+
+    fn auth_keys(&self) -> Answer<'_, Vec<AuthKeyRow>> {
+        Box::pin(self.0.call(Kind::Read, auth::all))
+    }
+
+    fn auth_key(&self, id: String) -> Answer<'_, Option<AuthKeyRow>> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::find(c, &id)))
+    }
+
+    fn came_by(&self, id: String, spki: Vec<u8>) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::is_own(c, &id, &spki)))
+    }
+
+    fn revoke_auth_key(&self, id: String) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Erase, move |c| auth::revoke(c, &id)))
+    }
+
+    fn open_authorised(&self, row: Pending, key: String, most: u64) -> Answer<'_, Opened> {
+        Box::pin(self.0.call(Kind::Write, move |c| auth::open(c, &row, &key, most)))
+    }
+
+    fn oldest_expiry(&self, table: &'static str) -> Answer<'_, Option<Wall>> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::oldest_expiry(c, table)))
+    }
+
+    fn sweep_expired(&self, table: &'static str, now: Wall) -> Answer<'_, u64> {
+        Box::pin(self.0.call(Kind::Erase, move |c| auth::sweep_expired(c, table, now)))
     }
 
     fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>> {
