@@ -3,6 +3,8 @@
 
 #[path = "hub/api.rs"]
 mod api;
+#[path = "hub/browser.rs"]
+mod browser;
 #[path = "hub/dns.rs"]
 mod dns;
 #[path = "hub/fields.rs"]
@@ -15,6 +17,8 @@ mod pages;
 mod privacy;
 #[path = "hub/rights.rs"]
 mod rights;
+#[path = "hub/security.rs"]
+mod security;
 #[path = "hub/store_contract.rs"]
 mod store_contract;
 #[path = "hub/support.rs"]
@@ -27,6 +31,14 @@ const GUARDS: &[(&str, &str)] = &[
     ("pages::a_form_without_the_mark_of_this_session_does_nothing", "pages-mark"),
     ("pages::a_form_from_another_origin_does_nothing", "pages-origin"),
     ("pages::a_person_signs_in_compares_the_words_and_has_a_device", "pages-words"),
+    ("security::s8_the_password_alone_opens_nothing", "second-step"),
+    ("security::s8_half_a_session_opens_no_page_and_changes_nothing", "half-session"),
+    ("security::s8_a_code_of_another_secret_is_refused", "second-code"),
+    ("security::s8_a_code_is_good_once", "second-replay"),
+    ("security::s8_guessing_codes_is_bounded_however_many_at_once", "second-lock"),
+    ("security::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
+    ("security::k2_trust_is_of_one_account", "trust-account"),
+    ("security::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),
 ];
 
 #[test]

@@ -42,6 +42,10 @@ pub static RULES: &[Rule] = &[
     Rule { table: "invitation", kept: Kept::For(people::INVITATION_LIFE) },
     Rule { table: "browser", kept: Kept::For(people::SESSION_LIFE) },
     Rule { table: "account_log", kept: Kept::For(people::LOG_KEPT) },
+    Rule { table: "second_factor", kept: Kept::WithAccount },
+    Rule { table: "recovery_code", kept: Kept::WithAccount },
+    Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
+    Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
 ];
 
 /// After an error, and as a floor against spinning.
