@@ -17,6 +17,8 @@ mod pages;
 mod privacy;
 #[path = "hub/rights.rs"]
 mod rights;
+#[path = "hub/second.rs"]
+mod second;
 #[path = "hub/security.rs"]
 mod security;
 #[path = "hub/store_contract.rs"]
@@ -35,7 +37,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("security::s8_half_a_session_opens_no_page_and_changes_nothing", "half-session"),
     ("security::s8_a_code_of_another_secret_is_refused", "second-code"),
     ("security::s8_a_code_is_good_once", "second-replay"),
-    ("security::s8_guessing_codes_is_bounded_however_many_at_once", "second-lock"),
+    ("second::s8_guessing_codes_is_bounded_however_many_at_once", "second-lock"),
     ("security::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
     ("security::k2_trust_is_of_one_account", "trust-account"),
     ("security::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),

@@ -201,7 +201,16 @@ async fn what_is_personal_is_in_no_file_in_the_clear() {
 async fn every_answer_keeps_the_browser_here() {
     let hub = hub();
     let mut browser = Browser::of(&hub, EMAIL).await;
-    for path in ["/", "/log", "/approve", "/security", "/sign-in", "/style.css", "/nothing", "/welcome/AAAA"] {
+    for path in [
+        "/",
+        "/log",
+        "/approve",
+        "/security",
+        "/sign-in",
+        "/style.css",
+        "/nothing",
+        "/welcome/AAAA",
+    ] {
         let page = browser.get(path).await;
         let header = |name: &str| page.headers.get(name).map(|v| v.to_str().unwrap().to_owned());
         let policy = header("content-security-policy").unwrap_or_default();
