@@ -123,8 +123,8 @@ async fn s8_half_a_session_opens_no_page_and_changes_nothing() {
     let kit = switched_on(&mut owner).await;
     let mut other = half(&hub, EMAIL).await;
     let cookies = other.cookies.clone();
-    let mark = other.get("/sign-in/second").await.mark();
     assert_outside(&mut other).await;
+    let mark = other.get("/sign-in/second").await.mark();
     let fields = [("mark", &*mark), ("which", "all"), ("password", PASSWORD)];
     let more = [("new", NEW), ("again", NEW), ("code", "123456"), ("offer", "AAAA")];
     let device = [("decision", "approve"), ("words", "same")];
@@ -219,9 +219,9 @@ async fn s8_a_recovery_code_is_good_once_and_new_ones_void_the_old() {
     let typed = kit.recovery[0].to_lowercase().replace('-', " ");
     let mut other = half(&hub, EMAIL).await;
     assert_eq!(step(&mut other, &typed, false).await.status, 303);
-    assert!(other.get("/security").await.text.contains("9 of 10 recovery codes"));
     let mut other = half(&hub, EMAIL).await;
     assert_eq!(step(&mut other, &kit.recovery[0], false).await.status, 422);
+    assert!(owner.get("/security").await.text.contains("9 of 10 recovery codes"));
     let page = owner.get("/security/recovery").await;
     let (mark, code) = (page.mark(), kit.phone.code(1));
     let form = [("mark", &*mark), ("password", PASSWORD), ("code", &*code)];

@@ -54,9 +54,6 @@ impl Totp {
         let digits: String = typed.chars().filter(|c| !c.is_whitespace()).take(16).collect();
         let present = now.unix_seconds() / STEP_SECONDS;
         let mut steps = present.saturating_sub(WINDOW)..=present.saturating_add(WINDOW);
-        if crate::sabotage::off("second-code") {
-            return Some(present);
-        }
         // Compared by a keyed hash of both, whose timing tells nothing of them.
         let key = self.key();
         let tag = hmac::sign(&key, digits.as_bytes());
