@@ -5,7 +5,10 @@ use super::support::Hub;
 use core::time::Duration;
 use data_encoding::BASE32_NOPAD;
 use qcloud_agent::clock::Wall;
+use qcloud_agent::hub::config::STORE;
 use qcloud_agent::hub::people::totp::Totp;
+use qcloud_agent::hub::store::people::{Entry, Happened, People};
+use qcloud_agent::hub::store::sqlite::SqliteStore;
 
 const BEN: &str = "ben@mail.example.org";
 const NEW: &str = "eight blue kettles";
@@ -400,4 +403,34 @@ async fn the_secret_is_drawn_into_a_page_that_nobody_keeps() {
     let again = owner.get("/security/second-factor").await;
     assert_ne!(page.field("offer"), again.field("offer"));
     assert!(owner.get("/security").await.text.contains("○ off"), "an offer is not in force");
+}
+
+#[tokio::test]
+async fn s12_the_page_of_the_log_is_filtered_and_turned_without_a_script() {
+    let hub = hub();
+    let mut owner = Browser::of(&hub, EMAIL).await;
+    let store = SqliteStore::open(&hub.dir.join(STORE)).unwrap();
+    let masked = "203.0.113.0".parse().unwrap();
+    for number in 0..150 {
+        let made_at = Wall::from_unix_seconds(1_800_000_000 + number * 3600);
+        let entry = Entry { what: Happened::SignInFailed, about: None, masked, made_at };
+        store.note(1, entry).await.unwrap();
+    }
+    let rows = |page: &Page| page.text.matches("<td><time").count();
+    let page = owner.get("/log").await;
+    assert_eq!(rows(&page), 100);
+    let older = page.text.split("href=\"/log?what=").nth(1).expect("a link to older lines");
+    let older = older.split('"').next().unwrap().replace("&amp;", "&");
+    let page = owner.get(&format!("/log?what={older}")).await;
+    assert_eq!(rows(&page), 52, "the rest, and two from setting the password");
+    assert!(page.text.contains("Newest lines") && !page.text.contains("Older lines"));
+    assert_eq!(rows(&owner.get("/log?what=password_set&since=").await), 1);
+    // 2027-01-15 08:00 was the first hour: 16 lines of that day, and 134 later ones.
+    let page = owner.get("/log?what=sign_in_failed&since=2027-01-16").await;
+    assert!(rows(&page) == 100 && page.text.contains("what=sign_in_failed&amp;since=2027-01-16"));
+    assert_eq!(rows(&owner.get("/log?since=2027-01-21").await), 14);
+    assert!(owner.get("/log?since=yesterday").await.text.contains("A day looks like"));
+    assert!(owner.get("/log?since=2030-01-01").await.text.contains("Nothing of this"));
+    let mut ben = Browser::of(&hub, BEN).await;
+    assert_eq!(rows(&ben.get("/log").await), 2, "only what is one's own");
 }

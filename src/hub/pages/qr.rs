@@ -43,21 +43,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_modules_are_black_as_the_code_has() {
-        let code =
-            QrCode::new("otpauth://totp/a:b?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
-        let dark = code.to_colors().iter().filter(|color| **color == Color::Dark).count();
-        let widths = path(&code);
-        let drawn = widths
-            .split("v1h-")
-            .skip(1)
-            .map(|run| run.split('z').next().unwrap().parse::<usize>().unwrap());
-        assert_eq!(drawn.sum::<usize>(), dark);
-        let page = drawn_text();
-        assert!(page.contains("fill=\"#fff\"") && !page.contains("style"), "{page}");
+    fn each_black_module_is_drawn_where_it_stands_and_no_other() {
+        let text = "otpauth://totp/a:b?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+        let code = QrCode::new(text).unwrap();
+        let mut drawn = Vec::new();
+        for run in path(&code).split('M').skip(1) {
+            let (left, rest) = run.split_once(' ').unwrap();
+            let (top, rest) = rest.split_once('h').unwrap();
+            let (width, back) = rest.split_once('v').unwrap();
+            assert_eq!(back, format!("1h-{width}z"));
+            let number = |text: &str| text.parse::<usize>().unwrap();
+            drawn.extend((0..number(width)).map(|x| (number(left) + x, number(top))));
+        }
+        let colors = code.to_colors();
+        let dark = (0..colors.len()).filter(|at| colors[*at] == Color::Dark);
+        let side = code.width();
+        let wanted: Vec<_> = dark.map(|at| (at % side + QUIET, at / side + QUIET)).collect();
+        assert_eq!(drawn, wanted);
     }
 
-    fn drawn_text() -> String {
-        drawn("text", "a code").into_string()
+    #[test]
+    fn a_code_is_black_on_white_in_the_dark_too_and_needs_no_style() {
+        let page = drawn("text", "a code").into_string();
+        assert!(page.contains("fill=\"#fff\"") && page.contains("fill=\"#000\""), "{page}");
+        assert!(!page.contains("style"), "{page}");
+        assert_eq!(drawn(&"x".repeat(9000), "too much").into_string(), "");
     }
 }
