@@ -3,6 +3,8 @@
 
 #[path = "hub/api.rs"]
 mod api;
+#[path = "hub/browser.rs"]
+mod browser;
 #[path = "hub/dns.rs"]
 mod dns;
 #[path = "hub/fields.rs"]
@@ -25,6 +27,10 @@ mod privacy;
 mod revoke;
 #[path = "hub/rights.rs"]
 mod rights;
+#[path = "hub/second.rs"]
+mod second;
+#[path = "hub/security.rs"]
+mod security;
 #[path = "hub/store_contract.rs"]
 mod store_contract;
 #[path = "hub/support.rs"]
@@ -46,6 +52,14 @@ const GUARDS: &[(&str, &str)] = &[
     ("fleet::of_twenty_boxes_with_one_key_exactly_one_gets_in", "hub-authkey-once"),
     ("fleet::a_key_gives_no_other_names_than_its_own", "hub-authkey-names"),
     ("grant::who_polls_with_another_key_learns_nothing", "hub-poll-signature"),
+    ("security::s8_the_password_alone_opens_nothing", "second-step"),
+    ("security::s8_half_a_session_opens_no_page_and_changes_nothing", "half-session"),
+    ("security::s8_a_code_of_another_secret_is_refused", "second-code"),
+    ("security::s8_a_code_is_good_once", "second-replay"),
+    ("second::s8_guessing_codes_is_bounded_however_many_at_once", "second-lock"),
+    ("security::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
+    ("security::k2_trust_is_of_one_account", "trust-account"),
+    ("security::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),
 ];
 
 #[test]

@@ -47,6 +47,10 @@ pub static RULES: &[Rule] = &[
     Rule { table: "browser", kept: Kept::For(people::SESSION_LIFE) },
     Rule { table: "outbox", kept: Kept::For(people::LETTER_LIFE) },
     Rule { table: "account_log", kept: Kept::For(people::LOG_KEPT) },
+    Rule { table: "second_factor", kept: Kept::WithAccount },
+    Rule { table: "recovery_code", kept: Kept::WithAccount },
+    Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
+    Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so

@@ -1,6 +1,7 @@
 //! Letters about accounts, as a mail server gets them.
 
-use super::pages::{Browser, EMAIL, PAGES, PASSWORD, hub_with};
+use super::browser::{Browser, EMAIL, PAGES, PASSWORD, hub};
+use super::support::Hub;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -68,15 +69,22 @@ fn take(mut stream: TcpStream, letters: &Sender<String>) -> Option<()> {
     None
 }
 
-fn mail(sink: SocketAddr) -> String {
-    format!("\n[mail]\nserver = \"smtp://{sink}\"\nfrom = \"hub@cloud.example.org\"\n")
+/// A hub that mails to this sink.
+fn hub_with(sink: SocketAddr) -> Hub {
+    let mut hub = hub();
+    let path = hub.dir.join("hub.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mail = format!("\n[mail]\nserver = \"smtp://{sink}\"\nfrom = \"hub@cloud.example.org\"\n");
+    std::fs::write(&path, text + &mail).unwrap();
+    hub.crash();
+    hub
 }
 
 /// Guard: `people-mail`, the letter that goes with a line of the log.
 #[tokio::test]
 async fn every_important_change_is_told_by_a_plain_letter_without_a_tracker() {
     let sink = Sink::at("127.0.0.1:0");
-    let hub = hub_with(&mail(sink.at));
+    let hub = hub_with(sink.at);
     let mut browser = Browser::of(&hub, EMAIL).await;
     let (first, second) = (sink.next(), sink.next());
     assert!(first.contains("Subject: Your password was set"), "{first}");
@@ -104,7 +112,7 @@ async fn every_important_change_is_told_by_a_plain_letter_without_a_tracker() {
 #[tokio::test]
 async fn a_letter_waits_until_a_mail_server_takes_it() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut hub = hub_with(&mail(free));
+    let mut hub = hub_with(free);
     drop(Browser::of(&hub, EMAIL).await);
     let sink = Sink::at(&free.to_string());
     hub.crash();

@@ -1,126 +1,11 @@
 //! The pages of a serving hub, as a browser asks for them.
 
-use super::support::{Device, Hub};
+use super::browser::{Browser, EMAIL, PAGES, PASSWORD, Page, hub, invitation};
+use super::support::Device;
 use data_encoding::BASE64URL_NOPAD;
 use qcloud_agent::hub::people::{INVITATION_LIFE, LOG_KEPT, SESSION_LIFE};
 use qcloud_agent::hub::sweep::RULES;
 use qcloud_agent::wire::registration::{Polled, Started, check_words};
-
-pub const PAGES: &str = "cloud.example.org";
-pub const EMAIL: &str = "anna.berg@mail.example.org";
-pub const PASSWORD: &str = "seven green kettles";
-
-/// A browser: one cookie, no script, and redirects that are looked at.
-pub struct Browser {
-    client: reqwest::Client,
-    url: String,
-    cookie: Option<String>,
-    origin: Option<String>,
-}
-
-pub struct Page {
-    status: u16,
-    to: Option<String>,
-    text: String,
-    headers: reqwest::header::HeaderMap,
-}
-
-impl Page {
-    /// The mark of the first form.
-    pub fn mark(&self) -> String {
-        let after = self.text.split("name=\"mark\" value=\"").nth(1).expect("a form");
-        after.split('"').next().expect("a mark").to_owned()
-    }
-}
-
-impl Browser {
-    fn new(hub: &Hub) -> Self {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(Device::new().tls(hub))
-            .resolve(PAGES, hub.listen)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .unwrap();
-        let url = format!("https://{PAGES}:{}", hub.listen.port());
-        Self { client, cookie: None, origin: Some(url.clone()), url }
-    }
-
-    pub async fn get(&mut self, path: &str) -> Page {
-        self.send(self.client.get(format!("{}{path}", self.url))).await
-    }
-
-    pub async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
-        let mut request = self.client.post(format!("{}{path}", self.url));
-        if let Some(origin) = &self.origin {
-            request = request.header("origin", origin);
-        }
-        let body: Vec<String> =
-            form.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        let form = "application/x-www-form-urlencoded";
-        self.send(request.header("content-type", form).body(body.join("&"))).await
-    }
-
-    async fn send(&mut self, mut request: reqwest::RequestBuilder) -> Page {
-        if let Some(cookie) = &self.cookie {
-            request = request.header("cookie", format!("other=1; {cookie}"));
-        }
-        let response = request.send().await.unwrap();
-        if let Some(set) = response.headers().get("set-cookie") {
-            let set = set.to_str().unwrap();
-            for needed in ["__Host-session=", "; Path=/", "; Secure", "; HttpOnly", "; SameSite="] {
-                assert!(set.contains(needed), "{set}");
-            }
-            let pair = set.split(';').next().unwrap();
-            self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
-        }
-        let headers = response.headers().clone();
-        let to = headers.get("location").map(|to| to.to_str().unwrap().to_owned());
-        let status = response.status().as_u16();
-        Page { status, to, headers, text: response.text().await.unwrap() }
-    }
-
-    pub async fn sign_in(&mut self, email: &str, password: &str) -> Page {
-        self.post("/sign-in", &[("email", email), ("password", password), ("to", "/")]).await
-    }
-
-    /// A browser of somebody who took an invitation.
-    pub async fn of(hub: &Hub, email: &str) -> Self {
-        let mut browser = Self::new(hub);
-        let page = browser
-            .post(&invitation(hub, email), &[("password", PASSWORD), ("again", PASSWORD)])
-            .await;
-        assert_eq!((page.status, page.to.as_deref()), (303, Some("/")), "{}", page.text);
-        browser
-    }
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-fn hub() -> Hub {
-    Hub::start_with(&["--sandbox", "--pages", PAGES])
-}
-
-/// A hub with more in its configuration.
-pub fn hub_with(more: &str) -> Hub {
-    let mut hub = hub();
-    let path = hub.dir.join("hub.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text + more).unwrap();
-    hub.crash();
-    hub
-}
-
-/// The path of a fresh invitation.
-fn invitation(hub: &Hub, email: &str) -> String {
-    let output = hub.command(&["user", "add", email]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let path = text.split(PAGES).nth(1).expect("a link");
-    path.trim().to_owned()
-}
 
 fn words(device: &Device, started: &Started) -> [String; 4] {
     let challenge = BASE64URL_NOPAD.decode(started.challenge.as_bytes()).unwrap();
@@ -182,7 +67,7 @@ async fn nothing_is_shown_or_done_without_a_sign_in() {
     let hub = hub();
     let mut owner = Browser::of(&hub, EMAIL).await;
     let mut stranger = Browser::new(&hub);
-    for path in ["/", "/log", "/approve", "/approve?code=BCDF-GHJK"] {
+    for path in ["/", "/log", "/security", "/approve", "/approve?code=BCDF-GHJK"] {
         let page = stranger.get(path).await;
         let to = page.to.unwrap_or_default();
         assert!(page.status == 303 && to.starts_with("/sign-in"), "{path}: {to}");
@@ -191,11 +76,12 @@ async fn nothing_is_shown_or_done_without_a_sign_in() {
     let form = [("mark", ""), ("code", "BCDF-GHJK"), ("decision", "approve"), ("words", "same")];
     assert_eq!(stranger.post("/approve", &form).await.status, 303);
     // A cookie that was never given, and one of a browser that was signed out.
-    let first = owner.cookie.clone();
+    let first = owner.cookies.clone();
     let mark = owner.get("/").await.mark();
     owner.post("/sign-out", &[("mark", &mark)]).await;
-    for cookie in [Some("__Host-session=AAAA".into()), first, Some("__Host-session=".into())] {
-        stranger.cookie = cookie;
+    let made_up = ["AAAA", ""].map(|text| [("__Host-session".to_owned(), text.to_owned())].into());
+    for cookies in made_up.into_iter().chain([first]) {
+        stranger.cookies = cookies;
         assert_eq!(stranger.get("/").await.status, 303);
     }
 }
@@ -297,10 +183,10 @@ async fn what_is_personal_is_in_no_file_in_the_clear() {
     let mut browser = Browser::new(&hub);
     browser.post(&path, &[("password", PASSWORD), ("again", PASSWORD)]).await;
     browser.sign_in(EMAIL, "a wrong password").await;
-    let cookie = browser.cookie.clone().unwrap();
+    let cookie = browser.cookies["__Host-session"].clone();
     let ticket = path.rsplit('/').next().unwrap().to_owned();
     hub.stop();
-    let secrets = [EMAIL, "anna.berg", PASSWORD, &ticket, cookie.split('=').nth(1).unwrap()];
+    let secrets = [EMAIL, "anna.berg", PASSWORD, &ticket, &cookie];
     for entry in std::fs::read_dir(&hub.dir).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap_or_default();
@@ -315,7 +201,16 @@ async fn what_is_personal_is_in_no_file_in_the_clear() {
 async fn every_answer_keeps_the_browser_here() {
     let hub = hub();
     let mut browser = Browser::of(&hub, EMAIL).await;
-    for path in ["/", "/log", "/approve", "/sign-in", "/style.css", "/nothing", "/welcome/AAAA"] {
+    for path in [
+        "/",
+        "/log",
+        "/approve",
+        "/security",
+        "/sign-in",
+        "/style.css",
+        "/nothing",
+        "/welcome/AAAA",
+    ] {
         let page = browser.get(path).await;
         let header = |name: &str| page.headers.get(name).map(|v| v.to_str().unwrap().to_owned());
         let policy = header("content-security-policy").unwrap_or_default();

@@ -4,6 +4,7 @@ use super::support::TempDir;
 use core::time::Duration;
 use qcloud_agent::card::Retention;
 use qcloud_agent::clock::Wall;
+use qcloud_agent::hub::store::second::{Attempt, Browser, Browsers, Factor, Patience};
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
     Addresses, Admitted, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, Staged, State,
@@ -299,6 +300,49 @@ async fn the_sweep_keeps_what_was_promised_and_no_longer() {
     assert_eq!(sweep::sweep(store.as_ref(), later(at(100), log_kept)).await.unwrap(), None);
     assert_eq!(store.visits(device.id).await.unwrap(), []);
     assert_eq!(store.devices().await.unwrap().len(), 1, "a device stays until it is forgotten");
+}
+
+#[tokio::test]
+async fn a_second_factor_counts_tries_and_ends_what_was_begun_without_it() {
+    let (store, _temp) = sqlite();
+    store.invite([1; 32], vec![1], [2; 32], at(0)).await.unwrap();
+    let account = store.account([1; 32]).await.unwrap().unwrap().number;
+    let patience = Patience { most: 2, closed: Duration::from_secs(10) };
+    assert_eq!(store.attempt(account, patience, at(0)).await.unwrap(), Attempt::Off);
+    let here = "203.0.113.0".parse().unwrap();
+    for ticket in [3, 4] {
+        store.sign_in([ticket; 32], account, here, at(0)).await.unwrap();
+    }
+    let factor = Factor { secret: vec![9], made_at: at(1) };
+    let on = || store.second_on(account, factor.clone(), 7, vec![[5; 32], [6; 32]], [4; 32]);
+    assert!(on().await.unwrap() && !on().await.unwrap(), "there is one at most");
+    assert!(store.signed_in([4; 32], at(0)).await.unwrap().is_some());
+    for ended in [store.signed_in([3; 32], at(0)).await, store.invited([2; 32], at(0)).await] {
+        assert_eq!(ended.unwrap(), None);
+    }
+    let open = |last| Attempt::Open { factor: factor.clone(), last };
+    for (second, wanted) in
+        [(2, open(false)), (3, open(true)), (12, Attempt::Closed), (13, open(false))]
+    {
+        let attempt = store.attempt(account, patience, at(second)).await.unwrap();
+        assert_eq!(attempt, wanted, "{second}");
+    }
+    for (step, taken) in [(7, false), (9, true), (9, false), (8, false), (10, true)] {
+        assert_eq!(store.take_step(account, step).await.unwrap(), taken, "{step}");
+    }
+    assert!(!store.take_recovery(account + 1, [5; 32]).await.unwrap(), "another account's");
+    assert!(store.take_recovery(account, [5; 32]).await.unwrap());
+    assert!(!store.take_recovery(account, [5; 32]).await.unwrap());
+    assert_eq!(store.recovery_left(account).await.unwrap(), 1);
+    store.half([8; 32], account, at(2)).await.unwrap();
+    assert!(store.end_half([8; 32]).await.unwrap() && !store.end_half([8; 32]).await.unwrap());
+    store.trust([9; 32], account, here, at(2)).await.unwrap();
+    assert!(store.trusts([9; 32], account, at(2)).await.unwrap());
+    assert!(!store.trusts([9; 32], account, at(3)).await.unwrap(), "it was over");
+    store.set_password(account, vec![1], [4; 32]).await.unwrap();
+    assert!(!store.trusts([9; 32], account, at(2)).await.unwrap());
+    let left = store.browsers(Browsers::SignedIn, account, at(0)).await.unwrap();
+    assert_eq!(left, [Browser { ticket: [4; 32], masked: Some(here), made_at: at(0) }]);
 }
 
 #[tokio::test]

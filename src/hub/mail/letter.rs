@@ -36,6 +36,16 @@ fn subject(what: Happened, about: Option<&str>) -> String {
         Happened::SignInFailed => "Somebody tried to sign in to your account".into(),
         Happened::SignedOut => "Somebody signed out of your account".into(),
         Happened::Denied => format!("The device {about} was refused"),
+        Happened::PasswordChanged => "Your password was changed".into(),
+        Happened::SecondOn => "A second factor protects your account now".into(),
+        Happened::SecondOff => "The second factor of your account was switched off".into(),
+        Happened::SecondFailed => "A code of your second factor was wrong".into(),
+        Happened::SecondLocked => "Too many wrong codes for your account".into(),
+        Happened::RecoveryMade => "New recovery codes were made for your account".into(),
+        Happened::RecoveryUsed => "A recovery code of your account was used".into(),
+        Happened::BrowserTrusted => "A browser is trusted to sign in without a code".into(),
+        Happened::TrustEnded => "Browsers are trusted no more to sign in without a code".into(),
+        Happened::OthersSignedOut => "Browsers were signed out of your account".into(),
     }
 }
 

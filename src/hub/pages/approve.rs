@@ -165,7 +165,7 @@ async fn decided(
     let decided = decided.await.map_err(store)?;
     if decided == Decided::Yes {
         let what = if approve { Happened::Approved } else { Happened::Denied };
-        let noted = hub.people.note(person.account, what, Some(row.name.as_str()), visit.from, now);
+        let noted = hub.people.tell(person.account, what, Some(row.name.as_str()), visit.from, now);
         noted.await.map_err(|error| Box::new(broken(&error)))?;
     }
     Ok(decided)

@@ -1,15 +1,11 @@
-//! What is a person's own: devices, and the account's log.
+//! What is a person's own: devices.
 
 use super::visit::{Visit, to_sign_in};
 use super::{Shared, broken, layout};
-use crate::hub::store::people::Happened;
 use crate::hub::store::{Addresses, Device, StoreError};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-
-/// The most lines of the log on one page.
-const LINES: u64 = 200;
 
 /// A device as its owner sees it.
 struct Shown {
@@ -83,43 +79,5 @@ fn card(shown: &Shown, zone: &str) -> Markup {
                 dd { code { (shown.device.id) } }
             }
         }
-    }
-}
-
-/// `GET /log`.
-pub(super) async fn log(State(pages): Shared, visit: Visit) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/log") };
-    let entries = match pages.hub.store.log(person.account, LINES).await {
-        Ok(entries) => entries,
-        Err(error) => return broken(&error),
-    };
-    let body = html! {
-        h1 { "Account log" }
-        p { "What happened in your account. Addresses are kept without their last part, lines for 180 days." }
-        table {
-            thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "From" } } }
-            tbody {
-                @for entry in &entries {
-                    tr {
-                        td { (layout::moment(entry.made_at)) }
-                        td { (words(entry.what)) @if let Some(about) = pages.hub.people.about(entry) { " " strong { (about) } } }
-                        td { code { (entry.masked) } }
-                    }
-                }
-            }
-        }
-    };
-    let top = layout::top(&visit, &visit.mark(&pages), "/log");
-    layout::page("Account log", top, body).into_response()
-}
-
-fn words(what: Happened) -> &'static str {
-    match what {
-        Happened::PasswordSet => "Password set",
-        Happened::SignedIn => "Signed in",
-        Happened::SignInFailed => "A sign-in failed",
-        Happened::SignedOut => "Signed out",
-        Happened::Approved => "Let in a device:",
-        Happened::Denied => "Refused a device:",
     }
 }

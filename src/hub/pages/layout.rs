@@ -1,7 +1,7 @@
 //! What all pages share: the frame, the style, and short messages.
 
-use super::Shared;
 use super::visit::Visit;
+use super::{Pages, Shared};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
@@ -25,7 +25,7 @@ pub(super) fn page(title: &str, top: Markup, body: Markup) -> Html<String> {
                 a.skip href="#main" { "Skip to content" }
                 header { (top) }
                 main id="main" { (body) }
-                footer { p { "This hub sets one cookie, for your sign-in, and counts no visits." } }
+                footer { p { "This hub sets a cookie for your sign-in, another one where you trust a browser, and counts no visits." } }
             }
         }
     };
@@ -35,7 +35,12 @@ pub(super) fn page(title: &str, top: Markup, body: Markup) -> Html<String> {
 /// The top of a page for somebody who is signed in.
 pub(super) fn top(visit: &Visit, mark: &str, here: &str) -> Markup {
     let Some(person) = &visit.person else { return plain_top() };
-    let places = [("/", "Devices"), ("/approve", "Add a device"), ("/log", "Account log")];
+    let places = [
+        ("/", "Devices"),
+        ("/approve", "Add a device"),
+        ("/log", "Account log"),
+        ("/security", "Security"),
+    ];
     html! {
         a.brand href="/" { "qcloud-hub" }
         nav aria-label="Pages" {
@@ -80,6 +85,23 @@ pub(super) fn moment(at: crate::clock::Wall) -> Markup {
     let exact = at.rfc3339();
     let shown = exact.get(..16).unwrap_or(&exact).replace('T', " ");
     html! { time datetime=(exact) { (shown) " UTC" } }
+}
+
+/// The field every form of somebody who is signed in begins with.
+pub(super) fn marked(pages: &Pages, visit: &Visit) -> Markup {
+    html! { input type="hidden" name="mark" value=(visit.mark(pages)); }
+}
+
+/// A page for somebody who is signed in, or half so.
+pub(super) fn framed(
+    pages: &Pages,
+    visit: &Visit,
+    status: StatusCode,
+    (title, here): (&str, &str),
+    body: Markup,
+) -> Response {
+    let top = top(visit, &visit.mark(pages), here);
+    (status, page(title, top, body)).into_response()
 }
 
 /// A problem with what was typed, said above the form.

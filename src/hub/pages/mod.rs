@@ -2,12 +2,16 @@
 //!
 //! Rendered here, whole, without a script: they work in every browser and with everything switched off. They
 //! stand on a domain of their own, because devices serve pages too. Nothing in them comes from elsewhere
-//! (promise K5), nothing counts visits (K4), and the one cookie is the session's (K1). A form is believed
+//! (promise K5), nothing counts visits (K4), and the cookies are the session's (K1) and a trusted browser's (K2). A form is believed
 //! when its `Origin` is these pages' own and it carries the session's mark.
 
 mod approve;
 mod devices;
 mod layout;
+mod log;
+mod qr;
+mod second;
+mod security;
 mod sign_in;
 mod visit;
 
@@ -57,6 +61,7 @@ struct Pages {
 }
 
 type Shared = State<Arc<Pages>>;
+type Routes = Router<Arc<Pages>>;
 
 impl Site {
     /// Pages of a hub, under this name.
@@ -67,9 +72,11 @@ impl Site {
             .route("/", get(devices::show))
             .route("/approve", get(approve::show).post(approve::decide))
             .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+            .route("/sign-in/second", get(second::show).post(second::step))
             .route("/sign-out", post(sign_in::sign_out))
             .route("/welcome/{ticket}", get(sign_in::welcome).post(sign_in::accept))
-            .route("/log", get(devices::log))
+            .route("/log", get(log::show))
+            .merge(security::routes())
             .route("/style.css", get(layout::style))
             .fallback(nothing_here)
             .method_not_allowed_fallback(nothing_here)

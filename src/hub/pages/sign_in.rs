@@ -1,16 +1,17 @@
 //! Signing in and out, and the invitation that sets a password.
 
-use super::visit::{Visit, cookie, no_cookie, way_back};
+use super::visit::{Visit, cookie, form_urlencode, no_cookie, way_back};
 use super::{Pages, Shared, broken, layout, too_often};
+use crate::hub::keys::KeyError;
 use crate::hub::people::email::Email;
 use crate::hub::people::password::{BadPassword, SHORTEST};
+use crate::hub::people::second::Entered;
 use crate::hub::people::{PeopleError, Person};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use core::net::IpAddr;
 use maud::html;
 use serde::Deserialize;
 
@@ -84,7 +85,7 @@ pub(super) async fn sign_in(
     };
     let Ok(email) = Email::parse(&typed_email) else { return wrong() };
     match hub.people.recognise(&email, password).await {
-        Ok(Some(person)) => signed_in(&pages, &person, visit.from, to).await,
+        Ok(Some(person)) => enter(&pages, &visit, &person, to).await,
         Ok(None) => {
             let failed = hub.people.sign_in_failed(&email, visit.from, hub.clock.now().wall);
             if let Err(error) = failed.await {
@@ -96,27 +97,26 @@ pub(super) async fn sign_in(
     }
 }
 
-fn busy_or_broken(error: &PeopleError) -> Response {
+pub(super) fn busy_or_broken(error: &PeopleError) -> Response {
     if matches!(error, PeopleError::Password(BadPassword::Busy)) {
         return too_often(core::time::Duration::from_secs(5));
     }
     broken(error)
 }
 
-async fn signed_in(pages: &Pages, person: &Person, from: IpAddr, to: &str) -> Response {
-    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
-    let done = async {
-        let ticket = people.sign_in(person, now).await?;
-        people.note(person.account, Happened::SignedIn, None, from, now).await?;
-        Ok::<_, PeopleError>(ticket)
+/// Lets somebody in whose password was right: to where they wanted to go, or to the second step.
+async fn enter(pages: &Pages, visit: &Visit, person: &Person, to: &str) -> Response {
+    let now = pages.hub.clock.now().wall;
+    let entered = match pages.hub.people.enter(person, visit.trusted(), visit.from, now).await {
+        Ok(entered) => entered,
+        Err(error) => return broken(&error),
     };
-    match done.await {
-        Ok(ticket) => match cookie(ticket.text()) {
-            Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response(),
-            None => broken(&PeopleError::Password(BadPassword::Busy)),
-        },
-        Err(error) => broken(&error),
-    }
+    let Some(cookie) = cookie(&entered) else { return broken(&KeyError::Random) };
+    let next = match entered {
+        Entered::Whole(_) => Redirect::to(to),
+        Entered::Half(_) => Redirect::to(&format!("/sign-in/second?to={}", form_urlencode(to))),
+    };
+    ([(header::SET_COOKIE, cookie)], next).into_response()
 }
 
 /// `POST /sign-out`.
@@ -218,10 +218,10 @@ pub(super) async fn accept(
     }
     match hub.people.accept(&ticket, password, now).await {
         Ok(Some(person)) => {
-            let noted =
-                hub.people.note(person.account, Happened::PasswordSet, None, visit.from, now).await;
-            match noted {
-                Ok(()) => signed_in(&pages, &person, visit.from, "/").await,
+            let told =
+                hub.people.tell(person.account, Happened::PasswordSet, None, visit.from, now).await;
+            match told {
+                Ok(()) => enter(&pages, &visit, &person, "/").await,
                 Err(error) => broken(&error),
             }
         }

@@ -2,18 +2,22 @@
 
 use super::Pages;
 use crate::hub::api::Peer;
-use crate::hub::people::Person;
+use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
+use crate::hub::people::{Person, SESSION_LIFE, Ticket};
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, HeaderValue};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use core::net::IpAddr;
+use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use std::sync::Arc;
 
 /// `__Host-`: browsers take it only over HTTPS, for this host alone and the whole of it (RFC 6265bis
 /// section 4.1.3.2; promise K1).
-const COOKIE_NAME: &str = "__Host-session";
+const SESSION: &str = "__Host-session";
+/// Tells a browser that is trusted apart from others (promise K2).
+const TRUSTED: &str = "__Host-trusted";
 
 /// A request of a person, signed in or not.
 pub(super) struct Visit {
@@ -22,12 +26,18 @@ pub(super) struct Visit {
     /// As whom.
     pub(super) person: Option<Person>,
     ticket: Option<String>,
+    trusted: Option<String>,
 }
 
 impl Visit {
-    /// The cookie's text.
+    /// The text of the session's cookie.
     pub(super) fn ticket(&self) -> Option<&str> {
         self.ticket.as_deref()
+    }
+
+    /// The text of a trusted browser's cookie.
+    pub(super) fn trusted(&self) -> Option<&str> {
+        self.trusted.as_deref()
     }
 
     /// Marks the forms of this session: another page can neither read nor guess it.
@@ -53,11 +63,7 @@ impl FromRequestParts<Arc<Pages>> for Visit {
     ) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<Peer>();
         let from = peer.map(Peer::address).ok_or_else(|| super::broken(&NoPeer))?;
-        let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok());
-        let ticket = cookies.flat_map(|line| line.split(';')).find_map(|pair| {
-            let (name, value) = pair.trim().split_once('=')?;
-            (name == COOKIE_NAME && value.len() <= 64).then(|| value.to_owned())
-        });
+        let (ticket, trusted) = (cookie_of(parts, SESSION), cookie_of(parts, TRUSTED));
         let person = match &ticket {
             Some(ticket) => {
                 let now = pages.hub.clock.now().wall;
@@ -66,7 +72,7 @@ impl FromRequestParts<Arc<Pages>> for Visit {
             }
             None => None,
         };
-        Ok(Self { from, person, ticket })
+        Ok(Self { from, person, ticket, trusted })
     }
 }
 
@@ -74,11 +80,30 @@ impl FromRequestParts<Arc<Pages>> for Visit {
 #[error("a request came without the address it came from")]
 struct NoPeer;
 
-/// The header that signs a browser in.
-pub(super) fn cookie(ticket: &str) -> Option<HeaderValue> {
-    let life = crate::hub::people::SESSION_LIFE.as_secs();
-    let text =
-        format!("{COOKIE_NAME}={ticket}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={life}");
+fn cookie_of(parts: &Parts, wanted: &str) -> Option<String> {
+    let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok());
+    cookies.flat_map(|line| line.split(';')).find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == wanted && value.len() <= 64).then(|| value.to_owned())
+    })
+}
+
+/// The header that signs a browser in, or gives it the half of a session.
+pub(super) fn cookie(entered: &Entered) -> Option<HeaderValue> {
+    match entered {
+        Entered::Whole(ticket) => set(SESSION, ticket, SESSION_LIFE),
+        Entered::Half(ticket) => set(SESSION, ticket, HALF_LIFE),
+    }
+}
+
+/// The header that makes a browser a trusted one.
+pub(super) fn trust_cookie(ticket: &Ticket) -> Option<HeaderValue> {
+    set(TRUSTED, ticket, TRUST_LIFE)
+}
+
+fn set(name: &str, ticket: &Ticket, life: Duration) -> Option<HeaderValue> {
+    let (ticket, life) = (ticket.text(), life.as_secs());
+    let text = format!("{name}={ticket}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={life}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -89,13 +114,19 @@ pub(super) fn no_cookie() -> HeaderValue {
     HeaderValue::from_static("__Host-session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
 }
 
+/// The header that takes the trust from it.
+pub(super) fn no_trust_cookie() -> HeaderValue {
+    HeaderValue::from_static("__Host-trusted=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
+}
+
 /// To the sign-in, and from there back to a page of ours.
 pub(super) fn to_sign_in(back: &str) -> Response {
     let back: String = form_urlencode(back);
     Redirect::to(&format!("/sign-in?to={back}")).into_response()
 }
 
-fn form_urlencode(text: &str) -> String {
+/// A text as the value of a query.
+pub(super) fn form_urlencode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
@@ -134,11 +165,15 @@ mod tests {
 
     #[test]
     fn the_cookie_is_for_this_host_over_https_and_no_script() {
-        let cookie = cookie("abc").unwrap();
+        let ticket = Ticket::new().unwrap();
+        let begin = format!("__Host-session={}; Path=/;", ticket.text());
+        let cookie = cookie(&Entered::Half(ticket)).unwrap();
         let text = cookie.to_str().unwrap();
-        assert!(text.starts_with("__Host-session=abc; Path=/;"));
+        assert!(text.starts_with(&begin) && text.ends_with("Max-Age=600"), "{text}");
         for needed in ["Secure", "HttpOnly", "SameSite=Lax"] {
-            assert!(text.contains(needed) && no_cookie().to_str().unwrap().contains(needed));
+            for value in [&cookie, &no_cookie(), &no_trust_cookie()] {
+                assert!(value.to_str().unwrap().contains(needed));
+            }
         }
         assert!(!text.contains("Domain"));
         assert!(cookie.is_sensitive());

@@ -9,6 +9,7 @@ mod keys;
 pub mod people;
 mod rights;
 pub mod schema;
+pub mod second;
 pub mod sqlite;
 mod ticket;
 mod worker;
@@ -288,7 +289,7 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People {
+pub trait Store: people::People + second::Second {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

@@ -36,16 +36,47 @@ pub enum Happened {
     Approved,
     /// A device was refused.
     Denied,
+    /// The password was changed.
+    PasswordChanged,
+    /// The second factor was switched on.
+    SecondOn,
+    /// The second factor was switched off.
+    SecondOff,
+    /// A code of the second factor was wrong, after the right password.
+    SecondFailed,
+    /// The second step was closed for a while.
+    SecondLocked,
+    /// New recovery codes were made.
+    RecoveryMade,
+    /// A recovery code was used.
+    RecoveryUsed,
+    /// A browser is trusted from now on.
+    BrowserTrusted,
+    /// Browsers are trusted no more.
+    TrustEnded,
+    /// Browsers were signed out from another one, or all of them at once.
+    OthersSignedOut,
 }
 
 impl Happened {
-    const ALL: [(&'static str, Self); 6] = [
+    /// All there are, with the codes they are kept as.
+    pub const ALL: [(&'static str, Self); 16] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
         ("signed_out", Self::SignedOut),
         ("approved", Self::Approved),
         ("denied", Self::Denied),
+        ("password_changed", Self::PasswordChanged),
+        ("second_on", Self::SecondOn),
+        ("second_off", Self::SecondOff),
+        ("second_failed", Self::SecondFailed),
+        ("second_locked", Self::SecondLocked),
+        ("recovery_made", Self::RecoveryMade),
+        ("recovery_used", Self::RecoveryUsed),
+        ("browser_trusted", Self::BrowserTrusted),
+        ("trust_ended", Self::TrustEnded),
+        ("others_signed_out", Self::OthersSignedOut),
     ];
 
     /// As it is kept.
@@ -56,12 +87,27 @@ impl Happened {
     /// Whether its account is told by mail (promise S13): what somebody else might have done.
     pub const fn is_mailed(self) -> bool {
         match self {
-            Self::PasswordSet | Self::SignedIn | Self::Approved => true,
-            Self::SignInFailed | Self::SignedOut | Self::Denied => false,
+            Self::PasswordSet
+            | Self::PasswordChanged
+            | Self::SignedIn
+            | Self::Approved
+            | Self::SecondOn
+            | Self::SecondOff
+            | Self::SecondLocked
+            | Self::RecoveryMade
+            | Self::RecoveryUsed
+            | Self::BrowserTrusted => true,
+            Self::SignInFailed
+            | Self::SignedOut
+            | Self::Denied
+            | Self::SecondFailed
+            | Self::TrustEnded
+            | Self::OthersSignedOut => false,
         }
     }
 
-    fn of(code: &str) -> Option<Self> {
+    /// From how it is kept.
+    pub fn of(code: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, what)| *what)
     }
 }
@@ -90,6 +136,26 @@ pub struct Letter {
     pub entry: Entry,
 }
 
+/// A line as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Counts up, with gaps.
+    pub number: u64,
+    /// What it says.
+    pub entry: Entry,
+}
+
+/// Which lines of a log are wanted (promise S12).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Only about this.
+    pub what: Option<Happened>,
+    /// No older than this.
+    pub since: Wall,
+    /// Only those before the line with this number.
+    pub before: Option<u64>,
+}
+
 /// What the store keeps of people. Each call is atomic and durable when answered.
 pub trait People: Send + Sync {
     /// Makes the account with this address unless there is one, and an invitation to it.
@@ -103,7 +169,7 @@ pub trait People: Send + Sync {
     /// All accounts, oldest first.
     fn accounts(&self) -> Answer<'_, Vec<Account>>;
     /// Notes a browser's session.
-    fn sign_in(&self, ticket: Hash, account: u64, now: Wall) -> Answer<'_, ()>;
+    fn sign_in(&self, ticket: Hash, account: u64, masked: IpAddr, now: Wall) -> Answer<'_, ()>;
     /// The account of a browser's session begun no earlier than `since`.
     fn signed_in(&self, ticket: Hash, since: Wall) -> Answer<'_, Option<Account>>;
     /// Ends a browser's session.
@@ -115,7 +181,7 @@ pub trait People: Send + Sync {
     /// Takes a letter out of the outbox.
     fn mailed(&self, letter: u64) -> Answer<'_, ()>;
     /// The log of an account, newest first, at most so many lines.
-    fn log(&self, account: u64, most: u64) -> Answer<'_, Vec<Entry>>;
+    fn log(&self, account: u64, wanted: Wanted, most: u64) -> Answer<'_, Vec<Line>>;
     /// The owner's decision, as [`super::Store::decide`]; the device then belongs to this account.
     fn decide_as(
         &self,
@@ -139,14 +205,34 @@ fn account(row: &Row<'_>) -> Result<Account, StoreError> {
     })
 }
 
-fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
-    let (what, masked): (String, String) = (schema::column(row, 0)?, schema::column(row, 2)?);
-    Ok(Entry {
+fn line(row: &Row<'_>) -> Result<Line, StoreError> {
+    let what: String = schema::column(row, 1)?;
+    let entry = Entry {
         what: Happened::of(&what).ok_or(StoreError::Corrupt { what: "line of a log" })?,
-        about: schema::column(row, 1)?,
-        masked: masked.parse().map_err(|_| StoreError::Corrupt { what: "masked address" })?,
-        made_at: schema::wall(row, 3)?,
-    })
+        about: schema::column(row, 2)?,
+        masked: schema::masked(row, 3)?.ok_or(StoreError::Corrupt { what: "masked address" })?,
+        made_at: schema::wall(row, 4)?,
+    };
+    Ok(Line { number: schema::count(row, 0)?, entry })
+}
+
+fn log(
+    connection: &Connection,
+    account: u64,
+    wanted: Wanted,
+    most: u64,
+) -> Result<Vec<Line>, StoreError> {
+    let sql = "SELECT number, what, about, masked, made_at FROM account_log
+        WHERE account = ?1 AND made_at >= ?2 AND number < ?3 AND (?4 IS NULL OR what = ?4)
+        ORDER BY number DESC LIMIT ?5";
+    let values = params![
+        schema::integer(account),
+        schema::integer(wanted.since.unix_seconds()),
+        schema::integer(wanted.before.unwrap_or(u64::MAX)),
+        wanted.what.map(Happened::code),
+        schema::integer(most),
+    ];
+    many(connection, sql, values, line)
 }
 
 fn invite(
@@ -166,8 +252,8 @@ fn invite(
     write(connection, "make an invitation", sql, values).map(drop)
 }
 
-/// The account a ticket of one of the two tables leads to.
-fn by_ticket(
+/// The account a ticket of one of the tables of tickets leads to.
+pub(super) fn by_ticket(
     connection: &Connection,
     table: &str,
     ticket: Hash,
@@ -193,11 +279,23 @@ fn accept(
     let number = schema::integer(account.number);
     let sql = "UPDATE account SET password = ?2 WHERE number = ?1";
     write(connection, "set a password", sql, params![number, password])?;
-    for table in ["invitation", "browser"] {
-        let sql = format!("DELETE FROM {table} WHERE account = ?1");
-        write(connection, "end what an old password began", &sql, [number])?;
-    }
+    end_tickets(connection, account.number, None)?;
     Ok(Some(account))
+}
+
+/// Ends everything that an old password or second factor began, but one browser's session.
+pub(super) fn end_tickets(
+    connection: &Connection,
+    account: u64,
+    but: Option<Hash>,
+) -> Result<(), StoreError> {
+    let but = but.unwrap_or_default();
+    for table in ["invitation", "browser", "half_session", "trusted_browser"] {
+        let sql = format!("DELETE FROM {table} WHERE account = ?1 AND ticket <> ?2");
+        let values = params![schema::integer(account), but.as_slice()];
+        write(connection, "end what was begun", &sql, values)?;
+    }
+    Ok(())
 }
 
 fn decide_as(
@@ -216,8 +314,8 @@ fn decide_as(
 }
 
 fn letter(row: &Row<'_>) -> Result<Letter, StoreError> {
-    let (number, email) = (schema::count(row, 4)?, schema::column(row, 5)?);
-    Ok(Letter { number, email, entry: entry(row)? })
+    let Line { number, entry } = line(row)?;
+    Ok(Letter { number, email: schema::column(row, 5)?, entry })
 }
 
 fn note(
@@ -267,11 +365,11 @@ impl People for SqliteStore {
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [], account)))
     }
 
-    fn sign_in(&self, ticket: Hash, account: u64, now: Wall) -> Answer<'_, ()> {
+    fn sign_in(&self, ticket: Hash, account: u64, masked: IpAddr, now: Wall) -> Answer<'_, ()> {
         Box::pin(self.0.call(Kind::Write, move |c| {
-            let sql = "INSERT INTO browser (ticket, account, made_at) VALUES (?1,?2,?3)";
-            let now = schema::integer(now.unix_seconds());
-            let values = params![ticket.as_slice(), schema::integer(account), now];
+            let sql = "INSERT INTO browser (ticket, account, masked, made_at) VALUES (?1,?2,?3,?4)";
+            let (masked, now) = (masked.to_string(), schema::integer(now.unix_seconds()));
+            let values = params![ticket.as_slice(), schema::integer(account), masked, now];
             write(c, "sign a browser in", sql, values).map(drop)
         }))
     }
@@ -292,7 +390,7 @@ impl People for SqliteStore {
     }
 
     fn outbox(&self, most: u64) -> Answer<'_, Vec<Letter>> {
-        let sql = "SELECT l.what, l.about, l.masked, l.made_at, l.number, a.email
+        let sql = "SELECT l.number, l.what, l.about, l.masked, l.made_at, a.email
             FROM outbox AS o JOIN account_log AS l ON l.number = o.entry
             JOIN account AS a ON a.number = l.account ORDER BY o.entry LIMIT ?1";
         let most = schema::integer(most);
@@ -307,11 +405,8 @@ impl People for SqliteStore {
         }))
     }
 
-    fn log(&self, account: u64, most: u64) -> Answer<'_, Vec<Entry>> {
-        let sql = "SELECT what, about, masked, made_at FROM account_log WHERE account = ?1
-            ORDER BY number DESC LIMIT ?2";
-        let values = [schema::integer(account), schema::integer(most)];
-        Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, values, entry)))
+    fn log(&self, account: u64, wanted: Wanted, most: u64) -> Answer<'_, Vec<Line>> {
+        Box::pin(self.0.call(Kind::Read, move |c| log(c, account, wanted, most)))
     }
 
     fn decide_as(

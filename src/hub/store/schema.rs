@@ -7,6 +7,7 @@ use crate::clock::Wall;
 use crate::hub::ticket::Tickets;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
+use core::net::IpAddr;
 use core::str::FromStr;
 use data_encoding::BASE64URL_NOPAD;
 use rusqlite::Row;
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
 pub const STEPS: &[&str] =
-    &[CREATE, RESTRICTION, PEOPLE, OUTBOX, DEVICE_KEY, TICKET, super::auth::CREATE];
+    &[CREATE, RESTRICTION, PEOPLE, OUTBOX, DEVICE_KEY, TICKET, super::auth::CREATE, SECOND];
 
 const TICKET: &str = "
 CREATE TABLE ticket (
@@ -39,6 +40,38 @@ CREATE TABLE outbox (
     entry INTEGER PRIMARY KEY REFERENCES account_log (number) ON DELETE CASCADE,
     made_at INTEGER NOT NULL
 ) STRICT;
+";
+
+const SECOND: &str = "
+CREATE TABLE second_factor (
+    account INTEGER PRIMARY KEY REFERENCES account (number) ON DELETE CASCADE,
+    secret BLOB NOT NULL,
+    last_step INTEGER NOT NULL,
+    wrong INTEGER NOT NULL,
+    locked_at INTEGER,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE recovery_code (
+    code BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX recovery_code_account ON recovery_code (account);
+CREATE TABLE half_session (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX half_session_account ON half_session (account);
+CREATE INDEX half_session_made_at ON half_session (made_at);
+CREATE TABLE trusted_browser (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    masked TEXT,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX trusted_browser_account ON trusted_browser (account);
+ALTER TABLE browser ADD COLUMN masked TEXT;
 ";
 
 const PEOPLE: &str = "
@@ -274,6 +307,11 @@ pub(super) fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
 
 pub(super) fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
     count(row, at).map(Wall::from_unix_seconds)
+}
+
+/// A masked address, where one is kept.
+pub(super) fn masked(row: &Row<'_>, at: usize) -> Result<Option<IpAddr>, StoreError> {
+    address(row, at)
 }
 
 fn label(row: &Row<'_>, at: usize) -> Result<Label, StoreError> {
