@@ -77,7 +77,7 @@ async fn a_key_on_another_board_is_noticed_and_a_repair_is_not() {
 
 fn aside(world: &World, times: usize) {
     for _ in 0..times {
-        let body = json!({ "error": "another copy exists", "quarantined": true });
+        let body = json!({ "error": "another copy exists", "code": "quarantined" });
         world.hub.script("ddns.update", 403, body, None);
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn add(connection: &Connection, key: &AuthKeyRow) -> Result<(), Store
 }
 
 pub(super) fn all(connection: &Connection) -> Result<Vec<AuthKeyRow>, StoreError> {
-    many(connection, &format!("SELECT {COLUMNS} FROM auth_key ORDER BY made_at, id"), [], read)
+    many(connection, &format!("SELECT {COLUMNS} FROM auth_key ORDER BY made_at, rowid"), [], read)
 }
 
 pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<AuthKeyRow>, StoreError> {
