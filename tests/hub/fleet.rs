@@ -238,11 +238,11 @@ async fn a_store_uses_up_revokes_and_sweeps_keys() {
     assert_eq!(store.enrol(waits.code_hash, device("box6", 6)).await.unwrap(), Enrolled::KeySpent);
     let uses: Vec<_> =
         store.auth_keys().await.unwrap().into_iter().map(|k| (k.id, k.uses)).collect();
-    assert_eq!(uses, [("late".into(), 0), ("many".into(), 2), ("once".into(), 1)]);
+    assert_eq!(uses, [("once".into(), 1), ("many".into(), 2), ("late".into(), 0)]);
     let next = sweep::sweep(store, at(50)).await.unwrap().unwrap();
     assert!(next <= at(100), "the next one expires at 100: {next:?}");
     let left: Vec<_> = store.auth_keys().await.unwrap().into_iter().map(|k| k.id).collect();
-    assert_eq!(left, ["many", "once"]);
+    assert_eq!(left, ["once", "many"]);
     sweep::sweep(store, Wall(at(100).0 + Duration::from_secs(600))).await.unwrap();
     assert_eq!(store.auth_keys().await.unwrap(), []);
 }

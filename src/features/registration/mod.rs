@@ -264,19 +264,8 @@ impl Feature for Registration {
                 Err(answer) => out.answer(asker, answer),
             },
             Input::Verb { asker, name: "unregister", .. } => self.unregister(asker, out),
-            Input::Done(ticket, Ok(Note::Started(result))) => {
-                self.started(ticket, result, now, out)
-            }
-            Input::Done(ticket, Ok(Note::Polled(result))) => self.polled(ticket, result, now, out),
-            Input::Done(ticket, Ok(Note::Anew(result))) => self.changed(ticket, result, out),
-            Input::Done(ticket, Ok(Note::BoardKept(result))) => self.kept(ticket, result, out),
             Input::Verb { asker, name: "rekey", .. } => self.begin_rekey(asker, now, out),
-            Input::Done(ticket, Ok(Note::Renewed(result))) => {
-                self.renewed(ticket, result, now, out)
-            }
-            Input::Done(ticket, Ok(Note::Rekeyed(result))) => {
-                self.rekeyed(ticket, result, now, out)
-            }
+            Input::Done(ticket, Ok(note)) => self.found(ticket, note, now, out),
             Input::Done(ticket, Err(end)) => self.ended(ticket, end, now, out),
             Input::Note(ticket, Note::Waiting(wait)) => self.waiting(ticket, wait, out),
             Input::Wake => self.wake(now, out),
@@ -286,38 +275,8 @@ impl Feature for Registration {
                     out.raise(&CLONED, ASIDE);
                 }
             }
-            Input::Event(Event::Quarantined(cloned)) => self.set_cloned(*cloned, out),
-            Input::Event(Event::Suspected(hub)) => {
-                self.suspected = true;
-                self.hub = hub.clone();
-            }
-            Input::Event(Event::Registered(membership, hub)) => {
-                self.hub = Some(hub.clone());
-                self.place(membership, hub, now);
-                self.provision.iter_mut().for_each(Provision::settled);
-                self.owned(out);
-                out.clear(&UNPROVISIONED);
-            }
-            Input::Event(Event::Disowned) if matches!(self.state, State::Member(_)) => {
-                self.disowned = true;
-                out.raise(&DISOWNED, "it refuses this device's key");
-            }
-            Input::Event(Event::Observed(_)) => self.owned(out),
-            Input::Event(Event::WallClockSet) => {
-                self.member().iter_mut().for_each(|member| member.renewal.plan(now));
-            }
-            Input::Event(Event::RulesChanged(name)) if *name == Self::CARD.name => {
-                self.member().iter_mut().for_each(|member| member.renewal.may_pass(now));
-            }
-            Input::Event(Event::CertificateExpired) => {
-                self.member().iter_mut().for_each(|member| member.renewal.is_over_by_word(now));
-            }
-            Input::Closing
-            | Input::Done(_, Ok(Note::Waiting(_)))
-            | Input::Note(..)
-            | Input::Reply(..)
-            | Input::Event(_)
-            | Input::Verb { .. } => {}
+            Input::Event(event) => self.heard(event, now, out),
+            Input::Closing | Input::Note(..) | Input::Reply(..) | Input::Verb { .. } => {}
         }
     }
 
@@ -386,6 +345,58 @@ async fn poll(device_code: String, hands: &Hands<Note>) -> Result<Polled, SendEr
 }
 
 impl Registration {
+    fn found(&mut self, ticket: Ticket, note: Note, now: Now, out: &mut Out<Job>) {
+        match note {
+            Note::Started(result) => self.started(ticket, result, now, out),
+            Note::Polled(result) => self.polled(ticket, result, now, out),
+            Note::Anew(result) => self.changed(ticket, result, out),
+            Note::BoardKept(result) => self.kept(ticket, result, out),
+            Note::Renewed(result) => self.renewed(ticket, result, now, out),
+            Note::Rekeyed(result) => self.rekeyed(ticket, result, now, out),
+            Note::Waiting(_) => {}
+        }
+    }
+
+    fn heard(&mut self, event: &Event, now: Now, out: &mut Out<Job>) {
+        match event {
+            Event::Quarantined(cloned) => self.set_cloned(*cloned, out),
+            Event::Suspected(hub) => {
+                self.suspected = true;
+                self.hub.clone_from(hub);
+            }
+            Event::Registered(membership, hub) => {
+                self.hub = Some(hub.clone());
+                self.place(membership, hub, now);
+                self.provision.iter_mut().for_each(Provision::settled);
+                self.owned(out);
+                out.clear(&UNPROVISIONED);
+            }
+            Event::Disowned if matches!(self.state, State::Member(_)) => {
+                self.disowned = true;
+                out.raise(&DISOWNED, "it refuses this device's key");
+            }
+            Event::Observed(_) => self.owned(out),
+            Event::WallClockSet => {
+                self.member().iter_mut().for_each(|member| member.renewal.plan(now));
+            }
+            Event::RulesChanged(name) if *name == Self::CARD.name => {
+                self.member().iter_mut().for_each(|member| member.renewal.may_pass(now));
+            }
+            Event::CertificateExpired => {
+                self.member().iter_mut().for_each(|member| member.renewal.is_over_by_word(now));
+            }
+            Event::HubChosen(_)
+            | Event::Unregistered
+            | Event::Disowned
+            | Event::Addresses(_)
+            | Event::Resumed
+            | Event::Restricted(..)
+            | Event::SameBoard
+            | Event::Anew(_)
+            | Event::RulesChanged(_) => {}
+        }
+    }
+
     /// Takes a place, or another certificate for the one there is.
     fn place(&mut self, membership: &Arc<Membership>, hub: &HubAddress, now: Now) {
         let until = membership.certificate_until;

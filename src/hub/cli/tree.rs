@@ -41,21 +41,7 @@ pub fn tree() -> Command {
         )
         .subcommand(authkey())
         .subcommand(command("devices", "List the registered devices").arg(json()))
-        .subcommand(
-            Command::new("user")
-                .about("The people who may sign in at the pages")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .subcommand(
-                    command("add", "Invite somebody, or let somebody set another password").arg(
-                        Arg::new("email")
-                            .value_name("EMAIL")
-                            .required(true)
-                            .help("The mail address"),
-                    ),
-                )
-                .subcommand(command("list", "List the accounts").arg(json())),
-        )
+        .subcommand(people())
         .subcommand(
             command("release", "Lift the quarantine of a device whose disk was copied or restored")
                 .arg(
@@ -70,6 +56,18 @@ pub fn tree() -> Command {
                 ),
         )
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
+}
+
+fn people() -> Command {
+    Command::new("user")
+        .about("The people who may sign in at the pages")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            command("add", "Invite somebody, or let somebody set another password")
+                .arg(Arg::new("email").value_name("EMAIL").required(true).help("The mail address")),
+        )
+        .subcommand(command("list", "List the accounts").arg(json()))
 }
 
 fn init() -> Command {
