@@ -81,9 +81,32 @@ impl PartialEq for Parcel {
 impl Eq for Parcel {}
 
 impl Parcel {
+    /// A body of this parcel as it may be kept and shown: without the values of its secret fields.
+    pub fn masked(&self, mut body: Value) -> Value {
+        for field in self.fields.iter().filter(|field| field.secret) {
+            mask(&mut body, &mut field.path.split('.'));
+        }
+        body
+    }
+
     /// The feature that owns it: the id up to the dot.
     pub fn feature(&self) -> &'static str {
         self.id.split('.').next().unwrap_or(self.id)
+    }
+}
+
+fn mask(value: &mut Value, path: &mut core::str::Split<'_, char>) {
+    if let Value::Array(items) = value {
+        items.iter_mut().for_each(|item| mask(item, &mut path.clone()));
+        return;
+    }
+    match path.next() {
+        Some(name) => {
+            if let Some(member) = value.get_mut(name) {
+                mask(member, path);
+            }
+        }
+        None => *value = MASKED.into(),
     }
 }
 
@@ -98,7 +121,13 @@ pub struct Field {
     pub identifies: bool,
     /// Whether the owner may have it left out; the rest of the parcel then still does its work (promise C1).
     pub optional: bool,
+    /// Whether whoever reads it could use it in the device's place. It is sent as it is; in everything that is kept
+    /// or shown of the body, [`MASKED`] stands for it.
+    pub secret: bool,
 }
+
+/// What stands for the value of a secret field in everything that is kept or shown.
+pub const MASKED: &str = "[secret]";
 
 /// Why something leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -226,6 +255,10 @@ pub enum ArgKind {
     Required,
     /// `--name VALUE`, may be given.
     Optional,
+    /// `--name`, given or not; its value is `yes`.
+    Flag,
+    /// `--name VALUE` is never taken, and typed it is a usage error that says why.
+    Refused(&'static str),
 }
 
 /// The exit codes of both programs. One table, tested as a golden file.
@@ -279,5 +312,34 @@ impl Exit {
             Self::Off => 7,
             Self::HubUnreachable => 8,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    static KEYS: Parcel = Parcel {
+        id: "test.keys",
+        what: "keys at every depth",
+        purpose: Purpose::Service,
+        to: Destination::Hub,
+        how: Carriage::Session,
+        fields: &[
+            Field { path: "key", why: "", identifies: true, optional: false, secret: true },
+            Field { path: "list.key", why: "", identifies: true, optional: false, secret: true },
+            Field { path: "name", why: "", identifies: true, optional: false, secret: false },
+        ],
+        retention: Retention::Nothing,
+        example: || Value::Null,
+    };
+
+    #[test]
+    fn a_secret_is_masked_at_every_depth_and_nothing_else_is() {
+        let body = json!({"key": "a", "list": [{"key": "b", "name": "c"}, {"key": {"d": 1}}], "name": "e"});
+        let masked = json!({"key": MASKED, "list": [{"key": MASKED, "name": "c"}, {"key": MASKED}], "name": "e"});
+        assert_eq!(KEYS.masked(body), masked);
+        assert_eq!(KEYS.masked(json!({"name": "e"})), json!({"name": "e"}), "none is made up");
     }
 }

@@ -69,6 +69,28 @@ impl Wall {
         let (hour, minute, second) = (rest / 3600, rest % 3600 / 60, rest % 60);
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
+
+    /// The beginning of a day in UTC, from `2026-11-22`. Nothing for any other text, and for days before 1970.
+    pub fn from_date(text: &str) -> Option<Self> {
+        let mut parts = text.split('-').map(|part| {
+            let digits = part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| part.parse::<u64>().ok()).flatten()
+        });
+        let date = (parts.next()??, parts.next()??, parts.next()??);
+        let days = days_from_civil(date)?;
+        let is_a_day = parts.next().is_none() && civil_from_days(days) == date;
+        is_a_day.then(|| Self::from_unix_seconds(days * 86_400))
+    }
+}
+
+/// The other way round than [`civil_from_days`]; a date that is in no calendar comes to some day.
+fn days_from_civil((year, month, day): (u64, u64, u64)) -> Option<u64> {
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let month_index = (month + 9) % 12;
+    let day_of_year = (153 * month_index + 2) / 5 + day.checked_sub(1)?;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
 }
 
 /// Year, month and day of a day counted from 1970-01-01 (the era algorithm of Howard Hinnant's
@@ -175,6 +197,30 @@ mod tests {
         assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_date_is_read_as_it_is_written_and_no_other_text_is_one() {
+        for seconds in [0, 951_782_400, 951_868_800, 1_795_305_600, 4_107_542_400] {
+            let text = &Wall::from_unix_seconds(seconds).rfc3339()[..10];
+            assert_eq!(Wall::from_date(text), Some(Wall::from_unix_seconds(seconds)), "{text}");
+        }
+        for bad in [
+            "",
+            "2026",
+            "2026-02-30",
+            "2026-13-01",
+            "2026-00-10",
+            "2026-01-00",
+            "1969-12-31",
+            "0000-00-00",
+            "2026-01-01-01",
+            "-1-1",
+            "20261-1-1",
+            "2026-01-0a",
+        ] {
+            assert_eq!(Wall::from_date(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@
 
 mod directory;
 mod document;
+mod watch;
+
+pub use watch::{Change, Watch};
 
 use crate::card::Exit;
 use directory::Directory;
@@ -20,6 +23,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroize;
 
 /// The version of the documents' format. A file of a later one is refused, and kept.
 pub const SCHEMA: u32 = 1;
@@ -140,7 +144,16 @@ impl StateDir {
     /// [`StateError::Unsafe`] when others can enter it or it belongs to another user than this process's,
     /// [`StateError::Busy`] while another process has it, [`StateError::Io`] otherwise.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
-        Directory::open(path.as_ref()).map(|found| Self { place: Place::Directory(found) })
+        Self::open_watched(path, watch::nobody())
+    }
+
+    /// As [`StateDir::open`], with somebody who sees each change of the disk before it is made and can refuse it: the
+    /// tests of a power cut at each of them.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`].
+    pub fn open_watched(path: impl AsRef<Path>, watch: Watch) -> Result<Self, StateError> {
+        Directory::open(path.as_ref(), watch).map(|found| Self { place: Place::Directory(found) })
     }
 
     /// A place in memory, for a box that has no other.
@@ -274,6 +287,28 @@ impl StateDir {
         match &self.place {
             Place::Directory(directory) => directory.read_private(name),
             Place::Memory(memory) => Ok(lock(memory).files.get(name).cloned()),
+        }
+    }
+
+    /// Puts a private file in the place of another one in one step, and then overwrites what stood there before, as
+    /// far as the file system writes over old blocks at all (flash and copy-on-write do not).
+    ///
+    /// # Errors
+    /// [`StateError::Io`]. Either the one or the other has its place then.
+    pub fn replace(&self, name: &str, by: &str) -> Result<(), StateError> {
+        check(name)?;
+        check(by)?;
+        match &self.place {
+            Place::Directory(directory) => directory.replace(name, by),
+            Place::Memory(memory) => {
+                let files = &mut lock(memory).files;
+                if let Some(bytes) = files.remove(by)
+                    && let Some(mut old) = files.insert(name.into(), bytes)
+                {
+                    old.zeroize();
+                }
+                Ok(())
+            }
         }
     }
 

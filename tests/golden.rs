@@ -106,6 +106,8 @@ fn body<T: ParcelBody + DeserializeOwned + PartialEq + core::fmt::Debug>() {
 fn every_request_is_what_the_other_side_reads() {
     body::<Start>();
     body::<Poll>();
+    body::<registration::Renew>();
+    body::<registration::Rekey>();
     body::<registration::Forget>();
     body::<Update>();
     body::<ddns::Forget>();
@@ -148,8 +150,15 @@ fn every_answer_is_what_the_other_side_reads() {
         zone: "example.test".into(),
         certificate: "-----BEGIN CERTIFICATE-----\n".into(),
         receipt_key: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+        certificate_until: Wall::default(),
+        device: String::new(),
     };
-    message("registration.poll-approved", &Polled::Approved(Box::new(membership)));
+    message("registration.poll-approved", &Polled::Approved(Box::new(membership.clone())));
+    let until = Wall::from_unix_seconds(1_797_933_600);
+    let device = "abcdefghijklmnopqrstuvwxyz".into();
+    let membership = Membership { certificate_until: until, device, ..membership };
+    message("registration.poll-approved-until", &Polled::Approved(Box::new(membership.clone())));
+    message("registration.renew-answer", &membership);
     let [a, aaaa, observed] = ["203.0.113.7", "2001:db8::7", "203.0.113.7"];
     let (a, aaaa) = (Some(a.parse().unwrap()), Some(aaaa.parse().unwrap()));
     let observed = observed.parse().unwrap();
@@ -169,10 +178,14 @@ fn every_answer_is_what_the_other_side_reads() {
 #[test]
 fn every_frame_is_what_the_other_side_reads() {
     let observed = "203.0.113.7".parse().unwrap();
-    message("link.frame-hello", &ToHub::Hello(Hello { version: 1 }));
+    message("link.frame-hello", &ToHub::Hello(Hello::example()));
+    message("link.frame-hello-first", &ToHub::Hello(Hello::new(None)));
+    message("link.frame-ticket", &ToHub::Ticket { stored: true });
     message("link.frame-heartbeat", &ToHub::Heartbeat { number: 7 });
     let tripwire = "AAECAwQFBgcICQoLDA0ODw".into();
-    message("link.frame-welcome", &ToDevice::Welcome { epoch: 3, observed, tripwire });
+    let ticket = "EBESExQVFhcYGRobHB0eHw".into();
+    let welcome = ToDevice::Welcome { epoch: 3, observed, tripwire, ticket };
+    message("link.frame-welcome", &welcome);
     message("link.frame-heartbeat-answer", &ToDevice::Heartbeat { number: 7, observed });
     message("link.frame-goodbye", &ToDevice::Goodbye { reason: "the hub stops".into() });
     let host = "box.link.example.test".into();

@@ -12,9 +12,12 @@ use qcloud_agent::egress::permit::Target;
 use qcloud_agent::egress::quic::Memory;
 use qcloud_agent::egress::resolver::Resolver;
 use qcloud_agent::features;
-use qcloud_agent::identity::HubTls;
 use qcloud_agent::identity::pin::HubPin;
+use qcloud_agent::identity::{HubTls, TicketBook};
+use qcloud_agent::state::StateDir;
 use qcloud_agent::wire::Body;
+use qcloud_agent::wire::ParcelBody;
+use qcloud_agent::wire::link::Hello;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -131,7 +134,10 @@ fn gate(port: u16) -> Gate {
 
 fn carriers(tls: HubTls, resolver: Resolver) -> Carriers {
     let settings = Settings::new(Memory::Ample);
-    let carriers = Carriers::new(resolver, settings, Arc::new(|_| false), clock());
+    let tickets = Arc::new(TicketBook::open(Arc::new(StateDir::memory()), "device"));
+    // What the session's example shows.
+    tickets.keep(None, &Hello::example().ticket.unwrap());
+    let carriers = Carriers::new(resolver, settings, tickets, Arc::new(|_| false), clock());
     carriers.set_hub(Some(tls));
     carriers
 }
@@ -172,10 +178,15 @@ async fn every_https_parcel_leaves_as_its_preview_shows_it_to_the_byte() {
     assert!(compared >= 6, "only {compared} parcels");
 }
 
-/// A request with the values of all fields of its body replaced by their lengths.
+/// A request with the values of all fields of its body replaced by their lengths, and without the auth key, which
+/// is sent by who has one.
 fn shape(request: &str) -> String {
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let length = format!("content-length: {}", body.len());
+    assert!(head.contains(&length), "{head}");
+    let head = head.replace(&length, "content-length: -");
     let mut body: Value = serde_json::from_str(body).unwrap();
+    body.as_object_mut().unwrap().remove("auth_key");
     for (name, value) in body.as_object_mut().unwrap() {
         if name != "name" {
             *value = value.as_str().unwrap().len().into();

@@ -88,7 +88,8 @@ fn entry(parcel: &Parcel) -> String {
     for field in parcel.fields {
         let mark = if field.identifies { ", identifies this device" } else { "" };
         let optional = if field.optional { ", may be denied" } else { "" };
-        lines.push(format!("  - {}: {}{mark}{optional}", field.path, field.why));
+        let secret = if field.secret { ", secret: shown and kept as [secret]" } else { "" };
+        lines.push(format!("  - {}: {}{mark}{optional}{secret}", field.path, field.why));
     }
     lines.join("\n")
 }
@@ -113,7 +114,7 @@ async fn preview(rows: &'static [Row], options: &Options, id: &str, printer: &Pr
     let (body, kind) = match body {
         Some(body) => (body.clone(), "as it would be sent now"),
         None if crate::sabotage::off("preview-example") => return Exit::Failed,
-        None => ((parcel.example)(), "with example values"),
+        None => (parcel.masked((parcel.example)()), "with example values"),
     };
     let text = format!("{} ({kind})\n\n{}", parcel.id, catalogue::preview(parcel, host, &body));
     let request = catalogue::request(parcel, host, &body);

@@ -8,6 +8,7 @@ pub mod egress;
 pub mod print;
 pub mod privacy;
 mod reconcile;
+mod register;
 pub mod status;
 pub mod talk;
 pub mod tree;
@@ -18,9 +19,7 @@ use crate::card::Exit;
 use crate::daemon::control::Request;
 use crate::daemon::feature::{Answer, Row};
 use crate::daemon::run::{Agent, Options};
-use crate::platform::facts;
 use crate::platform::memory;
-use crate::platform::root::Root;
 use clap::ArgMatches;
 use print::Printer;
 use serde_json::Value;
@@ -81,6 +80,9 @@ async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit 
         Ok(agent) => agent,
         Err(error) => return printer.fail(error.exit(), &print::chain(&error)),
     };
+    if let Err(error) = agent.keep_identity() {
+        return printer.fail(error.exit(), &print::chain(&error));
+    }
     let (asked, questions) = tokio::sync::mpsc::channel(16);
     match listener(&state_dir) {
         Ok(listener) => {
@@ -109,12 +111,7 @@ async fn feature(
 ) -> Exit {
     let top = |row: &&Row| row.card.verbs.iter().any(|verb| verb.top && verb.name == noun);
     let (feature, verb, matches) = match rows.iter().find(top) {
-        Some(row) => {
-            if noun == "register" && !crate::sabotage::off("register-announced") {
-                egress::announce(row.card);
-            }
-            (row.card.name, noun, sub)
-        }
+        Some(row) => (row.card.name, noun, sub),
         None => match sub.subcommand() {
             Some(("status", _)) => return status::print(rows, options, Some(noun), printer).await,
             Some((verb, matches)) => (noun, verb, matches),
@@ -122,8 +119,17 @@ async fn feature(
         },
     };
     let mut args = tree::arguments(rows, feature, verb, matches);
-    if verb == "register" && args.get("name").is_none() {
-        args["name"] = facts::default_name(&Root::new(&options.root)).as_str().into();
+    if let Some(why) = tree::refused(rows, feature, verb, matches) {
+        return printer.fail(Exit::Usage, why);
+    }
+    if verb == "register" {
+        if let Err(failed) = register::complete(options, &mut args) {
+            return printer.fail(failed.exit, &failed.text);
+        }
+        let row = rows.iter().find(|row| row.card.name == feature);
+        if let Some(row) = row.filter(|_| !crate::sabotage::off("register-announced")) {
+            egress::announce(row.card);
+        }
     }
     let request = Request { noun: feature.into(), verb: verb.into(), args };
     match talk::ask(rows, options, request, |progress| printer.progress(&progress)).await {

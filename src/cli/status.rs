@@ -42,7 +42,7 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
     let failed = |error: RunError| Failed { exit: error.exit(), text: super::print::chain(&error) };
     let mut agent = stopped(rows, options).map_err(failed)?;
     let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
-    if !options.state_dir.exists() {
+    if !agent.has_identity() {
         // The key it has is in RAM, and gone with this command.
         status["device"] = Value::Null;
     }

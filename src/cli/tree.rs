@@ -110,6 +110,9 @@ fn verb(verb: &'static crate::card::Verb) -> Command {
             ArgKind::Positional => made.required(true),
             ArgKind::Required => made.long(arg.name).required(true),
             ArgKind::Optional => made.long(arg.name),
+            ArgKind::Flag => made.long(arg.name).action(ArgAction::SetTrue),
+            // Taken with any value or none, so that the answer is the reason and does not repeat the value.
+            ArgKind::Refused(_) => made.long(arg.name).hide(true).num_args(0..=1),
         }
     });
     Command::new(verb.name).about(verb.about).args(args)
@@ -140,13 +143,34 @@ fn with_try(root: Command) -> Command {
     root
 }
 
-/// The arguments of a verb by name, as the control socket takes them.
-pub fn arguments(rows: &[Row], feature: &str, verb: &str, matches: &ArgMatches) -> Value {
+/// Why the command line is not taken, if it has an argument that never is.
+pub fn refused(
+    rows: &[Row],
+    feature: &str,
+    verb: &str,
+    matches: &ArgMatches,
+) -> Option<&'static str> {
+    args_of(rows, feature, verb).iter().find_map(|arg| match arg.kind {
+        ArgKind::Refused(why) => matches.contains_id(arg.name).then_some(why),
+        ArgKind::Positional | ArgKind::Required | ArgKind::Optional | ArgKind::Flag => None,
+    })
+}
+
+fn args_of(rows: &[Row], feature: &str, verb: &str) -> &'static [crate::card::Arg] {
     let card = rows.iter().map(|row| row.card).find(|card| card.name == feature);
     let verb = card.and_then(|card| card.verbs.iter().find(|v| v.name == verb));
+    verb.map(|verb| verb.args).unwrap_or_default()
+}
+
+/// The arguments of a verb by name, as the control socket takes them.
+pub fn arguments(rows: &[Row], feature: &str, verb: &str, matches: &ArgMatches) -> Value {
     let mut args = json!({});
-    for arg in verb.map(|verb| verb.args).unwrap_or_default() {
-        if let Some(value) = matches.get_one::<String>(arg.name) {
+    for arg in args_of(rows, feature, verb) {
+        if arg.kind == ArgKind::Flag {
+            if matches.get_flag(arg.name) {
+                args[arg.name] = "yes".into();
+            }
+        } else if let Some(value) = matches.get_one::<String>(arg.name) {
             args[arg.name] = value.as_str().into();
         }
     }

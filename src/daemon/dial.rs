@@ -112,6 +112,9 @@ pub const fn exit_of(error: &SendError) -> Exit {
         SendError::Refused(_)
         | SendError::NotTrusted { .. }
         | SendError::Declined { .. }
+        | SendError::CertificateExpired
+        | SendError::Quarantined { .. }
+        | SendError::NoIdentity(_)
         | SendError::NotUnderstood(_)
         | SendError::Revoked => Exit::Failed,
     }

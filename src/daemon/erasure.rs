@@ -3,7 +3,7 @@
 //! The demand is on disk before its first try, and stays until the hub's signed receipt verified. A
 //! feature's own code is not needed for it: the body comes from what was saved.
 
-use super::feature::{Answer, Asker, Event};
+use super::feature::{Answer, Asker, Event, Opening};
 use super::household::{KeptReceipt, Owed};
 use super::supervisor::{Command, Origin, Supervisor};
 use crate::card::{Card, Exit, Switch};
@@ -51,6 +51,11 @@ impl Erasures {
         self.tries.iter().filter_map(|t| t.at).min()
     }
 
+    /// Those who wait for an answer.
+    pub(super) fn askers(self) -> impl Iterator<Item = (&'static str, Asker)> {
+        self.tries.into_iter().filter_map(|t| Some((t.feature, t.asker?)))
+    }
+
     fn add(&mut self, feature: &'static str, nonce: String, asker: Option<Asker>, now: Now) {
         let backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         self.tries.push(Try { feature, nonce, at: Some(now.boot), backoff, asker, tried: None });
@@ -93,7 +98,7 @@ impl Supervisor {
             By::Person(asker) => Some(asker),
             By::Configuration => None,
         };
-        if row.card.switch == Switch::OnOff && asker.is_some() {
+        if asker.is_some() {
             self.household.switches.insert(name.into(), false);
         }
         self.household.open.remove(name);
@@ -253,7 +258,7 @@ impl Supervisor {
         let (membership, _) = self.household.membership.as_ref().ok_or(Unsettled::NoKey)?;
         let key = BASE64URL_NOPAD.decode(membership.receipt_key.as_bytes());
         let key = key.map_err(|_| Unsettled::NoKey)?;
-        let demand = Demand { device: &self.device, feature, nonce };
+        let demand = Demand { device: self.device(), feature, nonce };
         let receipt = receipt::verify(&document, &key, demand)?;
         Ok(KeptReceipt { receipt, document, key: membership.receipt_key.clone() })
     }
@@ -293,6 +298,23 @@ impl Supervisor {
         }
     }
 
+    pub(super) fn why_opened(&self, card: &Card) -> Opening {
+        let left = self.household.switches.get(card.name) == Some(&false);
+        match (card.switch, self.starting) {
+            (Switch::Always, _) if left => Opening::Left,
+            (_, true) => Opening::Started,
+            (_, false) => Opening::Wanted,
+        }
+    }
+
+    /// Forgets that the owner once left a hub.
+    pub(super) fn come_back(&mut self) {
+        let always = self.rows.iter().filter(|row| row.card.switch == Switch::Always);
+        for row in always {
+            self.household.switches.remove(row.card.name);
+        }
+    }
+
     fn forget_body(&self, name: &str, nonce: &str) -> Option<Body> {
         let row = self.row(name)?;
         let (config, saved) = (self.section(name), self.saved(name));
@@ -300,7 +322,7 @@ impl Supervisor {
     }
 
     fn nonce(&self, feature: &str, now: Now) -> String {
-        let seed = format!("{}|{feature}|{}|{:?}", self.device, now.dice, now.wall);
+        let seed = format!("{}|{feature}|{}|{:?}", self.device(), now.dice, now.wall);
         let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
         BASE32_NOPAD.encode(digest.as_ref()).chars().take(26).collect()
     }

@@ -103,6 +103,8 @@ pub enum Opening {
     Started,
     /// A person, the configuration or a recovery wants it now.
     Wanted,
+    /// It is always there, and its owner had it forgotten: it does nothing by itself, whatever the configuration says.
+    Left,
 }
 
 /// How a job ended without a note.
@@ -132,10 +134,12 @@ pub struct Asker(pub u64);
 pub enum Event {
     /// The hub to use, before there is a membership (during registration).
     HubChosen(HubAddress),
-    /// This device has a place at a hub.
+    /// This device has a place at a hub, or another certificate for the one it has.
     Registered(Arc<Membership>, HubAddress),
     /// It has none any more.
     Unregistered,
+    /// The hub refuses this device's key as unknown. What the device has stays as it is until its owner decides.
+    Disowned,
     /// The box's own addresses.
     Addresses(Arc<Addresses>),
     /// The address the hub sees this device at.
@@ -144,8 +148,18 @@ pub enum Event {
     Resumed,
     /// The wall clock was set.
     WallClockSet,
+    /// The hub turned something away because this device's certificate is over.
+    CertificateExpired,
     /// The hub keeps this feature's data without using it, or uses it again.
     Restricted(&'static str, bool),
+    /// The hub has set this device aside because two boxes use its identity, or serves it again.
+    Quarantined(bool),
+    /// This is not the board the identity was made on: nothing is done with it. The hub it belongs to.
+    Suspected(Option<HubAddress>),
+    /// It is the same box all the same, says its owner.
+    SameBoard,
+    /// The device has another key, and by it this id: what there was belongs to another box.
+    Anew(String),
     /// The owner changed what may leave in this feature's name: what was sent may not stand any more, and what
     /// was refused may pass now.
     RulesChanged(&'static str),

@@ -7,6 +7,8 @@ use crate::clock::Now;
 use crate::egress::permit::Target;
 use crate::egress::reconcile;
 use crate::platform::traffic;
+use crate::wire::Body;
+use crate::wire::link::SESSION;
 use serde_json::{Value, json};
 
 /// Answers one question to the daemon itself.
@@ -40,8 +42,12 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
             let id = arg("parcel");
             let supervisor = agent.supervisor();
             let hub = supervisor.household().membership.as_ref().map(|(_, hub)| authority(hub));
-            let body = supervisor.parcel(id).and_then(|parcel| supervisor.preview(parcel));
-            let body = body.map(|body| agent.gate().shaped(&body));
+            let body = match supervisor.parcel(id) {
+                // The house itself keeps the ticket.
+                Some(parcel) if *parcel == SESSION => Some(Body::of(&agent.hello())),
+                parcel => parcel.and_then(|parcel| supervisor.preview(parcel)),
+            };
+            let body = body.map(|body| body.parcel().masked(agent.gate().shaped(&body)));
             Answer::done("", json!({ "hub": hub, "body": body }))
         }
         _ => Answer::failed(Exit::Usage, format!("the agent does not know `{verb}`")),

@@ -76,6 +76,16 @@ pub struct KeptReceipt {
 }
 
 impl Household {
+    /// Drops what belongs to the identity this box had: it is another box's, which goes on with it. What its owner
+    /// decided here stays.
+    pub fn begin_anew(&mut self) {
+        self.membership = None;
+        self.owed.clear();
+        self.receipts.clear();
+        self.restricted.clear();
+        self.signed_head_seq = 0;
+    }
+
     /// Notes that the hub uses a feature's data, or does not; says whether that is news.
     pub fn restrict(&mut self, feature: &str, restricted: bool) -> bool {
         if restricted {

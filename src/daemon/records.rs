@@ -91,13 +91,31 @@ impl Records {
         })?;
         if self.volatile {
             household.signed_head = None;
-        } else if household.signed_head_seq != household.ledger.seq {
-            let head = SignedHead { head: household.ledger.clone(), at };
-            household.signed_head = Some(signed::sign(&head, HEAD_TYPE, self.identity.key()));
-            household.signed_head_seq = household.ledger.seq;
+        } else {
+            // A head that was signed by a key of which nothing is left vouches for nothing.
+            self.identity.keep()?;
+            self.sign_head(household, at);
         }
         let body = serde_json::to_value(&*household).unwrap_or_default();
         self.state.save(HOUSEHOLD, &body)
+    }
+
+    /// Vouches for the chain with the key that this very document makes the device's: a rekey and its signature reach
+    /// the disk together or not at all, so that the head always fits the key of the next start.
+    fn sign_head(&self, household: &mut Household, at: Wall) {
+        let membership = household.membership.as_ref();
+        let certificate = membership.map(|(membership, _)| membership.certificate.as_str());
+        let key = self.identity.key_of(certificate.unwrap_or_default());
+        let holds = |document: &String| {
+            signed::verify::<SignedHead>(document, HEAD_TYPE, key.public_key()).is_ok()
+        };
+        let is_newest = household.signed_head_seq == household.ledger.seq;
+        if is_newest && household.signed_head.as_ref().is_some_and(holds) {
+            return;
+        }
+        let head = SignedHead { head: household.ledger.clone(), at };
+        household.signed_head = Some(signed::sign(&head, HEAD_TYPE, key.as_ref()));
+        household.signed_head_seq = household.ledger.seq;
     }
 
     /// Whether consent-gated bytes could be put on record durably before they leave, and were.
@@ -137,7 +155,9 @@ mod tests {
         let state = Arc::new(StateDir::open(&dir).unwrap());
         let now = Now { boot: Boot::default(), wall: Wall::default(), dice: 0 };
         let clock = Clock::from_fn(move || now);
-        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone()).unwrap());
+        let root = crate::platform::root::Root::new("/nowhere");
+        let identity = Identity::open(Arc::clone(&state), clock.clone(), root).unwrap();
+        let identity = Arc::new(identity);
         let records = Records::new(state, Arc::clone(&identity), false);
         let gate = Gate::new(clock, Ledger::new(Head::default(), identity.ledger_key()));
         let mut household = Household::default();

@@ -25,8 +25,20 @@ static SHARE: Parcel = Parcel {
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/curious/share", caller: Caller::Device },
     fields: &[
-        Field { path: "word", why: "the thing itself", identifies: false, optional: false },
-        Field { path: "mood", why: "how it was meant", identifies: false, optional: true },
+        Field {
+            path: "word",
+            why: "the thing itself",
+            identifies: false,
+            optional: false,
+            secret: false,
+        },
+        Field {
+            path: "mood",
+            why: "how it was meant",
+            identifies: false,
+            optional: true,
+            secret: false,
+        },
     ],
     retention: Retention::Nothing,
     example: example_of::<Share>,
@@ -127,6 +139,8 @@ fn house(household: Household) -> Supervisor {
         zone: "example.test".into(),
         certificate: String::new(),
         receipt_key: String::new(),
+        certificate_until: Wall::from_unix_seconds(4_000_000_000),
+        device: String::new(),
     };
     let hub = HubAddress { host: "hub.example.test".into(), port: 443, pin: None };
     let household = Household {

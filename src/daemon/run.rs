@@ -3,13 +3,16 @@
 //! There is no timer without a reason: the only one is armed to the supervisor's next deadline. With
 //! everything off the loop sleeps in the kernel until something happens to the box.
 
+use super::addresses;
 use super::config::{self, Config, ConfigError};
 use super::control::{Asked, DAEMON};
 use super::dial::{Dial, HandParts};
 use super::feature::{Answer, Asker, Event, Row};
+use super::handover::{Handover, Place};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
 use super::records::Records;
+use super::signals::{Signals, Told};
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::world::{CLOCK, World};
@@ -20,19 +23,19 @@ use crate::egress::ledger::Ledger;
 use crate::egress::reconcile::Baseline;
 use crate::identity::{Identity, IdentityError};
 use crate::platform::exec::Exec;
-use crate::platform::netlink::Watcher;
 use crate::platform::root::Root;
 use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
 use crate::platform::traffic;
 use crate::state::{StateDir, StateError};
+use crate::wire::link::Hello;
+use crate::wire::registration::Membership;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Where state is kept when no directory is named.
@@ -111,6 +114,7 @@ pub struct Agent {
     suspended: Duration,
     save_due: bool,
     save_failed: bool,
+    handover: Handover,
     /// What the kernel had counted when this began to run.
     baseline: Option<Baseline>,
 }
@@ -136,21 +140,29 @@ impl Agent {
     ) -> Result<Self, RunError> {
         let config = config::load(options.config_path.as_deref(), rows)?;
         let state = Arc::new(state);
-        let (household, damaged) = Records::load(&state)?;
+        let (mut household, damaged) = Records::load(&state)?;
         if let Some(damaged) = damaged {
             tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
         }
         let clock = Clock::system(household.last_good);
-        let identity = Arc::new(Identity::open(Arc::clone(&state), clock.clone())?);
+        let root = Root::new(&options.root);
+        let identity = Identity::open(Arc::clone(&state), clock.clone(), root.clone())?;
+        let identity = Arc::new(identity);
+        settle(&identity, household.membership.as_ref().map(|(membership, _)| membership));
+        super::clone::settle_owner(&mut household, &identity);
         let volatile = config.agent.volatile_ledger;
         let records = Records::new(state, Arc::clone(&identity), volatile);
         let gate = gate_of(&household, &identity, &clock, &records)?;
-        let root = Root::new(&options.root);
         let world = World::new(&config.agent, &root, &clock, Arc::clone(&identity));
         let dial = Dial::new("", gate.clone(), world.outside());
         let parts = HandParts { dial, identity: Arc::clone(&identity), root, exec: Exec };
-        let device = identity.key().id();
-        let supervisor = Supervisor::new(rows, gate.clone(), config.sections, household, device);
+        let key = identity.key();
+        let mut supervisor =
+            Supervisor::new(rows, gate.clone(), config.sections, household, key.id());
+        let differing = identity.differing();
+        if !differing.is_empty() {
+            supervisor.suspect(&differing);
+        }
         let (events, happenings) = mpsc::channel(256);
         let jobs = Jobs::new(events.clone());
         Ok(Self {
@@ -170,8 +182,27 @@ impl Agent {
             suspended: clock::suspended(),
             save_due: false,
             save_failed: false,
+            handover: Handover::default(),
             baseline: None,
         })
+    }
+
+    /// Gives this device its identity for good, if it has none yet: its key is put on the disk.
+    ///
+    /// # Errors
+    /// [`RunError::State`].
+    pub fn keep_identity(&self) -> Result<(), RunError> {
+        Ok(self.parts.identity.keep()?)
+    }
+
+    /// Whether the key is on the disk.
+    pub fn has_identity(&self) -> bool {
+        self.parts.identity.is_kept()
+    }
+
+    /// The first words of the next session.
+    pub(super) fn hello(&self) -> Hello {
+        self.parts.identity.hello()
     }
 
     /// Runs until SIGTERM or SIGINT, or until every question of `asked` is answered and no more can come.
@@ -183,7 +214,7 @@ impl Agent {
         let mut signals = Signals::open().map_err(system("listen to signals"))?;
         let timer = WakeTimer::open().map_err(system("make a timer"))?;
         let jump = ClockJump::open().map_err(system("watch the wall clock"))?;
-        let watcher = tokio::spawn(watch_addresses(self.events.clone()));
+        let watcher = tokio::spawn(addresses::watch(self.events.clone()));
         let service = Service::from_environment();
         self.baseline = self.counted();
         self.supervisor.start(self.clock.now());
@@ -280,16 +311,32 @@ impl Agent {
                 // After the save, so that what a person was told survives a power cut.
                 Command::Answer(asker, answer) => answers.push((asker, answer)),
                 Command::Hub(hub, membership) => {
-                    self.world.set_hub(hub.as_ref(), membership.as_deref())
+                    let place = (hub, membership);
+                    match self.handover.offer(&self.parts.identity, place) {
+                        Some(place) => self.show(place),
+                        None => self.save_due = true,
+                    }
                 }
             }
         }
         if self.save_due || self.gate.with_ledger(|ledger| ledger.is_due()) {
             self.save(false);
         }
+        if !self.save_failed
+            && let Some(place) = self.handover.saved()
+        {
+            self.show(place);
+        }
         for (asker, answer) in answers {
             self.answer(asker, answer);
         }
+    }
+
+    /// Shows ourselves to this hub from here on.
+    fn show(&mut self, (hub, membership): Place) {
+        settle(&self.parts.identity, membership.as_deref());
+        self.supervisor.set_key(self.parts.identity.key().id());
+        self.world.set_hub(hub.as_ref(), membership.as_deref());
     }
 
     /// Puts everything on disk. A failure is told once, and the next save tries again.
@@ -359,7 +406,10 @@ impl Agent {
         let lines: Vec<String> =
             self.gate.with_ledger(|ledger| ledger.lines().map(String::from).collect());
         let head = &self.supervisor.household().signed_head;
-        let key = BASE64URL_NOPAD.encode(self.parts.identity.key().public_key());
+        let place = self.supervisor.household().membership.as_ref();
+        let certificate = place.map_or("", |(membership, _)| &membership.certificate);
+        let key = self.parts.identity.key_of(certificate);
+        let key = BASE64URL_NOPAD.encode(key.public_key());
         serde_json::json!({ "lines": lines, "signed_head": head, "key": key })
     }
 
@@ -414,6 +464,15 @@ impl Agent {
     }
 }
 
+/// Makes the key that the membership's certificate was made for the device's.
+fn settle(identity: &Identity, membership: Option<&Membership>) {
+    if let Err(error) =
+        identity.settle(membership.map(|membership| membership.certificate.as_str()))
+    {
+        tracing::warn!(why = error_chain(&error), "a key that was replaced could not be removed");
+    }
+}
+
 fn gate_of(
     household: &Household,
     identity: &Identity,
@@ -434,56 +493,7 @@ fn gate_of(
     Ok(gate)
 }
 
-async fn watch_addresses(events: mpsc::Sender<Happening>) {
-    let mut watcher = match Watcher::open() {
-        Ok(watcher) => watcher,
-        Err(error) => return tracing::error!(%error, "the box's own addresses cannot be watched"),
-    };
-    loop {
-        match watcher.changed().await {
-            Ok(addresses) => {
-                let event = Event::Addresses(Arc::new(addresses));
-                if events.send(Happening::Event(event)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                return tracing::error!(%error, "the box's own addresses are not watched any more");
-            }
-        }
-    }
-}
-
 fn error_chain(error: &dyn std::error::Error) -> String {
     let source = error.source().map(|source| format!(": {source}"));
     format!("{error}{}", source.unwrap_or_default())
-}
-
-enum Told {
-    Stop,
-    Reload,
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn open() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.term.recv() => Told::Stop,
-            _ = self.int.recv() => Told::Stop,
-            _ = self.hup.recv() => Told::Reload,
-        }
-    }
 }

@@ -132,7 +132,7 @@ impl Supervisor {
     /// Gathers the status.
     pub fn status(&self, now: Now) -> Status {
         Status {
-            device: self.device.clone(),
+            device: self.device().to_owned(),
             running: self.started,
             registered: self.household.membership.as_ref().filter(|_| !self.is_leaving()).map(
                 |(m, hub)| Registered {

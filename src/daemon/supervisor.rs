@@ -75,7 +75,8 @@ pub struct Supervisor {
     pub(super) gate: Gate,
     pub(super) sections: Sections,
     pub(super) household: Household,
-    pub(super) device: String,
+    /// The id of this device's key; see [`Supervisor::device`].
+    key: String,
     pub(super) live: BTreeMap<&'static str, Live>,
     pub(super) broken: BTreeMap<&'static str, Broken>,
     pub(super) warnings: BTreeMap<(&'static str, &'static str), (&'static Warning, String)>,
@@ -83,7 +84,9 @@ pub struct Supervisor {
     pub(super) facts: Facts,
     pub(super) commands: Vec<Command>,
     pub(super) started: bool,
-    starting: bool,
+    /// Why the key is not used: this is another board than it was made on.
+    pub(super) suspected: Option<String>,
+    pub(super) starting: bool,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -122,7 +125,7 @@ impl Supervisor {
         gate: Gate,
         sections: Sections,
         household: Household,
-        device: &str,
+        key: &str,
     ) -> Self {
         gate.set_consents(household.consents.clone());
         gate.set_denied(household.denied.clone());
@@ -131,7 +134,7 @@ impl Supervisor {
             gate,
             sections,
             household,
-            device: device.into(),
+            key: key.into(),
             live: BTreeMap::new(),
             broken: BTreeMap::new(),
             warnings: BTreeMap::new(),
@@ -139,6 +142,7 @@ impl Supervisor {
             facts: Facts::default(),
             commands: Vec::new(),
             started: false,
+            suspected: None,
             starting: false,
             inbox: VecDeque::new(),
             incarnations: 0,
@@ -149,12 +153,9 @@ impl Supervisor {
     pub fn start(&mut self, now: Now) {
         self.started = true;
         self.check_consents();
-        if let Some((membership, hub)) = self.household.membership.clone() {
-            self.gate.set_hub(Some(target(&hub)));
-            self.commands.push(Command::Hub(Some(hub), Some(Arc::new(membership))));
+        if self.suspected.is_none() {
+            self.take_place(now);
         }
-        self.settle_switches(now);
-        self.resume_erasures(now);
         self.starting = true;
         for row in self.rows {
             if self.is_on(row.card) {
@@ -178,6 +179,17 @@ impl Supervisor {
     /// What shall be on disk, to be completed with what only the event loop knows.
     pub fn household_mut(&mut self) -> &mut Household {
         &mut self.household
+    }
+
+    /// This device's key is another one.
+    pub fn set_key(&mut self, id: &str) {
+        self.key = id.into();
+    }
+
+    /// The id of this device: the one it is known by at its hub, which a rekey leaves as it is; without a hub, its key's.
+    pub(super) fn device(&self) -> &str {
+        let place = self.household.membership.as_ref();
+        place.map_or(&self.key, |(membership, _)| membership.device_or(&self.key))
     }
 
     /// Raises or clears a warning of the house itself.
@@ -205,6 +217,9 @@ impl Supervisor {
 
     /// An answer came.
     pub fn replied(&mut self, origin: &Origin, result: Result<Reply, SendError>, now: Now) {
+        if result.as_ref().is_ok_and(Reply::is_certificate_expired) {
+            self.announce(Event::CertificateExpired, now);
+        }
         match origin {
             Origin::Feature(name, ticket) => self.post(name, *ticket, Mail::Reply(*ticket, result)),
             Origin::Erasure(nonce) => self.erasure_replied(nonce, result, now),
@@ -305,7 +320,7 @@ impl Supervisor {
                 self.note_open(row.card, now);
                 let live = Live { card: row.card, feature, incarnation, wake: None, mended: None };
                 self.live.insert(name, live);
-                let why = if self.starting { Opening::Started } else { Opening::Wanted };
+                let why = self.why_opened(row.card);
                 self.inbox.push_back((name, Mail::Opened(why)));
                 self.tell_what_is_known(name);
             }
@@ -338,6 +353,7 @@ impl Supervisor {
             }
             Event::Registered(membership, hub) => {
                 self.gate.set_hub(Some(target(hub)));
+                self.come_back();
                 self.household.membership = Some((membership.as_ref().clone(), hub.clone()));
                 self.commands.push(Command::Hub(Some(hub.clone()), Some(Arc::clone(membership))));
                 self.save(now);
@@ -357,7 +373,15 @@ impl Supervisor {
                 }
                 self.save(now);
             }
-            Event::Resumed | Event::WallClockSet | Event::RulesChanged(_) => {}
+            Event::SameBoard => self.same_board(now),
+            Event::Anew(device) => self.begin_anew(device, now),
+            Event::Resumed
+            | Event::WallClockSet
+            | Event::CertificateExpired
+            | Event::Disowned
+            | Event::RulesChanged(_)
+            | Event::Quarantined(_)
+            | Event::Suspected(_) => {}
         }
         let event = Arc::new(event);
         for name in self.live.keys() {
@@ -403,7 +427,12 @@ impl Supervisor {
     }
 
     fn tell_what_is_known(&mut self, name: &'static str) {
-        let registered = self.household.membership.clone().filter(|_| !self.is_leaving());
+        if self.suspected.is_some() {
+            let hub = self.household.membership.as_ref().map(|(_, hub)| hub.clone());
+            self.tell(name, Event::Suspected(hub));
+        }
+        let registered = self.household.membership.clone();
+        let registered = registered.filter(|_| !self.is_leaving() && self.suspected.is_none());
         let registered = registered.map(|(member, hub)| Event::Registered(Arc::new(member), hub));
         let addresses = self.facts.addresses.clone().map(Event::Addresses);
         let observed = self.facts.observed.map(Event::Observed);

@@ -15,6 +15,9 @@ impl Supervisor {
             return self.reply(asker, Answer::failed(Exit::Usage, text));
         };
         let name = row.card.name;
+        if let Some(answer) = self.not_with_this_key(name, verb) {
+            return self.reply(asker, answer);
+        }
         match (verb, row.card.switch) {
             ("on", Switch::OnOff) => self.switch_on(row.card, asker, now),
             ("off", Switch::OnOff) => self.turn_off(row.card, asker, now),

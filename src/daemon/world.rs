@@ -49,7 +49,9 @@ impl World {
         let known = Arc::clone(&own);
         let is_own =
             Arc::new(move |ip| known.read().unwrap_or_else(PoisonError::into_inner).contains(ip));
-        let carriers = Arc::new(Carriers::new(resolver, settings, is_own, clock.clone()));
+        let tickets = identity.tickets();
+        let carriers = Carriers::new(resolver, settings, tickets, is_own, clock.clone());
+        let carriers = Arc::new(carriers);
         Self { carriers, identity, own, root: root.clone(), config: Mutex::new(config.clone()) }
     }
 
@@ -60,6 +62,9 @@ impl World {
 
     /// Shows ourselves to this hub from here on.
     pub fn set_hub(&self, hub: Option<&HubAddress>, membership: Option<&Membership>) {
+        if membership.is_none() {
+            self.identity.leave_hub();
+        }
         let tls = hub.and_then(|hub| match self.identity.hub_tls(hub.pin.as_ref(), membership) {
             Ok(tls) => Some(tls),
             Err(error) => {

@@ -12,7 +12,7 @@ use super::session::Sessions;
 use super::underway::Underway;
 use crate::card::Carriage;
 use crate::clock::Clock;
-use crate::identity::HubTls;
+use crate::identity::{HubTls, TicketBook};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,9 +48,15 @@ impl ClockTrouble {
 
 impl Carriers {
     /// Carriers without a hub.
-    pub fn new(resolver: Resolver, settings: Settings, is_own: IsOwn, clock: Clock) -> Self {
+    pub fn new(
+        resolver: Resolver,
+        settings: Settings,
+        tickets: Arc<TicketBook>,
+        is_own: IsOwn,
+        clock: Clock,
+    ) -> Self {
         let resolver = Arc::new(resolver);
-        let sessions = Arc::new(Sessions::new(Arc::clone(&resolver), settings));
+        let sessions = Arc::new(Sessions::new(Arc::clone(&resolver), settings, tickets));
         Self {
             resolver,
             sessions,
@@ -137,7 +143,7 @@ mod tests {
     use super::*;
     use crate::egress::quic::Memory;
     use crate::egress::testing::{
-        clock, gate, lines, permit, pki, service_passage, session_passage, target,
+        clock, gate, lines, permit, pki, service_passage, session_passage, target, tickets,
     };
 
     const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -145,7 +151,7 @@ mod tests {
     fn carriers() -> Carriers {
         let resolver = Resolver::new(vec![], vec![], clock());
         let settings = Settings::new(Memory::Ample);
-        Carriers::new(resolver, settings, Arc::new(|_| false), clock())
+        Carriers::new(resolver, settings, tickets(), Arc::new(|_| false), clock())
     }
 
     #[tokio::test]

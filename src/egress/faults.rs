@@ -1,9 +1,10 @@
 //! How the words of sockets, rustls, quinn and reqwest become a [`SendError`].
 
-use super::outside::SendError;
+use super::outside::{SendError, UNKNOWN};
 use super::permit::Target;
 use crate::identity::trust::Distrust;
 use crate::wire::label::printable;
+use crate::wire::link::{CLOSED_CERTIFICATE_EXPIRED, CLOSED_QUARANTINED, UNKNOWN_DEVICE};
 use core::error::Error;
 use core::time::Duration;
 use rustls::AlertDescription;
@@ -98,6 +99,24 @@ pub(super) fn of_quinn(to: &Target, error: &quinn::ConnectionError) -> SendError
         quinn::ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => {
             let alert = u64::from(close.error_code) - 0x100;
             unreachable(to, format_args!("the hub refused us in TLS (alert {alert})"))
+        }
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code.into_inner() == u64::from(CLOSED_CERTIFICATE_EXPIRED) =>
+        {
+            SendError::CertificateExpired
+        }
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == quinn::VarInt::from_u32(CLOSED_QUARANTINED) =>
+        {
+            let reason = String::from_utf8_lossy(&close.reason);
+            SendError::Quarantined { reason: printable(&reason, REASON) }
+        }
+        // The same word as that of the API, so that whoever asks need not know which way it came.
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == quinn::VarInt::from_u32(UNKNOWN_DEVICE) =>
+        {
+            let reason = printable(&String::from_utf8_lossy(&close.reason), REASON);
+            SendError::Declined { status: UNKNOWN, reason, retry_after: None }
         }
         quinn::ConnectionError::TransportError(_)
         | quinn::ConnectionError::ConnectionClosed(_)

@@ -285,7 +285,9 @@ impl Gate {
         draft.dest = passed.to.to_string();
         draft.consent = passed.consent;
         draft.body_hmac = Some(self.lock().ledger.body_hmac(&bytes));
-        draft.body = Some(bytes.as_slice().into());
+        let guarded = !crate::sabotage::off("gate-secret");
+        let kept = if guarded { parcel.masked(json) } else { json };
+        draft.body = Some(kept.to_string().into_bytes().into());
         if parcel.purpose.needs_consent()
             && let Err(refused) = self.record_first(parcel, &draft)
         {

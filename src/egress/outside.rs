@@ -5,7 +5,8 @@
 use super::gate::Refused;
 use super::permit::{Passage, Permit};
 use crate::identity::trust::Distrust;
-use crate::wire::link::Visitor;
+use crate::wire::link::{QUARANTINED, Visitor};
+use crate::wire::registration::CERTIFICATE_EXPIRED;
 use core::net::IpAddr;
 use core::pin::Pin;
 use core::time::Duration;
@@ -14,8 +15,17 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+/// Between two tries of a device that was set aside, and whose owner may take a day to see it.
+const QUARANTINE_RETRY: Duration = Duration::from_secs(60);
+
 /// A future that owns what it needs.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The status by which the hub says that it does not know the device's key.
+pub const UNKNOWN: u16 = 401;
+/// How long a feature waits before it asks a hub that does not know this device: an owner registers it again, and
+/// nothing else but a hub's recovery from a backup changes that.
+pub const UNKNOWN_WAIT: Duration = Duration::from_secs(3600);
 
 /// The world outside, as the gate's permits reach it.
 pub trait Outside: Send + Sync + 'static {
@@ -43,15 +53,28 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Whether the hub turned this away only because the device's certificate is over.
+    pub fn is_certificate_expired(&self) -> bool {
+        let code = self.body.get("code").and_then(Value::as_str);
+        self.status == 401 && code == Some(CERTIFICATE_EXPIRED)
+    }
+
     /// Reads the body of a success.
     ///
     /// # Errors
-    /// [`SendError::Declined`] with the hub's own words for any other status, and
+    /// [`SendError::CertificateExpired`] when that is the only reason,
+    /// [`SendError::Declined`] and [`SendError::Quarantined`] with the hub's own words for any other status, and
     /// [`SendError::NotUnderstood`] for a body that is not a `T`.
     pub fn read<T: DeserializeOwned>(self) -> Result<T, SendError> {
+        if self.is_certificate_expired() {
+            return Err(SendError::CertificateExpired);
+        }
         if !(200..300).contains(&self.status) {
             let words = self.body.get("error").and_then(Value::as_str).unwrap_or("no reason given");
             let reason = crate::wire::label::printable(words, 200);
+            if self.body.get("code").and_then(Value::as_str) == Some(QUARANTINED) {
+                return Err(SendError::Quarantined { reason });
+            }
             return Err(SendError::Declined {
                 status: self.status,
                 reason,
@@ -112,6 +135,18 @@ pub enum SendError {
         /// How long it asks us to wait.
         retry_after: Option<Duration>,
     },
+    /// The hub says that this device's certificate is over. It is renewed, and then the same passes.
+    #[error("this device's certificate is over, and is being renewed")]
+    CertificateExpired,
+    /// The hub sees two boxes with this device's identity, and serves neither until a person decides.
+    #[error("the hub has set this device aside: {reason}")]
+    Quarantined {
+        /// Its words, made printable.
+        reason: String,
+    },
+    /// This device's key is not to be had, or not to be kept.
+    #[error("the identity of this device cannot be used: {0}")]
+    NoIdentity(String),
     /// The hub's answer makes no sense.
     #[error("the hub's answer is not understood: {0}")]
     NotUnderstood(String),
@@ -129,7 +164,11 @@ impl SendError {
             }
             Self::Refused(Refused::OverBudget { .. }) => false,
             Self::Refused(_) | Self::Revoked => true,
-            Self::NoAddress { .. }
+            // Its owner decides on a quarantine: nothing tells this device when.
+            Self::CertificateExpired
+            | Self::Quarantined { .. }
+            | Self::NoIdentity(_)
+            | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }
             | Self::TimedOut { .. }
@@ -151,9 +190,17 @@ impl SendError {
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Declined { .. }
+            | Self::CertificateExpired
+            | Self::Quarantined { .. }
+            | Self::NoIdentity(_)
             | Self::NotUnderstood(_)
             | Self::Revoked => self.to_string(),
         }
+    }
+
+    /// Whether the hub does not know this device's key: it was revoked, or never registered there.
+    pub const fn is_unknown_device(&self) -> bool {
+        matches!(self, Self::Declined { status: UNKNOWN, .. })
     }
 
     /// How long the other side asked us to wait.
@@ -161,8 +208,11 @@ impl SendError {
         match self {
             Self::Declined { retry_after, .. } => *retry_after,
             Self::Refused(Refused::OverBudget { wait, .. }) => Some(*wait),
+            Self::Quarantined { .. } => Some(QUARANTINE_RETRY),
             Self::Refused(_)
             | Self::Revoked
+            | Self::CertificateExpired
+            | Self::NoIdentity(_)
             | Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::NotTrusted { .. }

@@ -6,6 +6,8 @@ use super::permit::{Passage, Permit, Target};
 use super::resolver::Resolver;
 use crate::card::{Caller, Card, Carriage, Destination, Field, Parcel, Purpose, Retention, Switch};
 use crate::clock::{Boot, Clock, Now, Wall};
+use crate::identity::TicketBook;
+use crate::state::StateDir;
 use crate::wire::Body;
 use crate::wire::link::{Hello, ORIGIN, Origin, SESSION};
 use core::net::Ipv4Addr;
@@ -22,7 +24,13 @@ static ASK: Parcel = Parcel {
     purpose: Purpose::Service,
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/ask", caller: Caller::Anonymous },
-    fields: &[Field { path: "word", why: "the question", identifies: false, optional: false }],
+    fields: &[Field {
+        path: "word",
+        why: "the question",
+        identifies: false,
+        optional: false,
+        secret: false,
+    }],
     retention: Retention::Nothing,
     example: || json!({ "word": "example" }),
 };
@@ -61,6 +69,11 @@ pub(super) fn gate(hub: Target) -> Gate {
     gate
 }
 
+/// No ticket yet, and a place for one.
+pub(super) fn tickets() -> Arc<TicketBook> {
+    Arc::new(TicketBook::open(Arc::new(StateDir::memory()), "device"))
+}
+
 /// A permit for one HTTPS message.
 pub(super) fn permit(gate: &Gate) -> Permit {
     gate.pass("link", &Body::restored(&ASK, json!({ "word": "hello" }))).unwrap()
@@ -73,7 +86,13 @@ pub(super) fn device_permit(gate: &Gate) -> Permit {
 
 /// A passage for the session.
 pub(super) fn session_passage(gate: &Gate) -> Passage {
-    gate.passage("link", &Body::of(&Hello { version: 1 }), None).unwrap()
+    session_passage_with(gate, None)
+}
+
+/// A passage for the session of a device that holds this ticket.
+pub(super) fn session_passage_with(gate: &Gate, ticket: Option<&str>) -> Passage {
+    let hello = Hello::new(ticket.map(String::from));
+    gate.passage("link", &Body::of(&hello), None).unwrap()
 }
 
 /// A passage to a published service.

@@ -63,6 +63,69 @@ pub struct Config {
     /// For a hub that is tried on one machine: loopback addresses may be published, and every listener must be loopback.
     #[serde(default)]
     pub sandbox: bool,
+    /// The pages people sign in at; without them devices are let in by command only.
+    #[serde(default)]
+    pub pages: Option<Pages>,
+    /// How people are told of what happens in their accounts.
+    #[serde(default)]
+    pub mail: Option<Mail>,
+}
+
+/// `[mail]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// `smtps://HOST[:PORT]`, `smtp://HOST[:PORT]` with STARTTLS, or `smtp://` and a loopback address without TLS.
+    pub server: String,
+    /// The sender.
+    pub from: String,
+    /// The user name at the server.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// A file with the password, readable by its owner only.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[pages]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// Their name: outside the zone, because the devices in it serve pages too, and those must not share cookies
+    /// or an origin with these.
+    pub host: String,
+    /// Their certificate chain, PEM; without one the hub's own authority signs it, which browsers do not know.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// The key of the certificate, PEM.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+}
+
+impl Pages {
+    fn check(&self, zone: &str) -> Result<(), BadConfig> {
+        let bad = |key, value: &str, why| Err(BadConfig::Value { key, value: value.into(), why });
+        if !is_name(&self.host) {
+            let why = "write a lower-case DNS name such as cloud.example.org";
+            return bad("pages.host", &self.host, why);
+        }
+        if site(&self.host) == site(zone) {
+            let why = "the pages need another domain than the zone of the devices: a device's page could \
+                       set cookies for them";
+            return bad("pages.host", &self.host, why);
+        }
+        if self.certificate.is_some() != self.key.is_some() {
+            let why = "a certificate needs its key, and a key its certificate";
+            return bad("pages.certificate", &self.host, why);
+        }
+        Ok(())
+    }
+}
+
+/// The part of a name that somebody can register. Without the public suffix list two labels stand for it: a zone
+/// below a suffix of two labels (`example.co.uk`) is refused more often than needed, never less.
+fn site(name: &str) -> &str {
+    name.rmatch_indices('.').nth(1).map_or(name, |(dot, _)| name.get(dot + 1..).unwrap_or(name))
 }
 
 impl Config {
@@ -85,6 +148,14 @@ impl Config {
         let addresses: Vec<String> = self.addresses.iter().map(|ip| format!("\"{ip}\"")).collect();
         // A name, an address and a region text need no escapes once `check` let them pass.
         let region = self.region.as_ref().map(|text| format!("region = \"{text}\"\n"));
+        let pages = self.pages.as_ref().map(|pages| {
+            format!(
+                "# The pages people sign in at. For a certificate that browsers know:\n\
+                 # certificate = \"/etc/letsencrypt/live/{0}/fullchain.pem\" and key = \"…/privkey.pem\"\n\
+                 [pages]\nhost = \"{0}\"\n",
+                pages.host
+            )
+        });
         format!(
             "# The DNS zone of this hub. Delegate it here with an NS record at its parent.\n\
              zone = \"{}\"\n\
@@ -96,7 +167,7 @@ impl Config {
              dns = \"{}\"\n\
              # The public addresses of this machine.\n\
              addresses = [{}]\n\
-             {}sandbox = {}\n",
+             {}sandbox = {}\n{}",
             self.zone,
             self.host,
             self.listen,
@@ -104,6 +175,7 @@ impl Config {
             addresses.join(", "),
             region.unwrap_or_default(),
             self.sandbox,
+            pages.unwrap_or_default(),
         )
     }
 
@@ -128,6 +200,9 @@ impl Config {
                 value: region.escape_debug().to_string(),
                 why,
             });
+        }
+        if let Some(pages) = &self.pages {
+            pages.check(&self.zone)?;
         }
         for (key, at) in [("listen", self.listen), ("dns", self.dns)] {
             if self.sandbox && !at.ip().is_loopback() {
@@ -158,7 +233,22 @@ mod tests {
             dns: "0.0.0.0:53".parse().expect("an address"),
             addresses: vec!["203.0.113.1".parse().expect("an address")],
             region: Some("Sweden".into()),
+            mail: None,
             sandbox: false,
+            pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
+        }
+    }
+
+    #[test]
+    fn pages_and_devices_never_share_a_site() {
+        let with = |host: &str| {
+            let pages = Some(Pages { host: host.into(), certificate: None, key: None });
+            Config { pages, ..config() }.check().is_ok()
+        };
+        assert!(with("cloud.example.org") && with("example.org") && with("badexample.test"));
+        for shared in ["example.test", "hub.example.test", "a.b.example.test", "Cloud.example.org"]
+        {
+            assert!(!with(shared), "{shared}");
         }
     }
 

@@ -4,6 +4,7 @@
 use super::api::{self, Api};
 use super::dns::zone::LINK;
 use super::hello::{self, Opening, Prefixed};
+use super::pages::Site;
 use super::presence::Token;
 use super::relay::{self, Caller};
 use super::state::Hub;
@@ -27,9 +28,9 @@ const MAX_VISITORS: usize = 8192;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections for ever.
-pub async fn serve(listener: TcpListener, hub: Arc<Hub>, api: Api) {
+pub async fn serve(listener: TcpListener, hub: Arc<Hub>, api: Api, site: Option<Site>) {
     let own = Arc::new(Semaphore::new(MAX_OWN));
-    let door = Arc::new(Door { hub, api, visitors: Arc::new(Semaphore::new(MAX_VISITORS)) });
+    let door = Arc::new(Door { hub, api, site, visitors: Arc::new(Semaphore::new(MAX_VISITORS)) });
     loop {
         // The semaphore is never closed; waiting here leaves new connections in the kernel's queue.
         let Ok(place) = Arc::clone(&own).acquire_owned().await else { return };
@@ -46,6 +47,7 @@ pub async fn serve(listener: TcpListener, hub: Arc<Hub>, api: Api) {
 struct Door {
     hub: Arc<Hub>,
     api: Api,
+    site: Option<Site>,
     visitors: Arc<Semaphore>,
 }
 
@@ -53,6 +55,7 @@ struct Door {
 #[derive(Debug, PartialEq, Eq)]
 enum Meant {
     Hub,
+    Pages,
     Device(String),
     Nobody,
 }
@@ -67,7 +70,17 @@ impl Door {
                 self.hold(tcp, &token).await;
             }
             Opening::Tls { name, kept } => {
-                match meant(name.as_deref(), &self.hub.config.host, &self.hub.config.zone) {
+                let meant = match (&self.site, name.as_deref()) {
+                    (Some(site), Some(name)) if site.is(name) => Meant::Pages,
+                    (_, name) => meant(name, &self.hub.config.host, &self.hub.config.zone),
+                };
+                match meant {
+                    Meant::Pages => {
+                        if let Some(site) = &self.site {
+                            site.converse(Prefixed::new(kept, tcp), from).await;
+                        }
+                        drop(place);
+                    }
                     Meant::Hub => {
                         self.api.converse(Prefixed::new(kept, tcp), api::Peer::at(from)).await;
                         drop(place);

@@ -1,8 +1,8 @@
 //! The hub's keys: made once by `init`, each in a file of its own that only its owner can read.
 
-use super::config::Config;
 use crate::clock::Wall;
 use crate::secret::Secret;
+use crate::wire::registration::CERTIFICATE_LIFE;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::HEXLOWER;
@@ -24,11 +24,11 @@ use std::path::{Path, PathBuf};
 pub const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long the server's own certificate lives; it is made anew in the last third of it.
 pub const LEAF_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How long a device's certificate holds. The row of its key is the authority and ends it at any moment; no
-/// device renews its certificate yet, so a short life would only cut boxes off.
-pub const DEVICE_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
 /// How far back certificates begin, for clocks that are behind.
 const BACKDATED: Duration = Duration::from_secs(24 * 3600);
+
+/// What stands before a device's id in its certificate.
+pub const URN: &str = "urn:qcloud:device:";
 
 const SERVER_CA_KEY: &str = "server-ca.key";
 const SERVER_CA: &str = "server-ca.crt";
@@ -37,6 +37,7 @@ const CLIENT_CA: &str = "client-ca.crt";
 const RECEIPT_KEY: &str = "receipt.key";
 const RESET_KEY: &str = "quic-reset.key";
 const CID_KEY: &str = "quic-cid.key";
+const SEAL_KEY: &str = "seal.key";
 
 /// Why keys could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,8 @@ pub struct Keys {
     pub reset: Secret<[u8; 64]>,
     /// Marks connection ids as the hub's own; without it resets of a crashed hub are never sent.
     pub cid: Secret<[u8; 64]>,
+    /// Seals what is personal in the store.
+    pub seal: Secret<[u8; 64]>,
 }
 
 impl Keys {
@@ -120,6 +123,7 @@ impl Keys {
             Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
         write_new(&dir.join(RECEIPT_KEY), receipt.as_ref())?;
         write_new(&dir.join(RESET_KEY), &random::<64>()?)?;
+        write_new(&dir.join(SEAL_KEY), &random::<64>()?)?;
         write_new(&dir.join(CID_KEY), &random::<64>()?)
     }
 
@@ -138,6 +142,7 @@ impl Keys {
             receipt,
             reset: load_bytes(&dir.join(RESET_KEY))?,
             cid: load_bytes(&dir.join(CID_KEY))?,
+            seal: load_bytes(&dir.join(SEAL_KEY))?,
         })
     }
 
@@ -150,13 +155,18 @@ impl Keys {
     /// Makes a certificate and key for the server, good from now on.
     ///
     /// # Errors
-    /// [`KeyError::Certificate`] when a name of the configuration fits in no certificate.
-    pub fn server_leaf(&self, config: &Config, now: Wall) -> Result<Leaf, KeyError> {
+    /// [`KeyError::Certificate`] when the name fits in no certificate.
+    pub fn server_leaf(
+        &self,
+        host: &str,
+        addresses: &[IpAddr],
+        now: Wall,
+    ) -> Result<Leaf, KeyError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = CertificateParams::new(vec![config.host.clone()])?;
-        let ips = config.addresses.iter().map(|ip: &IpAddr| SanType::IpAddress(*ip));
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        let ips = addresses.iter().map(|ip: &IpAddr| SanType::IpAddress(*ip));
         params.subject_alt_names.extend(ips);
-        params.distinguished_name = common_name(&config.host);
+        params.distinguished_name = common_name(host);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let leaf = issue(params, &key, &self.server, now, LEAF_LIFE)?;
@@ -164,18 +174,18 @@ impl Keys {
         Ok(Leaf { chain: vec![leaf, self.server.certificate.clone()], key })
     }
 
-    /// Makes the certificate of a device, in PEM.
+    /// Makes the certificate of a device, in PEM. It holds for [`CERTIFICATE_LIFE`].
     ///
     /// # Errors
     /// [`KeyError::Certificate`] when rcgen refuses.
     pub fn device_leaf(&self, key: &DeviceKey, id: &str, now: Wall) -> Result<String, KeyError> {
         let mut params = CertificateParams::default();
-        let urn = format!("urn:qcloud:device:{id}");
+        let urn = format!("{URN}{id}");
         params.subject_alt_names = vec![SanType::URI(urn.try_into()?)];
         params.distinguished_name = common_name(id);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let der = issue(params, key, &self.client, now, DEVICE_LIFE)?;
+        let der = issue(params, key, &self.client, now, CERTIFICATE_LIFE)?;
         Ok(pem("CERTIFICATE", &der))
     }
 }
@@ -300,7 +310,7 @@ fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     fs::read(path).map_err(file)
 }
 
-fn read_private(path: &Path) -> Result<Vec<u8>, KeyError> {
+pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), what: "read", source };
     let mode = fs::metadata(path).map_err(file)?.mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -2,9 +2,8 @@
 
 use super::store::Hash;
 use crate::clock::Boot;
-use crate::wire::address::masked;
 use crate::wire::registration::CODE_LIFE;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 /// Networks that are remembered; beyond that the fullest buckets are forgotten first.
 const MOST_NETWORKS: usize = 65_536;
 
-/// Token buckets, one for each /24 or /48.
+/// Token buckets, one for each /24 of IPv4 and each /64 of IPv6.
 pub struct Limit {
     burst: u32,
     refill: Duration,
@@ -35,6 +34,18 @@ impl Limit {
     /// # Errors
     /// The time until there is one.
     pub fn take(&self, address: IpAddr, now: Boot) -> Result<(), Duration> {
+        self.ask(address, now, 1)
+    }
+
+    /// Whether the address's network has a token, without taking it.
+    ///
+    /// # Errors
+    /// The time until there is one.
+    pub fn room(&self, address: IpAddr, now: Boot) -> Result<(), Duration> {
+        self.ask(address, now, 0)
+    }
+
+    fn ask(&self, address: IpAddr, now: Boot, take: u32) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MOST_NETWORKS {
             let full = self.refill.saturating_mul(self.burst);
@@ -44,7 +55,7 @@ impl Limit {
             return Err(self.refill);
         }
         let fresh = || Bucket { tokens: self.burst, since: now };
-        let bucket = buckets.entry(masked(address)).or_insert_with(fresh);
+        let bucket = buckets.entry(network(address)).or_insert_with(fresh);
         while bucket.tokens < self.burst && now - bucket.since >= self.refill {
             bucket.tokens += 1;
             bucket.since = bucket.since + self.refill;
@@ -52,9 +63,19 @@ impl Limit {
         if bucket.tokens == self.burst {
             bucket.since = now;
         }
-        let left = bucket.tokens.checked_sub(1).ok_or(self.refill - (now - bucket.since))?;
-        bucket.tokens = left;
+        if bucket.tokens == 0 {
+            return Err(self.refill - (now - bucket.since));
+        }
+        bucket.tokens -= take;
         Ok(())
+    }
+}
+
+/// Whom an address counts for. A household has a /64 of IPv6 or more; a /48 may hold hundreds of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8)).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 
@@ -108,6 +129,20 @@ mod tests {
         assert_eq!(limit.take(other, at(4)), Ok(()));
         assert_eq!(limit.take(one, at(10)), Ok(()));
         assert_eq!(limit.take(one, at(11)), Err(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn looking_takes_nothing_and_a_network_of_ipv6_is_a_64() {
+        let limit = Limit::new(1, Duration::from_secs(10));
+        let at_home = |text: &str| text.parse().expect("an address");
+        let (one, neighbour, other) =
+            (at_home("2001:db8:0:1::7"), at_home("2001:db8:0:1:ff::8"), at_home("2001:db8:0:2::7"));
+        assert_eq!(limit.room(one, at(0)), Ok(()));
+        assert_eq!(limit.room(one, at(0)), Ok(()));
+        assert_eq!(limit.take(one, at(0)), Ok(()));
+        assert_eq!(limit.room(neighbour, at(4)), Err(Duration::from_secs(6)));
+        assert_eq!(limit.room(other, at(4)), Ok(()));
+        assert_eq!(limit.room(neighbour, at(10)), Ok(()));
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! One process on three sockets. [`front`] tells connections on the TCP port apart by their first bytes: the
 //! hub's own [`api`], devices' tripwires, and visitors, whom [`relay`] carries unread through a device's
 //! [`session`] (QUIC, on the UDP port of the same number). [`dns`] answers for the zone from memory.
+//! [`admin`] is the operator's way to the serving process; [`approval`] finds who waits to be let in.
 //! [`store`] is what is kept; [`sweep`] holds it to what the wire's parcels promise.
 //!
 //! The row of a key in the store is the authority over a device: certificates only carry the key. Store
 //! and zone change under one lock for each device, the zone before the answer.
 
+pub mod admin;
 pub mod api;
+pub mod approval;
 pub mod cli;
 pub mod config;
 pub mod dns;
@@ -17,12 +20,17 @@ pub mod hello;
 pub mod keys;
 pub mod limit;
 pub mod listen;
+pub mod mail;
+pub mod pages;
+pub mod people;
 pub mod presence;
 pub mod relay;
 pub mod restrictions;
+pub mod seal;
 pub mod serve;
 pub mod session;
 pub mod state;
 pub mod store;
 pub mod sweep;
+pub mod ticket;
 pub mod tls;

@@ -106,6 +106,13 @@ impl Presence {
         self.lock().by_name.get(name).map(Arc::clone)
     }
 
+    /// The names of all devices that have a session, in order.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.lock().by_name.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The session this token opens a tripwire of.
     pub fn by_token(&self, token: &Token) -> Option<Arc<Session>> {
         self.lock().by_token.get(token).map(Arc::clone)
@@ -116,6 +123,14 @@ impl Presence {
         if let Some(session) = self.find(name) {
             self.leave(&session);
             session.end(reason);
+        }
+    }
+
+    /// Ends a device's session if it began with another key than the device has.
+    pub fn end_other_keys(&self, device: &Device, reason: &'static str) {
+        let session = self.find(device.name.as_str());
+        if session.is_some_and(|session| session.device.spki != device.spki) {
+            self.end(device.name.as_str(), reason);
         }
     }
 

@@ -1,17 +1,21 @@
 //! `qcloud-hub serve`: all parts in one process.
 
 use super::api::Api;
-use super::config::{BadConfig, Config, STORE};
+use super::config::{BadConfig, Config, Pages, STORE};
 use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
-use super::keys::{KeyError, Keys, LEAF_LIFE};
+use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
+use super::mail::{self, BadMail, Post};
+use super::pages::Site;
+use super::people::People;
+use super::seal::Seal;
 use super::session::{self, SessionError};
 use super::state::Hub;
 use super::store::sqlite::SqliteStore;
 use super::store::{Store, StoreError};
-use super::tls::{Faces, LiveLeaf, TlsError};
-use super::{front, sweep};
+use super::tls::{Faces, LiveLeaf, Source, TlsError, pages as pages_face};
+use super::{admin, front, sweep};
 use crate::clock::Clock;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -43,9 +47,15 @@ pub enum ServeError {
     /// Its TLS.
     #[error("TLS could not be set up")]
     Tls(#[from] TlsError),
+    /// Its way to the mail server.
+    #[error("mail cannot be sent")]
+    Mail(#[from] BadMail),
     /// Its QUIC endpoint.
     #[error("the sessions could not be set up")]
     Session(#[from] SessionError),
+    /// The operator's socket: without it a revocation would not reach live sessions.
+    #[error("the operator's socket could not be opened")]
+    Admin(#[source] std::io::Error),
 }
 
 /// Where a hub serves, as `serve --ready` prints it.
@@ -80,13 +90,21 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
     let keys = Keys::load(dir)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.join(STORE))?);
+    // Before anything is served: one hub serves a directory.
+    let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
     let zone = load_zone(&config, store.as_ref(), &clock).await?;
     let restrictions = store.restrictions().await?;
-    let leaf = LiveLeaf::new(&keys, &config, clock.now().wall)?;
+    let wall = clock.now().wall;
+    let own = Source::Own { host: config.host.clone(), addresses: config.addresses.clone() };
+    let leaf = LiveLeaf::new(&keys, own, wall)?;
     let faces = Faces::new(&keys, &leaf, &clock)?;
-    let hub = Arc::new(Hub::new(config, keys, store, zone, clock));
+    let people = People::new(Arc::clone(&store), Seal::new(&keys.seal)?, config.mail.is_some())?;
+    let post = config.mail.as_ref().map(|mail| Post::new(mail, &config)).transpose()?;
+    let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
+    let page_leaf = page_leaf.transpose()?;
+    let hub = Arc::new(Hub::new(config, keys, store, zone, clock, people));
     hub.restrictions.load(restrictions);
     let endpoint = session::endpoint(main.udp, &hub, &faces)?;
     let ready = Ready {
@@ -100,10 +118,26 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(dns::serve_udp(name_server.udp, hub.zone.clone()));
     tasks.spawn(dns::serve_tcp(name_server.tcp, hub.zone.clone()));
-    tasks.spawn(session::serve(endpoint.clone(), Arc::clone(&hub)));
-    tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api));
+    tasks.spawn(session::serve(endpoint.clone(), Arc::clone(&hub), Arc::clone(&faces.judge)));
+    let pages = page_leaf.as_ref().and_then(|leaf| Some((leaf, hub.config.pages.as_ref()?)));
+    let pages = pages
+        .map(|(leaf, config)| {
+            Ok::<_, TlsError>(Site::new(&hub, &config.host, pages_face(leaf, &hub.clock)?))
+        })
+        .transpose()?;
+    tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api, pages));
     tasks.spawn(sweep::serve(Arc::clone(&hub)));
-    tasks.spawn(renew(Arc::clone(&hub), leaf));
+    tasks.spawn(operator.serve(Arc::clone(&hub)));
+    match post {
+        Some(post) => drop(tasks.spawn(mail::serve(post, Arc::clone(&hub)))),
+        None if hub.config.pages.is_some() => {
+            tracing::warn!("nobody is told of sign-ins: hub.toml has no [mail]");
+        }
+        None => {}
+    }
+    for leaf in [Some(leaf), page_leaf].into_iter().flatten() {
+        tasks.spawn(renew(Arc::clone(&hub), leaf));
+    }
     tracing::info!(listen = %ready.listen, dns = %ready.dns, "the hub serves");
     Ok(Serving { ready, hub, endpoint, tasks })
 }
@@ -114,7 +148,7 @@ impl Serving {
         self.tasks.join_next().await;
     }
 
-    /// Says goodbye to all devices and stops, within 3 s.
+    /// Says goodbye to all devices and stops, within 4 s.
     pub async fn stop(mut self) {
         self.hub.presence.end_all("the hub stops");
         let quiet = async {
@@ -126,7 +160,8 @@ impl Serving {
         let _ = tokio::time::timeout(GOODBYE, quiet).await;
         self.endpoint.close(session::CLOSED_GOODBYE, b"the hub stops");
         let _ = tokio::time::timeout(CLOSING, self.endpoint.wait_idle()).await;
-        self.tasks.abort_all();
+        // Waited for, so that the operator's socket is gone with the hub.
+        let _ = tokio::time::timeout(GOODBYE, self.tasks.shutdown()).await;
         tracing::info!("the hub stopped");
     }
 }
@@ -144,12 +179,20 @@ async fn load_zone(
     Ok(SharedZone::new(zone))
 }
 
-/// Makes the server's certificate anew in the last third of its life.
+/// Where the certificate of the pages comes from.
+fn source(pages: &Pages) -> Source {
+    match (&pages.certificate, &pages.key) {
+        (Some(chain), Some(key)) => Source::Files { chain: chain.clone(), key: key.clone() },
+        _ => Source::Own { host: pages.host.clone(), addresses: Vec::new() },
+    }
+}
+
+/// Gets a certificate anew before the old one expires.
 async fn renew(hub: Arc<Hub>, leaf: Arc<LiveLeaf>) {
     loop {
-        tokio::time::sleep(LEAF_LIFE * 2 / 3).await;
-        if let Err(error) = leaf.renew(&hub.keys, &hub.config, hub.clock.now().wall) {
-            tracing::error!(%error, "the server's certificate could not be made anew");
+        tokio::time::sleep(leaf.good_for()).await;
+        if let Err(error) = leaf.renew(&hub.keys, hub.clock.now().wall) {
+            tracing::error!(%error, "a certificate of the hub could not be made or read anew");
         }
     }
 }

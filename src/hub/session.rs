@@ -2,9 +2,10 @@
 
 use super::presence::Session;
 use super::state::{Hub, token};
-use super::tls::{Faces, key_hash};
+use super::ticket::{self, Fresh};
+use super::tls::{Faces, Judge, key_hash};
 use crate::wire::frame;
-use crate::wire::link::{Hello, ToDevice, ToHub};
+use crate::wire::link::{self, CLOSED_CERTIFICATE_EXPIRED, Hello, ToDevice, ToHub, UNKNOWN_DEVICE};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, VarInt};
@@ -19,9 +20,11 @@ use tokio::time::timeout;
 /// Closed after a [`ToDevice::Goodbye`].
 pub const CLOSED_GOODBYE: VarInt = VarInt::from_u32(0);
 /// Closed because the key has no row at the hub.
-pub const CLOSED_UNKNOWN_DEVICE: VarInt = VarInt::from_u32(1);
+pub const CLOSED_UNKNOWN_DEVICE: VarInt = VarInt::from_u32(UNKNOWN_DEVICE);
 /// Closed because the control stream did not begin or go on as it should.
 pub const CLOSED_PROTOCOL: VarInt = VarInt::from_u32(2);
+/// Closed because two boxes use this device's identity.
+pub const CLOSED_QUARANTINED: VarInt = VarInt::from_u32(link::CLOSED_QUARANTINED);
 
 /// A session without a packet for this long is over: three keep-alives of 25 s lost.
 const IDLE: Duration = Duration::from_secs(75);
@@ -91,16 +94,16 @@ fn transport() -> quinn::TransportConfig {
 }
 
 /// Attends to devices until the endpoint is closed.
-pub async fn serve(endpoint: Endpoint, hub: Arc<Hub>) {
+pub async fn serve(endpoint: Endpoint, hub: Arc<Hub>, judge: Arc<Judge>) {
     let room = Arc::new(Semaphore::new(MAX_GREETINGS));
     while let Some(incoming) = endpoint.accept().await {
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
             incoming.refuse();
             continue;
         };
-        let hub = Arc::clone(&hub);
+        let (hub, judge) = (Arc::clone(&hub), Arc::clone(&judge));
         tokio::spawn(async move {
-            let greeted = timeout(GREETING, greet(incoming, &hub)).await;
+            let greeted = timeout(GREETING, greet(incoming, &hub, &judge)).await;
             drop(place);
             match greeted {
                 Ok(Ok(greeted)) => attend(&hub, greeted).await,
@@ -113,37 +116,59 @@ pub async fn serve(endpoint: Endpoint, hub: Arc<Hub>) {
 
 struct Greeted {
     session: Arc<Session>,
+    fresh: Fresh,
     send: SendStream,
     receive: RecvStream,
 }
 
-async fn greet(incoming: Incoming, hub: &Hub) -> io::Result<Greeted> {
+async fn greet(incoming: Incoming, hub: &Hub, judge: &Judge) -> io::Result<Greeted> {
     let connection = incoming.await?;
-    let key = peer_key(&connection).ok_or(io::ErrorKind::PermissionDenied)?;
+    let chain = peer_chain(&connection).ok_or(io::ErrorKind::PermissionDenied)?;
+    let key = key_hash(&chain).ok_or(io::ErrorKind::PermissionDenied)?;
     let Some(device) = hub.device_of(key).await.map_err(io::Error::other)? else {
         connection.close(CLOSED_UNKNOWN_DEVICE, b"this device is not registered here");
         return Err(io::ErrorKind::PermissionDenied.into());
     };
+    if judge.is_over(&chain) {
+        let code = VarInt::from_u32(CLOSED_CERTIFICATE_EXPIRED);
+        connection.close(code, b"the certificate of this device is over");
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     let (send, mut receive) = connection.accept_bi().await?;
-    if frame::read::<ToHub>(&mut receive).await? != ToHub::Hello(Hello { version: 1 }) {
+    let Some(shown) = hello(frame::read(&mut receive).await?) else {
         connection.close(CLOSED_PROTOCOL, b"the hello of version 1 comes first");
         return Err(io::ErrorKind::InvalidData.into());
+    };
+    let (token, fresh) = (token().map_err(io::Error::other)?, Fresh::roll()?);
+    let turn = hub.locks.of(&device.id).await;
+    // Before the newest session wins: one that may not begin ends no other one in passing.
+    if !ticket::admit(hub, &device, shown, &fresh).await.map_err(io::Error::other)? {
+        connection.close(CLOSED_QUARANTINED, ticket::QUARANTINED.as_bytes());
+        return Err(io::ErrorKind::PermissionDenied.into());
     }
-    let token = token().map_err(io::Error::other)?;
     let epoch = hub.presence.next_epoch();
     let session = Arc::new(Session::new(device, epoch, token, connection));
-    Ok(Greeted { session, send, receive })
+    // Under the lock and without a wait after it: whoever is refused later finds it and ends it.
+    hub.presence.enter(&session);
+    drop(turn);
+    Ok(Greeted { session, fresh, send, receive })
 }
 
-fn peer_key(connection: &Connection) -> Option<super::store::Hash> {
-    let identity = connection.peer_identity()?;
-    let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
-    key_hash(chain)
+/// The hash of the ticket in a hello of version 1; `None` for any other frame.
+fn hello(frame: ToHub) -> Option<Option<super::store::Hash>> {
+    match frame {
+        ToHub::Hello(Hello { version: 1, ticket: None }) => Some(None),
+        ToHub::Hello(Hello { version: 1, ticket: Some(text) }) => ticket::shown(&text).map(Some),
+        ToHub::Hello(_) | ToHub::Ticket { .. } | ToHub::Heartbeat { .. } => None,
+    }
+}
+
+fn peer_chain(connection: &Connection) -> Option<Vec<CertificateDer<'static>>> {
+    connection.peer_identity()?.downcast().ok().map(|chain| *chain)
 }
 
 async fn attend(hub: &Hub, mut greeted: Greeted) {
     let session = Arc::clone(&greeted.session);
-    hub.presence.enter(&session);
     // The device may have been forgotten between the look-up and its entry; asked again, it cannot slip through.
     if !still_known(hub, &session).await {
         session.end("this device is not registered here");
@@ -152,9 +177,9 @@ async fn attend(hub: &Hub, mut greeted: Greeted) {
     let talk = async {
         let tripwire = BASE64URL_NOPAD.encode(&session.token);
         let observed = observed(&session);
-        let welcome = ToDevice::Welcome { epoch: session.epoch, observed, tripwire };
+        let welcome = greeted.fresh.welcome(session.epoch, observed, tripwire);
         frame::write(&mut greeted.send, &welcome).await?;
-        converse(&session, &mut greeted.send, &mut greeted.receive).await
+        converse(hub, &mut greeted).await
     };
     let reason = tokio::select! {
         biased;
@@ -171,22 +196,23 @@ async fn attend(hub: &Hub, mut greeted: Greeted) {
 }
 
 async fn still_known(hub: &Hub, session: &Session) -> bool {
-    let Some(key) = peer_key(&session.connection) else { return false };
+    let chain = peer_chain(&session.connection);
+    let Some(key) = chain.and_then(|chain| key_hash(&chain)) else { return false };
     let device = hub.device_of(key).await.ok().flatten();
     device.is_some_and(|device| device.name == session.device.name)
 }
 
 /// Answers heartbeats until the stream ends.
-async fn converse(
-    session: &Session,
-    send: &mut SendStream,
-    receive: &mut RecvStream,
-) -> io::Result<()> {
+async fn converse(hub: &Hub, greeted: &mut Greeted) -> io::Result<()> {
+    let Greeted { session, fresh, send, receive } = greeted;
     loop {
         match frame::read(receive).await? {
             ToHub::Heartbeat { number } => {
                 let observed = observed(session);
                 frame::write(send, &ToDevice::Heartbeat { number, observed }).await?;
+            }
+            ToHub::Ticket { stored } => {
+                ticket::settled(hub, &session.device, fresh, stored).await;
             }
             ToHub::Hello(_) => return Err(io::ErrorKind::InvalidData.into()),
         }

@@ -4,9 +4,11 @@ use super::config::Config;
 use super::dns::SharedZone;
 use super::keys::{Keys, random};
 use super::limit::{Limit, Pace};
+use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
 use super::store::{Device, Hash, Store, StoreError};
+use super::tls;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
 use core::hash::BuildHasher;
@@ -19,6 +21,11 @@ use tokio::sync::{Mutex, MutexGuard};
 const STARTS: (u32, Duration) = (30, Duration::from_secs(2));
 /// Polls of a network: a hundred devices behind one address may ask each 5 s.
 const POLLS: (u32, Duration) = (600, Duration::from_millis(50));
+/// What a network may try at the pages: ten at once, then ten a minute. Of the 20^8 codes that is one in 2^34.
+const TRIES: (u32, Duration) = (10, Duration::from_secs(6));
+
+/// Wrong auth keys of a network: ten at once, then six each minute.
+const GUESSES: (u32, Duration) = (10, Duration::from_secs(10));
 
 /// A serving hub.
 pub struct Hub {
@@ -42,8 +49,14 @@ pub struct Hub {
     pub starts: Limit,
     /// Bounds polls.
     pub polls: Limit,
+    /// Bounds wrong auth keys.
+    pub guesses: Limit,
     /// Paces polls.
     pub pace: Pace,
+    /// Who may sign in at the pages.
+    pub people: People,
+    /// Bounds what is tried at the pages: passwords, invitations, codes.
+    pub tries: Limit,
 }
 
 impl Hub {
@@ -54,6 +67,7 @@ impl Hub {
         store: Arc<dyn Store>,
         zone: SharedZone,
         clock: Clock,
+        people: People,
     ) -> Self {
         let first = first_epoch(clock.now().wall);
         Self {
@@ -67,18 +81,35 @@ impl Hub {
             locks: DeviceLocks::default(),
             starts: Limit::new(STARTS.0, STARTS.1),
             polls: Limit::new(POLLS.0, POLLS.1),
+            guesses: Limit::new(GUESSES.0, GUESSES.1),
             pace: Pace::default(),
+            people,
+            tries: Limit::new(TRIES.0, TRIES.1),
         }
     }
 
-    /// The device whose key this is. The row is the authority, at every request and session.
+    /// The device whose key this is. The row is the authority, at every request and session. A key that was to take
+    /// the place of another one has it from its first use on: nothing opens with the other any more.
     ///
     /// # Errors
     /// The store's.
     pub async fn device_of(&self, key: Hash) -> Result<Option<Device>, StoreError> {
-        let device = self.store.device_by_key(key).await?;
+        let mut device = self.store.device_by_key(key).await?;
+        if device.as_ref().is_some_and(|device| tls::hash(&device.spki) != Some(key)) {
+            device = self.store.settle_key(key).await?;
+            if let Some(device) = &device {
+                self.presence.end_other_keys(device, "this device has another key now");
+                tracing::info!(device = %device.name, "a device changed its key");
+            }
+        }
         if device.is_none() && crate::sabotage::off("hub-device-auth") {
             return Ok(stand_in());
+        }
+        if let Some(own) = &device
+            && crate::sabotage::off("hub-own-rows")
+        {
+            let all = self.store.devices().await?;
+            return Ok(all.into_iter().find(|other| other.id != own.id).or(device));
         }
         Ok(device)
     }

@@ -3,6 +3,7 @@
 //! How long is read from the parcels that brought the rows, so that the promise a device shows its owner and
 //! the sweep of the hub are the same constant.
 
+use super::people;
 use super::state::Hub;
 use super::store::{Store, StoreError};
 use crate::card::{Parcel, Retention};
@@ -11,23 +12,51 @@ use crate::wire::{ddns, link, privacy, registration};
 use core::time::Duration;
 use std::sync::Arc;
 
-/// A table and the parcel whose retention its rows have.
+/// How long a table's rows are kept.
+#[derive(Clone, Copy)]
+pub enum Kept {
+    /// As long as the device was told by the parcel that brings them.
+    As(&'static Parcel),
+    /// So long; no device brings them.
+    For(Duration),
+    /// As long as the account they are of.
+    WithAccount,
+}
+
+/// A table and how long its rows are kept.
 pub struct Rule {
     /// The table.
     pub table: &'static str,
-    /// The parcel.
-    pub parcel: &'static Parcel,
+    /// How long.
+    pub kept: Kept,
 }
 
 /// Each table but `meta`.
 pub static RULES: &[Rule] = &[
-    Rule { table: "pending", parcel: &registration::START },
-    Rule { table: "device", parcel: &registration::POLL },
-    Rule { table: "ddns", parcel: &ddns::UPDATE },
-    Rule { table: "link_log", parcel: &link::SESSION },
-    Rule { table: "service", parcel: &link::SERVICES },
-    Rule { table: "restriction", parcel: &privacy::RESTRICT },
+    Rule { table: "pending", kept: Kept::As(&registration::START) },
+    Rule { table: "device", kept: Kept::As(&registration::POLL) },
+    Rule { table: "device_key", kept: Kept::As(&registration::REKEY) },
+    Rule { table: "ddns", kept: Kept::As(&ddns::UPDATE) },
+    Rule { table: "link_log", kept: Kept::As(&link::SESSION) },
+    Rule { table: "service", kept: Kept::As(&link::SERVICES) },
+    Rule { table: "restriction", kept: Kept::As(&privacy::RESTRICT) },
+    // These guard the device's row, and go with it.
+    Rule { table: "ticket", kept: Kept::As(&registration::POLL) },
+    Rule { table: "quarantine", kept: Kept::As(&registration::POLL) },
+    Rule { table: "account", kept: Kept::WithAccount },
+    Rule { table: "invitation", kept: Kept::For(people::INVITATION_LIFE) },
+    Rule { table: "browser", kept: Kept::For(people::SESSION_LIFE) },
+    Rule { table: "outbox", kept: Kept::For(people::LETTER_LIFE) },
+    Rule { table: "account_log", kept: Kept::For(people::LOG_KEPT) },
+    Rule { table: "second_factor", kept: Kept::WithAccount },
+    Rule { table: "recovery_code", kept: Kept::WithAccount },
+    Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
+    Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
 ];
+
+/// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
+/// that no parcel promises anything of them and no device's erasure takes them with it.
+pub static EXPIRING: &[&str] = &["auth_key"];
 
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -35,9 +64,22 @@ const PAUSE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = registration::CODE_LIFE;
 
 impl Rule {
+    /// The parcel a device brings the rows by.
+    pub const fn parcel(&self) -> Option<&'static Parcel> {
+        match self.kept {
+            Kept::As(parcel) => Some(parcel),
+            Kept::For(_) | Kept::WithAccount => None,
+        }
+    }
+
     /// How long rows are kept, when there is a bound.
     pub fn keeps(&self) -> Option<Duration> {
-        match self.parcel.retention {
+        let retention = match self.kept {
+            Kept::As(parcel) => parcel.retention,
+            Kept::For(duration) => return Some(duration),
+            Kept::WithAccount => return None,
+        };
+        match retention {
             Retention::For(duration) => Some(duration),
             Retention::Nothing => Some(Duration::ZERO),
             Retention::UntilDisabled | Retention::UntilUnregistered => None,
@@ -59,7 +101,27 @@ pub async fn sweep(store: &dyn Store, now: Wall) -> Result<Option<Wall>, StoreEr
             Err(error) => failed = failed.or(Some(error)),
         }
     }
+    for table in EXPIRING {
+        match sweep_expired(store, table, now).await {
+            Ok(due) => next = [next, due].into_iter().flatten().min(),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
     failed.map_or(Ok(next), Err)
+}
+
+async fn sweep_expired(
+    store: &dyn Store,
+    table: &'static str,
+    now: Wall,
+) -> Result<Option<Wall>, StoreError> {
+    let due = store.oldest_expiry(table).await?;
+    if due.is_none_or(|due| due > now) || crate::sabotage::off("hub-sweep") {
+        return Ok(due);
+    }
+    let rows = store.sweep_expired(table, now).await?;
+    tracing::info!(table, rows, "rows were erased because they had expired");
+    store.oldest_expiry(table).await
 }
 
 async fn sweep_table(

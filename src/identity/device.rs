@@ -1,23 +1,30 @@
 //! [`Identity`]: the key of this device and everything that is made with it.
 
 use super::IdentityError;
+use super::board::{self, Facts};
 use super::key::DeviceKey;
+use super::keyring::Keyring;
 use super::pin::HubPin;
+use super::ticket::TicketBook;
 use super::tls::{self, Versions};
-use super::webcert::WebCertificate;
+use super::webcert::{self, WebCertificate};
 use crate::clock::Clock;
-use crate::state::StateDir;
+use crate::platform::root::Root;
+use crate::state::{StateDir, StateError};
+use crate::wire::link::Hello;
 use crate::wire::registration::Membership;
 use crate::wire::{API_ALPN, SESSION_ALPN};
 use ring::hmac;
 use rustls::{ClientConfig, ServerConfig};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The key of this device, and where its certificates are kept.
 pub struct Identity {
-    key: DeviceKey,
+    keys: Mutex<Keyring>,
+    tickets: Arc<TicketBook>,
     state: Arc<StateDir>,
     clock: Clock,
+    root: Root,
 }
 
 /// How this device meets its hub, by occasion.
@@ -38,23 +45,139 @@ pub struct Web {
 }
 
 impl Identity {
-    /// Reads the key, or makes it when there is none yet.
+    /// Reads the key. Where there is none, one is made in memory: it is kept with [`Identity::keep`], so that looking at
+    /// a device does not give it an identity.
     ///
     /// # Errors
-    /// [`IdentityError::State`] and [`IdentityError::BadKey`]; a key that exists is never replaced.
-    pub fn open(state: Arc<StateDir>, clock: Clock) -> Result<Self, IdentityError> {
-        Ok(Self { key: DeviceKey::load_or_make(&state)?, state, clock })
+    /// [`IdentityError::State`] and [`IdentityError::BadKey`].
+    pub fn open(state: Arc<StateDir>, clock: Clock, root: Root) -> Result<Self, IdentityError> {
+        let keys = Keyring::open(&state)?;
+        let tickets = Arc::new(TicketBook::open(Arc::clone(&state), &keys.mark()));
+        Ok(Self { keys: Mutex::new(keys), tickets, state, clock, root })
     }
 
     /// The key.
-    pub fn key(&self) -> &DeviceKey {
-        &self.key
+    pub fn key(&self) -> Arc<DeviceKey> {
+        self.keys().current()
     }
 
-    /// The key of the ledger's body HMACs. Ed25519 signatures are deterministic, so one over a fixed text
-    /// is a secret that only this device can make again.
+    /// The key a certificate was made for, be it the one that is to come; the key there is when it is nobody's.
+    pub fn key_of(&self, certificate: &str) -> Arc<DeviceKey> {
+        self.keys().key_of(certificate)
+    }
+
+    /// Whether a certificate was made for the key that is to come: it must be saved before that key is used.
+    pub fn is_of_next(&self, certificate: &str) -> bool {
+        self.keys().is_of_next(certificate)
+    }
+
+    /// The key that is to come, made when there is none. Nothing else changes by that.
+    ///
+    /// # Errors
+    /// As [`Identity::open`].
+    pub fn next_key(&self) -> Result<Arc<DeviceKey>, IdentityError> {
+        self.keys().next(&self.state)
+    }
+
+    /// Gives up the key that was to come.
+    ///
+    /// # Errors
+    /// [`IdentityError::State`].
+    pub fn drop_next(&self) -> Result<(), IdentityError> {
+        self.keys().drop_next(&self.state)
+    }
+
+    /// Takes the key that the saved certificate was made for as the key, and removes what it replaces. To be called
+    /// at the start and whenever another certificate has been saved; without one the device has no hub.
+    ///
+    /// # Errors
+    /// [`IdentityError::State`]: the key is the right one all the same, and the next call removes the other.
+    pub fn settle(&self, certificate: Option<&str>) -> Result<(), IdentityError> {
+        self.keys().settle(&self.state, certificate)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keyring> {
+        // Each change of the ring is one assignment: a panic elsewhere leaves nothing half done.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the key is in the state directory.
+    pub fn is_kept(&self) -> bool {
+        self.keys().is_kept()
+    }
+
+    /// Puts the key into the state directory, with the board it was made on.
+    ///
+    /// # Errors
+    /// [`StateError`]; a key that exists is never replaced.
+    pub fn keep(&self) -> Result<(), StateError> {
+        let mut keys = self.keys();
+        if keys.keep(&self.state)? {
+            board::check(&self.state, &keys.mark(), &Facts::read(&self.root));
+        }
+        Ok(())
+    }
+
+    /// What is different of the board this key was made on, when it is enough to be another box's.
+    pub fn differing(&self) -> Vec<&'static str> {
+        if !self.is_kept() {
+            return Vec::new();
+        }
+        board::check(&self.state, &self.keys().mark(), &Facts::read(&self.root))
+    }
+
+    /// Takes the board as it is now for the one of this key, because its owner says so.
+    ///
+    /// # Errors
+    /// [`IdentityError::State`] and [`IdentityError::Randomness`].
+    pub fn keep_board(&self) -> Result<(), IdentityError> {
+        board::keep(&self.state, &self.keys().mark(), &Facts::read(&self.root))
+    }
+
+    /// Becomes another device: a new key in the place of the old one, which is destroyed, and nothing of what came with
+    /// it. Gives the new id.
+    ///
+    /// # Errors
+    /// [`IdentityError::State`] and [`IdentityError::Randomness`]; the key is the old one then.
+    pub fn begin_anew(&self) -> Result<String, IdentityError> {
+        let mut keys = self.keys();
+        keys.begin_anew(&self.state)?;
+        let (id, mark) = (keys.current().id().to_owned(), keys.mark());
+        drop(keys);
+        // What is left of these is of no use to the new key, and is replaced with it.
+        for (name, removed) in [
+            ("ticket", self.tickets.begin_anew(&mark).err().map(|e| e.to_string())),
+            ("web.key", self.state.remove(webcert::KEY_FILE).err().map(|e| e.to_string())),
+            ("web", self.state.remove(webcert::STATE_NAME).err().map(|e| e.to_string())),
+            ("board", self.keep_board().err().map(|e| e.to_string())),
+        ] {
+            if let Some(why) = removed {
+                tracing::warn!(name, why, "something of the old identity could not be removed");
+            }
+        }
+        Ok(id)
+    }
+
+    /// The first words of a session: with the ticket this device holds.
+    pub fn hello(&self) -> Hello {
+        Hello::new(self.tickets.held())
+    }
+
+    /// Where the tickets of sessions are kept.
+    pub fn tickets(&self) -> Arc<TicketBook> {
+        Arc::clone(&self.tickets)
+    }
+
+    /// Drops what belongs to a place at a hub: this device leaves it, or looks for another.
+    pub fn leave_hub(&self) {
+        if let Err(error) = self.tickets.begin_anew(&self.keys().mark()) {
+            tracing::warn!(%error, "the ticket of the hub that was left could not be removed");
+        }
+    }
+
+    /// The key of the ledger's body HMACs. It stays the same when the device's key changes.
     pub fn ledger_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.key.sign(b"qcloud-ledger-bodies/1"))
+        hmac::Key::new(hmac::HMAC_SHA256, self.keys().ledger_seed().expose())
     }
 
     /// How to meet a hub.
@@ -73,7 +196,7 @@ impl Identity {
         let Some(membership) = membership else {
             return Ok(HubTls { anonymous, device: None, session: None });
         };
-        let certified = self.key.tls_key(&membership.certificate)?;
+        let certified = self.key().tls_key(&membership.certificate)?;
         let device = config(Some(Arc::clone(&certified)), Versions::Tls12Up, API_ALPN)?;
         let session = config(Some(certified), Versions::Tls13, SESSION_ALPN)?;
         Ok(HubTls { anonymous, device: Some(device), session: Some(session) })

@@ -3,7 +3,7 @@
 use super::IdentityError;
 use super::id::device_id;
 use crate::secret::Secret;
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
 use crate::wire::signed::Signer;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// The file of the key in the state directory: PKCS#8 version 2 (RFC 5958), DER.
 pub const KEY_FILE: &str = "device.key";
+/// The file of the key that is to take its place, while a rekey is under way.
+pub const NEXT_FILE: &str = "device.key.next";
 /// What stands before the 32 bytes of an Ed25519 public key in its SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -28,18 +30,23 @@ pub struct DeviceKey {
 }
 
 impl DeviceKey {
-    /// The key in the state directory; makes one and keeps it there when there is none.
+    /// The key in one of the two files of the state directory; `None` when there is none.
     ///
     /// # Errors
     /// [`IdentityError::State`] when the file is open to others, [`IdentityError::BadKey`] when it
     /// holds no key: a damaged one is never replaced by a new one, which would be another device.
-    pub fn load_or_make(state: &StateDir) -> Result<Self, IdentityError> {
-        if let Some(pkcs8) = state.read_private(KEY_FILE)? {
-            return Self::from_pkcs8(Secret::new(pkcs8));
-        }
-        let key = Self::in_memory()?;
-        state.write_once(KEY_FILE, key.pkcs8.expose())?;
-        Ok(key)
+    pub fn load(state: &StateDir, file: &'static str) -> Result<Option<Self>, IdentityError> {
+        let Some(pkcs8) = state.read_private(file)? else { return Ok(None) };
+        let key = Self::from_pkcs8(Secret::new(pkcs8));
+        key.map(Some).map_err(|_| IdentityError::BadKey(file))
+    }
+
+    /// Keeps a key that was made in memory; there must be none yet in this file.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`] and [`StateError::Io`].
+    pub fn keep(&self, state: &StateDir, file: &'static str) -> Result<(), StateError> {
+        state.write_once(file, self.pkcs8.expose())
     }
 
     /// A new key that is kept nowhere.
@@ -80,6 +87,13 @@ impl DeviceKey {
         self.pair.sign(message).as_ref().to_vec()
     }
 
+    /// Whether a certificate (PEM, own certificate first) was made for this key.
+    pub fn fits(&self, chain_pem: &str) -> bool {
+        let chain = certificates(chain_pem).unwrap_or_default();
+        let own = chain.first().and_then(|first| webpki::EndEntityCert::try_from(first).ok());
+        own.is_some_and(|own| own.subject_public_key_info().as_ref() == self.spki)
+    }
+
     /// The key with its certificate chain (PEM, own certificate first), as TLS shows it.
     ///
     /// # Errors
@@ -108,24 +122,28 @@ impl Signer for DeviceKey {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::testing::{Authority, authority};
     use super::*;
     use crate::platform::root::tests::scratch;
     use ring::signature::{ED25519, UnparsedPublicKey};
 
     #[test]
-    fn the_key_is_made_once_and_found_again() {
+    fn the_key_is_kept_once_and_found_again() {
         let path = scratch("key").join("state");
         let state = StateDir::open(&path).unwrap();
-        let made = DeviceKey::load_or_make(&state).unwrap();
-        let found = DeviceKey::load_or_make(&state).unwrap();
+        assert!(DeviceKey::load(&state, KEY_FILE).unwrap().is_none());
+        let made = DeviceKey::in_memory().unwrap();
+        made.keep(&state, KEY_FILE).unwrap();
+        let found = DeviceKey::load(&state, KEY_FILE).unwrap().unwrap();
         assert_eq!((made.id(), made.spki()), (found.id(), found.spki()));
         assert_eq!(made.spki().len(), 44);
         assert_ne!(DeviceKey::in_memory().unwrap().id(), made.id());
         let signature = found.sign(b"message");
         let public = UnparsedPublicKey::new(&ED25519, &made.spki()[12..]);
         public.verify(b"message", &signature).unwrap();
+        let other = DeviceKey::in_memory().unwrap();
+        assert!(other.keep(&state, KEY_FILE).is_err(), "a key is never replaced by accident");
     }
 
     #[test]
@@ -133,7 +151,7 @@ mod tests {
         let path = scratch("key-damaged").join("state");
         let state = StateDir::open(&path).unwrap();
         state.write_once(KEY_FILE, b"rubbish").unwrap();
-        let refused = DeviceKey::load_or_make(&state).err().unwrap();
+        let refused = DeviceKey::load(&state, KEY_FILE).err().unwrap();
         assert!(matches!(refused, IdentityError::BadKey(KEY_FILE)));
         assert_eq!(std::fs::read(path.join(KEY_FILE)).unwrap(), b"rubbish");
     }
@@ -151,12 +169,18 @@ mod tests {
         }
     }
 
+    /// A certificate for a key, by somebody.
+    pub fn certificate_for(key: &DeviceKey) -> String {
+        let Authority { issuer, .. } = authority("client CA");
+        let params = rcgen::CertificateParams::new(vec!["device.test".into()]).unwrap();
+        params.signed_by(&Public(key), &issuer).unwrap().pem()
+    }
+
     #[test]
     fn only_a_certificate_of_this_key_goes_with_it() {
-        let Authority { issuer, .. } = authority("client CA");
         let key = DeviceKey::in_memory().unwrap();
-        let params = rcgen::CertificateParams::new(vec!["device.test".into()]).unwrap();
-        let own = params.signed_by(&Public(&key), &issuer).unwrap().pem();
+        let own = certificate_for(&key);
+        assert!(key.fits(&own) && !DeviceKey::in_memory().unwrap().fits(&own) && !key.fits(""));
         assert_eq!(key.tls_key(&own).unwrap().cert.len(), 1);
         let other = DeviceKey::in_memory().unwrap().tls_key(&own);
         assert!(matches!(other, Err(IdentityError::ForeignCertificate)));

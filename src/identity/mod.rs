@@ -2,17 +2,21 @@
 
 #[cfg(test)]
 mod attacks;
+pub mod board;
 pub mod device;
 pub mod id;
 pub mod key;
+mod keyring;
 pub mod pin;
 #[cfg(test)]
 mod testing;
+pub mod ticket;
 pub mod tls;
 pub mod trust;
 pub mod webcert;
 
 pub use device::{HubTls, Identity, Web};
+pub use ticket::TicketBook;
 
 use crate::state::StateError;
 

@@ -13,6 +13,7 @@ pub mod netlink;
 mod parse;
 mod query;
 pub mod root;
+pub mod serial;
 pub mod service;
 pub mod sockdiag;
 pub mod timer;

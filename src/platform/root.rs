@@ -5,14 +5,19 @@
 //! `RESOLVE_IN_ROOT`, Linux 5.6); an older one gets the same rule walked component by component, which
 //! is sound as long as nobody changes the tree meanwhile.
 
+use crate::secret::Secret;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use zeroize::Zeroize;
+
+/// The bits of a mode that a secret must not have.
+const OTHERS: u32 = 0o077;
 
 /// The most symbolic links one path may lead through, as in the kernel (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
@@ -53,17 +58,7 @@ impl Root {
     /// link leads out of the root, and opening never blocks (a FIFO).
     pub fn read(&self, absolute: &str, cap_bytes: u64) -> io::Result<Vec<u8>> {
         let file = self.open(absolute, OFlag::O_NONBLOCK)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(cap_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length <= cap_bytes) {
-            Ok(bytes)
-        } else {
-            let what = format!("more than {cap_bytes} bytes");
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, what))
-        }
+        read_capped(file, cap_bytes)
     }
 
     /// Reads a text of at most `cap_bytes`; bytes that are no UTF-8 become U+FFFD.
@@ -72,6 +67,24 @@ impl Root {
     /// As [`Root::read`].
     pub fn read_text(&self, absolute: &str, cap_bytes: u64) -> io::Result<String> {
         self.read(absolute, cap_bytes).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Reads a text of at most `cap_bytes` that is a secret.
+    ///
+    /// # Errors
+    /// As [`Root::read`]; `PermissionDenied` when its group or others may do anything with it; `InvalidData` for
+    /// what is no UTF-8.
+    pub fn read_private(&self, absolute: &str, cap_bytes: u64) -> io::Result<Secret<String>> {
+        let file = self.open(absolute, OFlag::O_NONBLOCK)?;
+        let mode = file.metadata()?.mode() & 0o7777;
+        if mode & OTHERS != 0 && !crate::sabotage::off("private-file") {
+            let what = format!("its mode is {mode:04o} and must be 0600: others can read it");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        }
+        let mut bytes = read_capped(file, cap_bytes)?;
+        let text = core::str::from_utf8(&bytes).map(|text| Secret::new(text.to_owned()));
+        bytes.zeroize();
+        text.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     }
 
     /// The names in a directory, in order; names that are no UTF-8 are left out.
@@ -138,6 +151,20 @@ impl Root {
             }
         }
         Ok(self.0.join(done.iter().collect::<PathBuf>()))
+    }
+}
+
+fn read_capped(file: File, cap_bytes: u64) -> io::Result<Vec<u8>> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(cap_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= cap_bytes) {
+        Ok(bytes)
+    } else {
+        let what = format!("more than {cap_bytes} bytes");
+        Err(io::Error::new(io::ErrorKind::FileTooLarge, what))
     }
 }
 

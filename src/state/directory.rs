@@ -1,6 +1,7 @@
 //! State in a directory: the order of system calls that a power cut cannot break.
 
 use super::document::{self, Read};
+use super::watch::{Change, Watch};
 use super::{Loaded, MAX_FILE, StateError};
 use core::time::Duration;
 use nix::errno::Errno;
@@ -21,6 +22,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Directory {
     path: PathBuf,
+    watch: Watch,
     _lock: Flock<File>,
 }
 
@@ -45,7 +47,7 @@ pub(super) const STEPS: &[Step] =
     &[Step::Clear, Step::Create, Step::Write, Step::SyncFile, Step::Rename, Step::SyncDirectory];
 
 impl Directory {
-    pub(super) fn open(path: &Path) -> Result<Self, StateError> {
+    pub(super) fn open(path: &Path, watch: Watch) -> Result<Self, StateError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(failed("make", path))?;
         let open = |path: &Path, flags: OFlag| {
@@ -65,7 +67,7 @@ impl Directory {
             .open(&lock_path)
             .map_err(failed("open", &lock_path))?;
         match lock_soon(lock) {
-            Ok(lock) => Ok(Self { path: path.into(), _lock: lock }),
+            Ok(lock) => Ok(Self { path: path.into(), watch, _lock: lock }),
             Err(Errno::EWOULDBLOCK) => Err(StateError::Busy { path: path.into() }),
             Err(errno) => Err(failed("lock", &lock_path)(errno.into())),
         }
@@ -120,6 +122,7 @@ impl Directory {
     pub(super) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.path.join(name);
         let failed = failed("append to", &path);
+        (self.watch)(Change::Create(&path)).map_err(&failed)?;
         let mut file = OpenOptions::new()
             .append(true)
             .create(true)
@@ -129,10 +132,14 @@ impl Directory {
             .map_err(&failed)?;
         let before = file.metadata().map_err(&failed)?;
         refuse_unsafe(&path, &before, "file", 0o600)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_data());
+        let written = (self.watch)(Change::Write(&path, bytes))
+            .and_then(|()| file.write_all(bytes))
+            .and_then(|()| (self.watch)(Change::SyncFile(&path)))
+            .and_then(|()| file.sync_data());
         if let Err(error) = written {
             // A torn line would read as tampering. Cutting a file needs no space.
-            let _ = file.set_len(before.len());
+            let _ = (self.watch)(Change::Cut(&path, before.len()))
+                .and_then(|()| file.set_len(before.len()));
             return Err(failed(error));
         }
         if before.len() == 0 { self.sync() } else { Ok(()) }
@@ -146,7 +153,11 @@ impl Directory {
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&path)
             .map_err(&failed)?;
-        file.set_len(to_bytes).and_then(|()| file.sync_all()).map_err(failed)
+        (self.watch)(Change::Cut(&path, to_bytes))
+            .and_then(|()| file.set_len(to_bytes))
+            .and_then(|()| (self.watch)(Change::SyncFile(&path)))
+            .and_then(|()| file.sync_all())
+            .map_err(failed)
     }
 
     pub(super) fn rotate(&self, name: &str, most_bytes: u64) -> Result<bool, StateError> {
@@ -158,8 +169,28 @@ impl Directory {
             Err(error) => return Err(failed("look at", &path)(error)),
         }
         let old = self.path.join(format!("{name}.1"));
-        std::fs::rename(&path, old).map_err(failed("rename", &path))?;
+        self.rename(&path, &old).map_err(failed("rename", &path))?;
         self.sync().map(|()| true)
+    }
+
+    pub(super) fn replace(&self, name: &str, by: &str) -> Result<(), StateError> {
+        let (target, path) = (self.path.join(name), self.path.join(by));
+        let failed = failed("replace", &target);
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        // Held open, so that it can be overwritten once nothing leads to it any more, and not before.
+        let old = match OpenOptions::new().write(true).custom_flags(flags.bits()).open(&target) {
+            Ok(file) => Some(file),
+            Err(error) if is_missing(&error) => None,
+            Err(error) => return Err(failed(error)),
+        };
+        self.rename(&path, &target).map_err(failed)?;
+        self.sync()?;
+        if let Some(mut old) = old
+            && let Err(error) = (self.watch)(Change::Wipe).and_then(|()| wipe(&mut old))
+        {
+            tracing::warn!(%error, name, "what stood in this file before could not be overwritten");
+        }
+        Ok(())
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), StateError> {
@@ -167,7 +198,7 @@ impl Directory {
         let mut all = vec![self.path.join(name), self.path.join(format!("{name}.1"))];
         all.extend([temporary(&first), temporary(&second), first, second]);
         for path in all {
-            clear(&path).map_err(failed("remove", &path))?;
+            self.clear(&path).map_err(failed("remove", &path))?;
         }
         self.sync()
     }
@@ -214,21 +245,22 @@ impl Directory {
         let mut file: Option<File> = None;
         for step in steps {
             let done = match step {
-                Step::Clear => clear(&temporary),
-                Step::Create => OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&temporary)
-                    .map(|made| file = Some(made)),
-                Step::Write => file.as_mut().map_or(Ok(()), |file| file.write_all(bytes)),
-                Step::SyncFile => file.as_ref().map_or(Ok(()), File::sync_all),
-                Step::Rename => std::fs::rename(&temporary, target),
+                Step::Clear => self.clear(&temporary),
+                Step::Create => self.create(&temporary).map(|made| file = Some(made)),
+                Step::Write => file.as_mut().map_or(Ok(()), |file| {
+                    (self.watch)(Change::Write(&temporary, bytes))?;
+                    file.write_all(bytes)
+                }),
+                Step::SyncFile => file.as_ref().map_or(Ok(()), |file| {
+                    (self.watch)(Change::SyncFile(&temporary))?;
+                    file.sync_all()
+                }),
+                Step::Rename => self.rename(&temporary, target),
                 Step::SyncDirectory => return self.sync(),
             };
             if let Err(error) = done {
                 // The next save would clear it too; a full disk is better off at once.
-                let _ = clear(&temporary);
+                let _ = self.clear(&temporary);
                 return Err(failed("write", target)(error));
             }
         }
@@ -236,21 +268,40 @@ impl Directory {
     }
 
     fn sync(&self) -> Result<(), StateError> {
-        File::open(&self.path)
+        (self.watch)(Change::SyncDirectory(&self.path))
+            .and_then(|()| File::open(&self.path))
             .and_then(|directory| directory.sync_all())
             .map_err(failed("write", &self.path))
     }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        (self.watch)(Change::Create(path))?;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (self.watch)(Change::Rename(from, to))?;
+        std::fs::rename(from, to)
+    }
+
+    fn clear(&self, path: &Path) -> io::Result<()> {
+        (self.watch)(Change::Remove(path))?;
+        match std::fs::remove_file(path) {
+            Err(error) if !is_missing(&error) => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Overwrites a file with zeros, down to the disk.
+fn wipe(file: &mut File) -> io::Result<()> {
+    let length = file.metadata()?.len().min(MAX_FILE);
+    io::copy(&mut io::repeat(0).take(length), file)?;
+    file.sync_all()
 }
 
 fn temporary(target: &Path) -> PathBuf {
     target.with_added_extension("tmp")
-}
-
-fn clear(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if !is_missing(&error) => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 fn read_document(path: &Path) -> Result<Read, StateError> {

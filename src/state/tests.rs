@@ -71,6 +71,25 @@ fn a_place_that_others_can_read_is_refused_by_name() {
 }
 
 #[test]
+fn a_file_takes_anothers_place_and_that_ones_bytes_are_gone() {
+    let (path, state) = fresh("replace");
+    for state in [&state, &StateDir::memory()] {
+        state.write_once("device.key", b"old secret").unwrap();
+        state.write_once("device.key.next", b"new secret").unwrap();
+        if state.path().is_some() {
+            // A second name shows what becomes of the blocks.
+            std::fs::hard_link(path.join("device.key"), path.join("kept")).unwrap();
+        }
+        state.replace("device.key", "device.key.next").unwrap();
+        assert_eq!(state.read_private("device.key").unwrap().unwrap(), b"new secret");
+        assert_eq!(state.read_private("device.key.next").unwrap(), None);
+    }
+    assert_eq!(std::fs::read(path.join("kept")).unwrap(), [0; 10]);
+    assert!(state.replace("device.key", "device.key.next").is_err(), "there is none");
+    assert_eq!(state.read_private("device.key").unwrap().unwrap(), b"new secret");
+}
+
+#[test]
 fn a_second_process_finds_it_busy() {
     let (path, state) = fresh("busy");
     let error = StateDir::open(&path).err().unwrap();

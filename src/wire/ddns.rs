@@ -19,12 +19,19 @@ pub static UPDATE: Parcel = Parcel {
     to: Destination::Hub,
     how: Carriage::Https { path: "/v1/ddns/update", caller: Caller::Device },
     fields: &[
-        Field { path: "a", why: "the IPv4 answer of the name", identifies: true, optional: true },
+        Field {
+            path: "a",
+            why: "the IPv4 answer of the name",
+            identifies: true,
+            optional: true,
+            secret: false,
+        },
         Field {
             path: "aaaa",
             why: "the IPv6 answer of the name",
             identifies: true,
             optional: true,
+            secret: false,
         },
     ],
     retention: Retention::UntilDisabled,

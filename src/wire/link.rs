@@ -22,8 +22,18 @@ pub const MAX_VISITORS: u32 = 2048;
 pub const MAX_SERVICES: usize = 64;
 /// Where visitors of every published service connect.
 pub const PUBLIC_PORT: u16 = 443;
+/// Closed by the hub because the device's identity is in quarantine: two boxes have used it.
+pub const CLOSED_QUARANTINED: u32 = 3;
+/// The `code` of a refusal for the same reason.
+pub const QUARANTINED: &str = "quarantined";
 /// First byte of the TCP connection that lets a device notice a dead hub at once; never 0x16, which begins TLS.
 pub const TRIPWIRE_MAGIC: u8 = b'Q';
+/// The hub closes a session with this application error code when the device's certificate is over: it renews, and
+/// dials again.
+pub const CLOSED_CERTIFICATE_EXPIRED: u32 = 4;
+
+/// The code a session is closed with because the hub does not know the device's key.
+pub const UNKNOWN_DEVICE: u32 = 1;
 
 /// The session itself, with all that visitors send and get through it.
 pub static SESSION: Parcel = Parcel {
@@ -32,12 +42,22 @@ pub static SESSION: Parcel = Parcel {
     purpose: Purpose::Service,
     to: Destination::Hub,
     how: Carriage::Session,
-    fields: &[Field {
-        path: "version",
-        why: "which frames this device understands",
-        identifies: false,
-        optional: false,
-    }],
+    fields: &[
+        Field {
+            path: "version",
+            why: "which frames this device understands",
+            identifies: false,
+            optional: false,
+            secret: false,
+        },
+        Field {
+            path: "ticket",
+            why: "shows a copy of this device's disk: the hub's random word of the last session, of which it keeps a hash until this device is unregistered",
+            identifies: true,
+            optional: false,
+            secret: false,
+        },
+    ],
     retention: Retention::For(LOG_KEPT),
     example: example_of::<Hello>,
 };
@@ -55,24 +75,28 @@ pub static SERVICES: Parcel = Parcel {
             why: "tells the services apart where they are listed",
             identifies: false,
             optional: false,
+            secret: false,
         },
         Field {
             path: "services.host",
             why: "the name that visitors type",
             identifies: true,
             optional: false,
+            secret: false,
         },
         Field {
             path: "services.port",
             why: "the port that visitors connect to",
             identifies: false,
             optional: false,
+            secret: false,
         },
         Field {
             path: "services.scheme",
             why: "how the visitor's program must speak",
             identifies: false,
             optional: false,
+            secret: false,
         },
     ],
     retention: Retention::UntilDisabled,
@@ -103,32 +127,49 @@ pub static ORIGIN: Parcel = Parcel {
         why: "which published service is meant",
         identifies: false,
         optional: false,
+        secret: false,
     }],
     retention: Retention::Nothing,
     example: example_of::<Origin>,
 };
 
 /// First frame of the control stream, and the declared body of [`SESSION`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// Version of these frames: 1.
     pub version: u16,
+    /// The ticket this device holds, base64url of 16 bytes: from the welcome of its last session. A device without
+    /// one, in its first session, does not have the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+}
+
+impl Hello {
+    /// The hello of version 1, with the ticket this device holds.
+    pub const fn new(ticket: Option<String>) -> Self {
+        Self { version: 1, ticket }
+    }
 }
 
 impl ParcelBody for Hello {
     const PARCEL: &'static Parcel = &SESSION;
     fn example() -> Self {
-        Self { version: 1 }
+        Self::new(Some("AAECAwQFBgcICQoLDA0ODw".into()))
     }
 }
 
 /// Frames of the control stream from the device.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ToHub {
     /// The first one.
     Hello(Hello),
+    /// What became of the welcome's ticket.
+    Ticket {
+        /// It is on this device's disk. If not, the device goes on with the one it showed.
+        stored: bool,
+    },
     /// "Are you there?"
     Heartbeat {
         /// Comes back in the answer.
@@ -148,6 +189,8 @@ pub enum ToDevice {
         observed: IpAddr,
         /// Opens the tripwire connection, base64url of 16 bytes.
         tripwire: String,
+        /// To be shown at the next session, base64url of 16 bytes.
+        ticket: String,
     },
     /// "Yes."
     Heartbeat {

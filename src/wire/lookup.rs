@@ -19,6 +19,7 @@ pub static LOOKUP: Parcel = Parcel {
         why: "the name whose address is wanted",
         identifies: false,
         optional: false,
+        secret: false,
     }],
     retention: Retention::Nothing,
     example: example_of::<Lookup>,

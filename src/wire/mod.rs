@@ -5,6 +5,7 @@
 //! files: once released they are kept for ever and both sides decode them.
 
 pub mod address;
+pub mod authkey;
 pub mod ddns;
 pub mod frame;
 pub mod label;
@@ -31,6 +32,8 @@ pub const API_ALPN: &[u8] = b"http/1.1";
 pub const TO_HUB: &[&Parcel] = &[
     &registration::START,
     &registration::POLL,
+    &registration::RENEW,
+    &registration::REKEY,
     &registration::FORGET,
     &ddns::UPDATE,
     &ddns::FORGET,

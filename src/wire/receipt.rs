@@ -15,6 +15,7 @@ pub const FORGET_FIELDS: &[Field] = &[Field {
     why: "comes back in the signed receipt, so that an old receipt cannot pass for a new one",
     identifies: false,
     optional: false,
+    secret: false,
 }];
 
 /// The nonce of examples.

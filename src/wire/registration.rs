@@ -1,12 +1,21 @@
 //! Registration: a key made on the device gets a row at the hub (RFC 8628 in style).
 
+pub use super::authkey::AuthKey;
+
 use super::label::Label;
 use super::{ParcelBody, example_of};
 use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
+use crate::clock::Wall;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// How long a user code is good for (RFC 8628 section 3.2 `expires_in`).
-pub const CODE_LIFE: core::time::Duration = core::time::Duration::from_secs(600);
+pub const CODE_LIFE: Duration = Duration::from_secs(600);
+/// How long a device's certificate holds. The row of its key at the hub is the authority and ends it at any moment;
+/// this only bounds how long a key that nobody uses any more opens a connection.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The `code` of a refusal whose only reason is that the device's certificate is over: it renews, and comes again.
+pub const CERTIFICATE_EXPIRED: &str = "certificate-expired";
 /// How often the device may ask (RFC 8628 section 3.2 `interval`); `slow_down` adds as much again.
 pub const POLL_SECONDS: u64 = 5;
 
@@ -23,12 +32,21 @@ pub static START: Parcel = Parcel {
             why: "the key the certificate is made for",
             identifies: true,
             optional: false,
+            secret: false,
         },
         Field {
             path: "name",
             why: "the name in DNS and on the approval page",
             identifies: true,
             optional: false,
+            secret: false,
+        },
+        Field {
+            path: "auth_key",
+            why: "lets the device in without a person who compares words; left out, one is asked",
+            identifies: true,
+            optional: true,
+            secret: true,
         },
     ],
     retention: Retention::For(CODE_LIFE),
@@ -48,16 +66,57 @@ pub static POLL: Parcel = Parcel {
             why: "which request this is",
             identifies: true,
             optional: false,
+            secret: false,
         },
         Field {
             path: "signature",
             why: "proof of the key; a stolen device code is worthless",
             identifies: true,
             optional: false,
+            secret: false,
         },
     ],
     retention: Retention::UntilUnregistered,
     example: example_of::<Poll>,
+};
+
+/// Asks for another certificate for the same key.
+pub static RENEW: Parcel = Parcel {
+    id: "registration.renew",
+    what: "the wish for another certificate, before this one is over or after",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/registration/renew", caller: Caller::Device },
+    fields: &[],
+    retention: Retention::Nothing,
+    example: example_of::<Renew>,
+};
+
+/// Puts another key in the place of the device's own.
+pub static REKEY: Parcel = Parcel {
+    id: "registration.rekey",
+    what: "the public half of the key this device will use from now on, asked for with the key it has",
+    purpose: Purpose::Security,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/registration/rekey", caller: Caller::Device },
+    fields: &[
+        Field {
+            path: "spki",
+            why: "the key the next certificate is made for",
+            identifies: true,
+            optional: false,
+            secret: false,
+        },
+        Field {
+            path: "signature",
+            why: "proof that this device holds the new key; nobody can pass another's key for his own",
+            identifies: true,
+            optional: false,
+            secret: false,
+        },
+    ],
+    retention: Retention::UntilUnregistered,
+    example: example_of::<Rekey>,
 };
 
 /// Makes the hub forget the device and everything it keeps of it.
@@ -80,6 +139,9 @@ pub struct Start {
     pub spki: String,
     /// The name the owner asked for.
     pub name: Label,
+    /// A key of the hub's operator that stands for their approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_key: Option<AuthKey>,
 }
 
 impl ParcelBody for Start {
@@ -88,6 +150,7 @@ impl ParcelBody for Start {
         Self {
             spki: "MCowBQYDK2VwAyEA11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
             name: label("box"),
+            auth_key: Some(AuthKey::new("qk1_7z2m4kqa_5yvx3t7wq2nhd6rkfj4mzcgbasdfgh22".into())),
         }
     }
 }
@@ -101,12 +164,17 @@ pub struct Started {
     pub user_code: String,
     /// Where the owner types it, or the command that does it.
     pub verification_uri: String,
-    /// Seconds between two polls.
+    /// Seconds between two polls; [`POLL_SECONDS`] when the hub does not say (RFC 8628 section 3.2).
+    #[serde(default = "poll_seconds")]
     pub interval_seconds: u64,
     /// Seconds the code is good for.
     pub expires_in_seconds: u64,
     /// Hub's random part of the check words, base64url.
     pub challenge: String,
+}
+
+const fn poll_seconds() -> u64 {
+    POLL_SECONDS
 }
 
 /// Body of [`POLL`].
@@ -131,6 +199,43 @@ pub fn poll_message(device_code: &str) -> Vec<u8> {
     [b"qcloud-register-poll/1\0".as_slice(), device_code.as_bytes()].concat()
 }
 
+/// Body of [`RENEW`]: the connection says it all.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {}
+
+impl ParcelBody for Renew {
+    const PARCEL: &'static Parcel = &RENEW;
+    fn example() -> Self {
+        Self {}
+    }
+}
+
+/// Body of [`REKEY`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Rekey {
+    /// SubjectPublicKeyInfo of the new key, DER in base64url without padding.
+    pub spki: String,
+    /// By the new key over [`rekey_message`], base64url.
+    pub signature: String,
+}
+
+impl ParcelBody for Rekey {
+    const PARCEL: &'static Parcel = &REKEY;
+    fn example() -> Self {
+        Self {
+            spki: "MCowBQYDK2VwAyEA11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+            signature: "c2lnbmF0dXJl".into(),
+        }
+    }
+}
+
+/// The bytes a rekey signs with the new key: domain-separated, and tied to the one device it is for.
+pub fn rekey_message(device: &str, spki: &[u8]) -> Vec<u8> {
+    [b"qcloud-rekey/1\0".as_slice(), device.as_bytes(), b"\0", spki].concat()
+}
+
 /// Answer to [`POLL`]; the words of RFC 8628 section 3.5.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -147,7 +252,7 @@ pub enum Polled {
     Approved(Box<Membership>),
 }
 
-/// What a registered device knows of its place at the hub.
+/// What a registered device knows of its place at the hub. Answer to [`RENEW`] and [`REKEY`] too.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Membership {
     /// The name the device got.
@@ -158,9 +263,24 @@ pub struct Membership {
     pub certificate: String,
     /// Ed25519 public key that signs the hub's receipts, base64url.
     pub receipt_key: String,
+    /// When the certificate is over, by the hub's clock. Zero where a hub of before its time did not say.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub certificate_until: Wall,
+    /// The device's id at the hub: that of its first key. Empty where a hub of before its time did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
+}
+
+fn is_unknown(wall: &Wall) -> bool {
+    *wall == Wall::default()
 }
 
 impl Membership {
+    /// The device's id at the hub, for a device whose key has the id `of_key`.
+    pub fn device_or<'a>(&'a self, of_key: &'a str) -> &'a str {
+        if self.device.is_empty() { of_key } else { &self.device }
+    }
+
     /// The name that answers with the device's address.
     pub fn ddns_host(&self) -> String {
         format!("{}.{}", self.name, self.zone)

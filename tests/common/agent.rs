@@ -22,6 +22,7 @@ pub struct Agent {
     uid: Option<u32>,
     program: PathBuf,
     prefix: Vec<String>,
+    root: Option<PathBuf>,
     process: Option<Process>,
 }
 
@@ -44,6 +45,7 @@ impl Agent {
             uid,
             program,
             prefix: Vec::new(),
+            root: None,
             process: None,
         };
         agent.configure(sections);
@@ -78,6 +80,14 @@ impl Agent {
     fn with_paths(&self, command: &mut Command) {
         command.arg("--state").arg(self.state_dir());
         command.arg("--config").arg(self.dir.join("config.toml"));
+        if let Some(root) = &self.root {
+            command.arg("--root").arg(root);
+        }
+    }
+
+    /// Has it take the box's own files from a tree from here on.
+    pub fn on_tree(&mut self, root: &Path) {
+        self.root = Some(root.into());
     }
 
     /// Starts it, and waits until it answers.
@@ -139,9 +149,13 @@ impl Agent {
 
     /// Registers it, approved at the hub by the words it showed. Gives the last answer.
     pub fn register(&self, hub: &Hub, name: &str) -> Value {
+        self.register_with(hub, &["--name", name, "--hub", &hub.url(), "--hub-pin", &hub.pin])
+    }
+
+    /// The same, with these arguments.
+    pub fn register_with(&self, hub: &Hub, args: &[&str]) -> Value {
         let mut command = self.program(&[]);
-        command.args(["register", "--json", "--name", name, "--hub", &hub.url()]);
-        command.args(["--hub-pin", &hub.pin]);
+        command.args(["register", "--json"]).args(args);
         self.with_paths(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a command");
@@ -208,6 +222,11 @@ impl Agent {
         let mut process = self.process.take().expect("the agent runs");
         process.signal(signal);
         process.ended(SOON)
+    }
+
+    /// Waits for an end that somebody else brought about.
+    pub fn ended(&mut self, within: Duration) -> ExitStatus {
+        self.process.take().expect("the agent runs").ended(within)
     }
 
     /// Ends it in order, within this time.

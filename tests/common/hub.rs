@@ -12,7 +12,17 @@ use std::time::Duration;
 /// The zone of every test; `.test` names nothing real (RFC 6761 section 6.2).
 pub const ZONE: &str = "nas.example.test";
 /// The tables that hold something of devices.
-pub const TABLES: [&str; 6] = ["pending", "device", "ddns", "link_log", "restriction", "service"];
+pub const TABLES: [&str; 9] = [
+    "pending",
+    "device",
+    "ddns",
+    "link_log",
+    "restriction",
+    "ticket",
+    "quarantine",
+    "device_key",
+    "service",
+];
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -50,6 +50,14 @@ impl World {
         Agent::new(&self.net.device, &self.scratch.path("agent"), None, sections)
     }
 
+    /// Another one beside it that does not run yet, with a copy of its disk.
+    pub fn copy_of(&self, agent: &Agent) -> Agent {
+        let copy = Agent::new(&self.net.device, &self.scratch.path("copy"), None, "");
+        let (from, to) = (agent.state_dir(), copy.state_dir());
+        process::tool("cp", ["-a".as_ref(), from.as_os_str(), to.as_os_str()]);
+        copy
+    }
+
     /// An agent that runs and is registered under this name.
     pub fn member(&self, name: &str, sections: &str) -> Agent {
         let mut agent = self.agent(sections);

@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-struct Answer {
+pub struct Answer {
     message: Message<Vec<u8>>,
 }
 
 impl Answer {
-    fn rcode(&self) -> Rcode {
+    pub fn rcode(&self) -> Rcode {
         self.message.header().rcode()
     }
 
@@ -33,7 +33,7 @@ impl Answer {
     }
 }
 
-fn question(name: &str, rtype: Rtype) -> Vec<u8> {
+pub fn question(name: &str, rtype: Rtype) -> Vec<u8> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(77);
     let mut builder = builder.question();
@@ -41,7 +41,7 @@ fn question(name: &str, rtype: Rtype) -> Vec<u8> {
     builder.finish()
 }
 
-async fn send(hub: &Hub, question: &[u8]) -> Option<Answer> {
+pub async fn send(hub: &Hub, question: &[u8]) -> Option<Answer> {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.send_to(question, hub.dns).await.unwrap();
     let mut bytes = vec![0; 4096];
@@ -53,6 +53,11 @@ async fn send(hub: &Hub, question: &[u8]) -> Option<Answer> {
 
 async fn ask(hub: &Hub, name: &str, rtype: Rtype) -> Answer {
     send(hub, &question(name, rtype)).await.unwrap()
+}
+
+/// How many IPv4 addresses a name answers with.
+pub async fn addresses(hub: &Hub, name: &str) -> usize {
+    ask(hub, name, Rtype::A).await.records().len()
 }
 
 #[tokio::test]

@@ -16,22 +16,22 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-struct Session {
-    connection: quinn::Connection,
-    send: quinn::SendStream,
-    receive: quinn::RecvStream,
+pub struct Session {
+    pub connection: quinn::Connection,
+    pub send: quinn::SendStream,
+    pub receive: quinn::RecvStream,
     _endpoint: quinn::Endpoint,
 }
 
 impl Session {
-    async fn connect(
+    pub async fn connect(
         hub: &Hub,
         device: &Device,
     ) -> Result<quinn::Connection, quinn::ConnectionError> {
         Self::dial(hub, device).await.map(|(connection, _)| connection)
     }
 
-    async fn dial(
+    pub async fn dial(
         hub: &Hub,
         device: &Device,
     ) -> Result<(quinn::Connection, quinn::Endpoint), quinn::ConnectionError> {
@@ -44,17 +44,30 @@ impl Session {
         Ok((connecting.await?, endpoint))
     }
 
-    async fn open(hub: &Hub, device: &Device) -> (Self, ToDevice) {
-        let (connection, endpoint) = Self::dial(hub, device).await.unwrap();
-        let (mut send, mut receive) = connection.open_bi().await.unwrap();
-        frame::write(&mut send, &ToHub::Hello(Hello { version: 1 })).await.unwrap();
-        let welcome = frame::read(&mut receive).await.unwrap();
-        (Self { connection, send, receive, _endpoint: endpoint }, welcome)
+    /// The first session, or one that shows nothing.
+    pub async fn open(hub: &Hub, device: &Device) -> (Self, ToDevice) {
+        Self::show(hub, device, None).await.unwrap()
+    }
+
+    /// A session that shows this ticket, and what it was welcomed with.
+    pub async fn show(
+        hub: &Hub,
+        device: &Device,
+        ticket: Option<&str>,
+    ) -> Result<(Self, ToDevice), quinn::ConnectionError> {
+        let (connection, endpoint) = Self::dial(hub, device).await?;
+        let (mut send, mut receive) = connection.open_bi().await?;
+        let hello = ToHub::Hello(Hello::new(ticket.map(String::from)));
+        frame::write(&mut send, &hello).await.unwrap();
+        match frame::read(&mut receive).await {
+            Ok(welcome) => Ok((Self { connection, send, receive, _endpoint: endpoint }, welcome)),
+            Err(_) => Err(connection.closed().await),
+        }
     }
 }
 
 /// A TLS hello for a name, and the connection it was sent over.
-async fn visitor(hub: &Hub, name: &str) -> (TcpStream, Vec<u8>) {
+pub async fn visitor(hub: &Hub, name: &str) -> (TcpStream, Vec<u8>) {
     let tls = Arc::new(Device::new().tls(hub));
     let mut client = ClientConnection::new(tls, name.to_owned().try_into().unwrap()).unwrap();
     let mut hello = Vec::new();

@@ -1,6 +1,8 @@
 //! What every store must do for those whom its rows are about: show, correct, set aside.
 
 use super::store_contract::{at, device, enrolled, holds, request, service, sqlite, visit};
+use super::support::TempDir;
+use qcloud_agent::hub::store::schema::STEPS;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
     Addresses, Enrolled, Opened, Renamed, Scope, Store, StoreError, ZoneRow,
@@ -84,15 +86,20 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
     let (store, _temp) = sqlite();
     let mine = enrolled(store.as_ref(), 1, "box", 1).await;
     let other = enrolled(store.as_ref(), 2, "attic", 2).await;
-    for device in [&mine, &other] {
+    for (device, key) in [(&mine, 8), (&other, 9)] {
+        store.stage_key(device.id.clone(), vec![key; 44], at(2)).await.unwrap();
         store.set_addresses(device.id.clone(), SOME, at(2)).await.unwrap();
         store.restrict(device.id.clone(), Restrictable::Ddns, true, at(2)).await.unwrap();
+        // A session, and another box that does not know of it.
+        for shown in [None, Some([8; 32])] {
+            store.admit(device.id.clone(), shown, [7; 32], at(2)).await.unwrap();
+        }
         for second in 0..3 {
             store.log_visit(visit(device, second)).await.unwrap();
         }
         store.set_services(device.id.clone(), vec![service("web", 443)], at(2)).await.unwrap();
     }
-    for rule in RULES {
+    for rule in RULES.iter().filter(|rule| rule.parcel().is_some()) {
         let rows = store.rows(mine.clone(), rule.table, 0, 99).await.unwrap();
         let wanted = if rule.table == "link_log" { 3 } else { 1 };
         assert_eq!(rows.len(), wanted, "{}", rule.table);
@@ -108,16 +115,20 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
 
 #[tokio::test]
 async fn a_store_of_version_1_is_taken_over() {
-    let (store, temp) = sqlite();
-    let device = enrolled(store.as_ref(), 1, "box", 1).await;
-    drop(store);
+    let temp = TempDir::new();
     let path = temp.0.join("hub.db");
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE service; DROP TABLE restriction; UPDATE meta SET value = 1")
-        .unwrap();
+    old.execute_batch(STEPS[0]).unwrap();
+    old.execute_batch("INSERT INTO meta (key, value) VALUES ('schema', 1)").unwrap();
+    let row = "INSERT INTO device (id, key_hash, name, spki, made_at) VALUES ('one', x'01', 'box', x'02', 1)";
+    old.execute_batch(row).unwrap();
     drop(old);
     let store = SqliteStore::open(&path).unwrap();
-    assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&device));
-    let on = store.restrict(device.id, Restrictable::Link, true, at(1)).await.unwrap();
+    let devices = store.devices().await.unwrap();
+    assert_eq!((devices.len(), devices[0].name.as_str()), (1, "box"));
+    let on = store.restrict("one".into(), Restrictable::Link, true, at(1)).await.unwrap();
     assert_eq!(on, [Restrictable::Link]);
+    drop(store);
+    let again = SqliteStore::open(&path).unwrap();
+    assert_eq!(again.devices().await.unwrap(), devices, "taken over once");
 }

@@ -4,14 +4,17 @@ use super::support::TempDir;
 use core::time::Duration;
 use qcloud_agent::card::Retention;
 use qcloud_agent::clock::Wall;
+use qcloud_agent::hub::store::second::{Attempt, Browser, Browsers, Factor, Patience};
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
-    Addresses, Decided, Device, Enrolled, Opened, Pending, Scope, State, Store, StoreError, Visit,
+    Addresses, Admitted, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, Staged, State,
+    Store, StoreError, Visit,
 };
 use qcloud_agent::hub::sweep;
 use qcloud_agent::wire::label::Label;
 use qcloud_agent::wire::link::{Scheme, Service};
 use qcloud_agent::wire::privacy::Restrictable;
+use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 
 pub fn sqlite() -> (Arc<dyn Store>, TempDir) {
@@ -47,7 +50,7 @@ pub async fn enrolled(store: &dyn Store, number: u8, name: &str, key: u8) -> Dev
     assert_eq!(decided, Decided::Yes);
     match store.enrol(row.code_hash, device(name, key)).await.unwrap() {
         Enrolled::Yes { device, .. } => device,
-        Enrolled::NameTaken | Enrolled::NotApproved => panic!("not enrolled"),
+        Enrolled::NameTaken | Enrolled::KeySpent | Enrolled::NotApproved => panic!("not enrolled"),
     }
 }
 
@@ -199,9 +202,18 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         store.log_visit(visit(device, 3)).await.unwrap();
         store.set_services(device.id.clone(), vec![service("web", 443)], at(3)).await.unwrap();
     }
+    for (device, key) in [(&gone, 8), (&stays, 9)] {
+        let staged = store.stage_key(device.id.clone(), vec![key; 44], at(3)).await.unwrap();
+        assert_eq!(staged, Staged::Yes);
+    }
     for feature in Restrictable::ALL {
         store.restrict(gone.id.clone(), *feature, true, at(3)).await.unwrap();
         store.restrict(stays.id.clone(), *feature, true, at(3)).await.unwrap();
+    }
+    for device in [&gone, &stays] {
+        let admit = |shown| store.admit(device.id.clone(), shown, [1; 32], at(3));
+        assert_eq!(admit(None).await.unwrap(), Admitted::Yes);
+        assert!(matches!(admit(Some([9; 32])).await.unwrap(), Admitted::Forked(_)));
     }
     let rows = store.erase(gone.clone(), Scope::Link).await.unwrap();
     let link = [("link_log", 1), ("restriction", 1), ("service", 1)];
@@ -210,19 +222,75 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
     let all = [
         ("ddns", 1),
         ("device", 1),
+        ("device_key", 1),
         ("link_log", 0),
         ("pending", 1),
+        ("quarantine", 1),
         ("restriction", 1),
         ("service", 0),
+        ("ticket", 1),
     ];
     assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));
+    for (key, there) in [(1, false), (8, false), (2, true), (9, true)] {
+        assert_eq!(store.device_by_key(hash(key)).await.unwrap().is_some(), there, "key {key}");
+    }
     assert_eq!(store.visits(stays.id.clone()).await.unwrap().len(), 1);
     assert_eq!(store.services(stays.id.clone()).await.unwrap(), [service("web", 443)]);
     let left =
         Restrictable::ALL.iter().map(|feature| (stays.id.clone(), *feature)).collect::<Vec<_>>();
     assert_eq!(store.restrictions().await.unwrap(), left);
+    assert!(store.is_quarantined(stays.id.clone()).await.unwrap());
+    assert!(!store.is_quarantined(gone.id.clone()).await.unwrap());
     assert_eq!(store.pending().await.unwrap().len(), 1);
+}
+
+/// SHA-256 of the key of this number.
+fn hash(key: u8) -> Hash {
+    digest(&SHA256, &[key; 44]).as_ref().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_device_has_two_keys_until_the_new_one_is_used() {
+    let (store, temp) = sqlite();
+    let device = enrolled(store.as_ref(), 1, "box", 1).await;
+    let other = enrolled(store.as_ref(), 2, "attic", 2).await;
+    let stage = |id: &str, key: u8, when| store.stage_key(id.into(), vec![key; 44], at(when));
+    assert!(matches!(stage("nobody", 3, 5).await, Err(StoreError::NoDevice)));
+    assert_eq!(stage(&device.id, 2, 5).await.unwrap(), Staged::Taken, "another's key");
+    assert_eq!(stage(&device.id, 1, 5).await.unwrap(), Staged::Yes, "its own changes nothing");
+    assert_eq!(store.oldest("device_key").await.unwrap(), None);
+    for key in [3, 4, 4] {
+        assert_eq!(stage(&device.id, key, 5 + u64::from(key)).await.unwrap(), Staged::Yes);
+    }
+    assert_eq!(stage(&other.id, 4, 9).await.unwrap(), Staged::Taken, "promised to another");
+    assert_eq!(store.oldest("device_key").await.unwrap(), Some(at(9)), "one waits");
+    assert_eq!(store.device_by_key(hash(3)).await.unwrap(), None, "the one before is forgotten");
+    for key in [1, 4] {
+        assert_eq!(store.device_by_key(hash(key)).await.unwrap(), Some(device.clone()));
+    }
+    assert_eq!(store.settle_key(hash(1)).await.unwrap(), None, "it waits for nothing");
+    assert!(holds_bytes(&temp, &[1; 44]), "it was there");
+    let changed = Device { spki: vec![4; 44], ..device };
+    assert_eq!(store.settle_key(hash(4)).await.unwrap(), Some(changed.clone()));
+    assert_eq!(store.settle_key(hash(4)).await.unwrap(), None);
+    assert_eq!(store.device_by_key(hash(4)).await.unwrap(), Some(changed));
+    assert_eq!(store.device_by_key(hash(1)).await.unwrap(), None);
+    assert!(!holds_bytes(&temp, &[1; 44]), "the old key is nowhere");
+    // Whoever holds the old key, and an owner who approves it, do not get the device back.
+    for (number, name) in [(5, "box"), (6, "cellar")] {
+        let row = request(number, name, 1);
+        store.open_code(row.clone(), 99).await.unwrap();
+        store.decide(row.user_code, true, at(0)).await.unwrap();
+        let taken = store.enrol(row.code_hash, Device { made_at: at(7), ..self::device(name, 1) });
+        assert!(!matches!(taken.await.unwrap(), Enrolled::Yes { .. }), "{name}");
+    }
+}
+
+fn holds_bytes(temp: &TempDir, wanted: &[u8]) -> bool {
+    let files = std::fs::read_dir(&temp.0).unwrap().map(|entry| entry.unwrap().path());
+    let found = |bytes: Vec<u8>| bytes.windows(wanted.len()).any(|w| w == wanted);
+    files.map(|path| std::fs::read(path).unwrap()).any(found)
 }
 
 #[tokio::test]
@@ -268,13 +336,59 @@ async fn the_sweep_keeps_what_was_promised_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_second_factor_counts_tries_and_ends_what_was_begun_without_it() {
+    let (store, _temp) = sqlite();
+    store.invite([1; 32], vec![1], [2; 32], at(0)).await.unwrap();
+    let account = store.account([1; 32]).await.unwrap().unwrap().number;
+    let patience = Patience { most: 2, closed: Duration::from_secs(10) };
+    assert_eq!(store.attempt(account, patience, at(0)).await.unwrap(), Attempt::Off);
+    let here = "203.0.113.0".parse().unwrap();
+    for ticket in [3, 4] {
+        store.sign_in([ticket; 32], account, here, at(0)).await.unwrap();
+    }
+    let factor = Factor { secret: vec![9], made_at: at(1) };
+    let on = || store.second_on(account, factor.clone(), 7, vec![[5; 32], [6; 32]], [4; 32]);
+    assert!(on().await.unwrap() && !on().await.unwrap(), "there is one at most");
+    assert!(store.signed_in([4; 32], at(0)).await.unwrap().is_some());
+    for ended in [store.signed_in([3; 32], at(0)).await, store.invited([2; 32], at(0)).await] {
+        assert_eq!(ended.unwrap(), None);
+    }
+    let open = |last| Attempt::Open { factor: factor.clone(), last };
+    for (second, wanted) in
+        [(2, open(false)), (3, open(true)), (12, Attempt::Closed), (13, open(false))]
+    {
+        let attempt = store.attempt(account, patience, at(second)).await.unwrap();
+        assert_eq!(attempt, wanted, "{second}");
+    }
+    for (step, taken) in [(7, false), (9, true), (9, false), (8, false), (10, true)] {
+        assert_eq!(store.take_step(account, step).await.unwrap(), taken, "{step}");
+    }
+    assert!(!store.take_recovery(account + 1, [5; 32]).await.unwrap(), "another account's");
+    assert!(store.take_recovery(account, [5; 32]).await.unwrap());
+    assert!(!store.take_recovery(account, [5; 32]).await.unwrap());
+    assert_eq!(store.recovery_left(account).await.unwrap(), 1);
+    store.half([8; 32], account, at(2)).await.unwrap();
+    assert!(store.end_half([8; 32]).await.unwrap() && !store.end_half([8; 32]).await.unwrap());
+    store.trust([9; 32], account, here, at(2)).await.unwrap();
+    assert!(store.trusts([9; 32], account, at(2)).await.unwrap());
+    assert!(!store.trusts([9; 32], account, at(3)).await.unwrap(), "it was over");
+    store.set_password(account, vec![1], [4; 32]).await.unwrap();
+    assert!(!store.trusts([9; 32], account, at(2)).await.unwrap());
+    let left = store.browsers(Browsers::SignedIn, account, at(0)).await.unwrap();
+    assert_eq!(left, [Browser { ticket: [4; 32], masked: Some(here), made_at: at(0) }]);
+}
+
+#[tokio::test]
 async fn every_table_has_a_rule_of_retention() {
     let (store, _temp) = sqlite();
     let mut ruled: Vec<_> = sweep::RULES.iter().map(|rule| rule.table.to_owned()).collect();
+    ruled.extend(sweep::EXPIRING.iter().map(|table| (*table).to_owned()));
     ruled.push("meta".into());
     ruled.sort();
     assert_eq!(store.tables().await.unwrap(), ruled);
-    let forgotten = |table: &&str| Scope::Registration.tables().contains(table);
-    assert!(sweep::RULES.iter().all(|rule| forgotten(&rule.table)), "unregistering erases it all");
-    assert!(sweep::RULES.iter().all(|rule| rule.parcel.retention != Retention::Nothing));
+    let of_devices: Vec<_> = sweep::RULES.iter().filter(|rule| rule.parcel().is_some()).collect();
+    let forgotten = |rule: &&&sweep::Rule| Scope::Registration.tables().contains(&rule.table);
+    assert!(of_devices.iter().all(|rule| forgotten(&rule)), "unregistering erases it all");
+    let parcels = of_devices.iter().filter_map(|rule| rule.parcel());
+    assert!(parcels.into_iter().all(|parcel| parcel.retention != Retention::Nothing));
 }

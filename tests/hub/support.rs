@@ -94,6 +94,13 @@ impl Hub {
         command(args, &self.dir)
     }
 
+    /// Runs a command that must succeed, and reads its JSON.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let output = self.command(&[args, &["--json"]].concat());
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.dir.join("server-ca.crt")).unwrap()).unwrap();
@@ -115,8 +122,9 @@ impl Drop for Hub {
     }
 }
 
+#[derive(Clone)]
 pub struct Device {
-    key: Ed25519KeyPair,
+    key: Arc<Ed25519KeyPair>,
     pkcs8: Vec<u8>,
     pub member: Option<Membership>,
 }
@@ -125,7 +133,7 @@ impl Device {
     pub fn new() -> Self {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
         let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
-        Self { key, pkcs8: pkcs8.as_ref().to_vec(), member: None }
+        Self { key: Arc::new(key), pkcs8: pkcs8.as_ref().to_vec(), member: None }
     }
 
     pub fn spki(&self) -> Vec<u8> {
@@ -169,6 +177,13 @@ impl Device {
         let (status, answer) = self.post(hub, "/v1/register/start", &body).await;
         assert_eq!(status, 200, "{answer}");
         serde_json::from_value(answer).unwrap()
+    }
+
+    /// Asks for a code with an auth key.
+    pub async fn knock(&self, hub: &Hub, name: &str, key: &str) -> (u16, Value) {
+        let spki = BASE64URL_NOPAD.encode(&self.spki());
+        let body = serde_json::json!({"spki": spki, "name": name, "auth_key": key});
+        self.post(hub, "/v1/register/start", &body).await
     }
 
     pub async fn poll(&self, hub: &Hub, device_code: &str) -> Polled {

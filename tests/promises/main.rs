@@ -24,12 +24,15 @@ mod l5;
 mod m1;
 mod m2;
 mod n1;
+mod q1;
 mod r12;
 mod r3;
 mod r3_offline;
 mod r5;
 mod s1;
+mod s10;
 mod s14;
+mod s15;
 mod s2;
 mod s3;
 mod s7;
@@ -64,6 +67,11 @@ const GUARDS: &[(&str, &str)] = &[
     ("m2::m2_a_visitor_needs_only_the_name", "hub-link-name"),
     ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
     ("s1::s1_no_word_of_a_whole_life_passes_in_clear", "api-tls"),
+    ("s10::s10_revoking_a_device_cuts_what_is_live", "hub-revoke-cut"),
+    ("s10::s10_a_revoked_devices_credentials_are_refused", "hub-device-auth"),
+    ("s15::s15_a_devices_key_opens_nothing_of_another", "hub-own-rows"),
+    ("s15::s15_an_auth_key_gets_no_other_name_and_is_shown_to_nobody", "hub-authkey-names"),
+    ("q1::q1_nothing_is_opened_before_the_device_is_registered", "registered-first"),
     ("s3::s3_another_authoritys_certificate_is_refused", "pin"),
     ("tls::s3_a_bad_certificate_gets_no_word_of_a_registration", "tls-verify"),
     ("tls::s3_a_bad_certificate_gets_no_session", "tls-verify"),

@@ -157,7 +157,8 @@ fn as_the_hub(world: &World) -> ServerConfig {
     let keys = Keys::load(world.hub.dir()).expect("the hub's keys");
     let config = Config::load(world.hub.dir()).expect("its configuration");
     assert_eq!(config.zone, ZONE);
-    let leaf = keys.server_leaf(&config, system_wall()).expect("a certificate");
+    let leaf =
+        keys.server_leaf(&config.host, &config.addresses, system_wall()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -24,8 +24,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Guard: `memory-closed`, what keeps a crash from writing the agent's memory to a disk.
 ///
-/// There are no accounts yet: the password is where a person has it who approves a device at the hub, in the
-/// environment and at the keyboard. The attack is to look everywhere: the device's files and logs, its memory, its
+/// The password is where a person has it who approves a device at the hub, in the environment and at the keyboard. The attack is to look everywhere: the device's files and logs, its memory, its
 /// arguments, a crash of it, and every packet; for the private keys of the device also all that the hub has.
 #[test]
 fn s9_no_password_and_no_private_key_is_where_it_should_not_be() {

@@ -31,7 +31,7 @@ fn u4_an_applicant_shows_nothing_that_ties_its_connections() {
     let mut capture = Capture::begin(&world.net.hub, &world.scratch.path("dns.pcap"));
     let url = format!("https://hub.{ZONE}:8443");
     let ran = agent.command(&["register", "--name", "box", "--hub", &url, "--hub-pin", &stub.pin]);
-    assert_eq!(ran.code, Some(1), "the stub says no: {ran:?}");
+    assert_eq!(ran.code, Some(4), "the stub says no: {ran:?}");
 
     let seen = stub.seen.lock().expect("nobody panics here").clone();
     assert_eq!(seen.len(), 1 + POLLS, "a start and the polls");

@@ -114,7 +114,7 @@ async fn a_feature_cannot_send_what_another_declares() {
 async fn a_passage_is_taken_back_when_its_feature_is_switched_off() {
     let mut world = World::member(&["link"]);
     world.run_for(MINUTE).await;
-    let mut session = world.dial("link").session(&Hello { version: 1 }, MINUTE).await.unwrap();
+    let mut session = world.dial("link").session(&Hello::new(None), MINUTE).await.unwrap();
     assert!(session.events.recv().await.is_some(), "it stands");
     world.gate.close("link");
     let Some(qcloud_agent::egress::outside::SessionEvent::Down(why)) = session.events.recv().await
@@ -122,5 +122,5 @@ async fn a_passage_is_taken_back_when_its_feature_is_switched_off() {
         panic!("the session goes on");
     };
     assert_eq!(why, SendError::Revoked);
-    assert!(world.dial("link").session(&Hello { version: 1 }, MINUTE).await.is_err());
+    assert!(world.dial("link").session(&Hello::new(None), MINUTE).await.is_err());
 }

@@ -1,5 +1,7 @@
 //! A hub that answers permits by parcel id, from memory.
 
+use super::power::Power;
+use super::registry::Registry;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
@@ -60,10 +62,20 @@ pub struct Inner {
     pub seen: Vec<(&'static str, Value)>,
     /// Permits and passages the carrier was handed, whether the hub was up or down.
     pub handed: u64,
+    /// When each message was handed to the carrier.
+    pub times: Vec<(&'static str, Instant)>,
+    /// It knows no device.
+    pub forgetful: bool,
     /// When a session was dialled.
     pub dials: Vec<Instant>,
     /// Sessions that stand.
     pub sessions: usize,
+    /// Whose keys it knows; without one it takes everybody for the device.
+    pub registry: Option<Registry>,
+    /// Counts what the device sends, and may take its power away.
+    pub power: Option<Power>,
+    /// The answer that gets lost, counted from 1.
+    pub lost: Option<usize>,
     device: String,
     first_receipt: Option<String>,
     epoch: u64,
@@ -81,8 +93,13 @@ impl Hub {
             scripted: BTreeMap::new(),
             seen: Vec::new(),
             handed: 0,
+            times: Vec::new(),
+            forgetful: false,
             dials: Vec::new(),
             sessions: 0,
+            registry: None,
+            power: None,
+            lost: None,
             device: device.into(),
             first_receipt: None,
             epoch: 0,
@@ -115,6 +132,21 @@ impl Hub {
         self.lock().scripted.entry(parcel).or_default().push_back(reply);
     }
 
+    /// The waits between messages of one kind.
+    pub fn waits(&self, parcel: &str) -> Vec<Duration> {
+        let times = self.lock().times.clone();
+        let times: Vec<_> =
+            times.into_iter().filter(|(id, _)| *id == parcel).map(|(_, at)| at).collect();
+        times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    /// Forgets every device, and ends every session.
+    pub fn forget_all(&self) {
+        let mut inner = self.lock();
+        inner.forgetful = true;
+        inner.cut.send_modify(|cut| *cut += 1);
+    }
+
     /// Goes away, and takes every session with it.
     pub fn go_down(&self) {
         let mut inner = self.lock();
@@ -132,6 +164,12 @@ impl Inner {
         self.seen.push((parcel, body.clone()));
         if let Some(scripted) = self.scripted.get_mut(parcel).and_then(VecDeque::pop_front) {
             return scripted;
+        }
+        if let Some(reply) = self.registry.as_mut().and_then(|r| r.answer(parcel, body)) {
+            return reply;
+        }
+        if self.forgetful && !parcel.starts_with("registration.") {
+            return unknown();
         }
         match parcel {
             "registration.start" => ok(&Started {
@@ -210,6 +248,8 @@ pub fn membership() -> Membership {
         zone: "example.test".into(),
         certificate: String::new(),
         receipt_key: BASE64URL_NOPAD.encode(key([7; 32]).public_key().as_ref()),
+        certificate_until: Wall::from_unix_seconds(4_000_000_000),
+        device: String::new(),
     }
 }
 
@@ -217,8 +257,13 @@ fn key(seed: [u8; 32]) -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()
 }
 
-fn ok(body: &impl Serialize) -> Reply {
+pub fn ok(body: &impl Serialize) -> Reply {
     Reply { status: 200, body: serde_json::to_value(body).unwrap(), retry_after: None }
+}
+
+fn unknown() -> Reply {
+    let body = json!({ "error": "this device is not registered here" });
+    Reply { status: 401, body, retry_after: None }
 }
 
 fn gone(to: &impl ToString) -> SendError {
@@ -229,16 +274,36 @@ impl Outside for Hub {
     fn carry(&self, permit: Permit) -> Pending<Result<Reply, SendError>> {
         let hub = self.clone();
         hub.lock().handed += 1;
+        hub.lock().times.push((permit.parcel().id, Instant::now()));
         let latency = hub.lock().latency;
+        let (power, caller) = {
+            let inner = hub.lock();
+            (inner.power.clone(), inner.registry.as_ref().and_then(Registry::shown))
+        };
         Box::pin(async move {
             tokio::time::sleep(latency).await;
+            Power::step(power.as_ref(), "the request").await;
             let body = serde_json::from_slice(permit.body()).unwrap();
             let (to, up) = (permit.to().clone(), u64::try_from(permit.body().len()).unwrap());
             let down = hub.lock().down;
             let result = if down { "unreachable" } else { "ok" };
             let parcel = permit.parcel().id;
             permit.seal(Outcome { up, result: result.into(), ..Outcome::default() });
-            if down { Err(gone(&to)) } else { Ok(hub.lock().answer(parcel, &body)) }
+            if down {
+                return Err(gone(&to));
+            }
+            let (reply, lost) = {
+                let mut inner = hub.lock();
+                let refusal = inner.registry.as_mut().and_then(|r| r.judge(parcel, caller));
+                let reply = refusal.unwrap_or_else(|| inner.answer(parcel, &body));
+                (reply, inner.lost == Some(inner.seen.len()))
+            };
+            Power::step(power.as_ref(), "the answer").await;
+            if lost {
+                Err(SendError::TimedOut { to: to.to_string(), seconds: 15 })
+            } else {
+                Ok(reply)
+            }
         })
     }
 
@@ -248,11 +313,20 @@ impl Outside for Hub {
         inner.handed += 1;
         inner.dials.push(Instant::now());
         let latency = inner.latency;
+        let caller = inner.registry.as_ref().and_then(Registry::shown);
         drop(inner);
         Box::pin(async move {
             tokio::time::sleep(latency).await;
             if hub.lock().down {
                 return Err(gone(passage.permit().to()));
+            }
+            let refused =
+                hub.lock().registry.as_mut().and_then(|r| r.judge("link.session", caller));
+            if let Some(reply) = refused {
+                return Err(reply.read::<Value>().unwrap_err());
+            }
+            if hub.lock().forgetful {
+                return Err(unknown().read::<Value>().unwrap_err());
             }
             let (events, receiver) = mpsc::channel(16);
             let (hold, held) = oneshot::channel::<()>();

@@ -41,10 +41,20 @@ const fn verb(name: &'static str) -> Verb {
     Verb { name, about: "a verb of a test", args: &[], top: false }
 }
 
-const WORD: &[Field] =
-    &[Field { path: "word", why: "something to send", identifies: false, optional: false }];
-const NONCE: &[Field] =
-    &[Field { path: "nonce", why: "comes back", identifies: false, optional: false }];
+const WORD: &[Field] = &[Field {
+    path: "word",
+    why: "something to send",
+    identifies: false,
+    optional: false,
+    secret: false,
+}];
+const NONCE: &[Field] = &[Field {
+    path: "nonce",
+    why: "comes back",
+    identifies: false,
+    optional: false,
+    secret: false,
+}];
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -38,11 +38,11 @@ pub(super) struct Control {
 pub(super) type Welcomed = (ToDevice, Control);
 
 /// Opens the control stream, says hello and waits for the first frame.
-pub(super) async fn greet(connection: Connection) -> io::Result<Welcomed> {
+pub(super) async fn greet(connection: Connection, hello: Hello) -> io::Result<Welcomed> {
     let (mut send, mut recv) = connection.open_bi().await?;
     // The stream was opened just now; an error means it is closed, and the write will say so.
     let _ = send.set_priority(PRIORITY);
-    frame::write(&mut send, &ToHub::Hello(Hello { version: 1 })).await?;
+    frame::write(&mut send, &ToHub::Hello(hello)).await?;
     let first = frame::read(&mut recv).await?;
     let (inward, frames) = mpsc::channel(FRAMES);
     let (outgoing, mut outward) = mpsc::channel::<ToHub>(FRAMES);
@@ -70,6 +70,12 @@ impl Control {
     /// Sends a heartbeat. One that does not fit is as good as one unanswered.
     pub(super) fn beat(&self, number: u64) {
         let _ = self.outgoing.try_send(ToHub::Heartbeat { number });
+    }
+
+    /// Says whether the welcome's ticket is on this device's disk. One that does not fit is as good as one that was
+    /// lost: the hub takes both tickets then.
+    pub(super) fn ticket(&self, stored: bool) {
+        let _ = self.outgoing.try_send(ToHub::Ticket { stored });
     }
 
     /// The hub's words that came before the connection broke.

@@ -18,6 +18,8 @@ use super::permit::{Passage, Target};
 use super::quic::{self, Begun, Memory};
 use super::resolver::Resolver;
 use crate::card::Carriage;
+use crate::identity::TicketBook;
+use crate::wire::link::Hello;
 use core::time::Duration;
 use member::Member;
 use pulse::Rate;
@@ -56,6 +58,7 @@ pub struct Sessions {
     /// Held while dialling, so that all who come meanwhile share the result.
     current: Mutex<Option<Shared>>,
     members: AtomicU64,
+    tickets: Arc<TicketBook>,
 }
 
 struct Shared {
@@ -77,10 +80,10 @@ impl Drop for Hold {
 }
 
 impl Sessions {
-    /// No session yet, and no certificate for one.
-    pub fn new(resolver: Arc<Resolver>, settings: Settings) -> Self {
+    /// No session yet, and no certificate for one. What the hub gives to be shown next is kept in `tickets`.
+    pub fn new(resolver: Arc<Resolver>, settings: Settings, tickets: Arc<TicketBook>) -> Self {
         let (tls, current) = (Plain::default(), Mutex::default());
-        Self { resolver, settings, tls, current, members: AtomicU64::new(0) }
+        Self { resolver, settings, tls, current, members: AtomicU64::new(0), tickets }
     }
 
     /// Sets what the next session shows itself with: TLS 1.3 only, ALPN `qcloud/1`, client certificate.
@@ -163,6 +166,7 @@ impl Sessions {
         let tls = tls.ok_or_else(|| {
             faults::unreachable(&to, "this device has no certificate of the hub yet")
         })?;
+        let hello = self.hello(passage)?;
         let addresses = self.resolver.resolve(passage.permit()).await?;
         let late = passage.permit().gate().late();
         let payer = Payer::new(passage.meter(), late);
@@ -185,8 +189,21 @@ impl Sessions {
         let dialled = dialled?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let rate = Rate { idle: heartbeat, busy: self.settings.busy };
-        tokio::spawn(Running::new(dialled, to.clone(), receiver, rate).run());
+        let hello = (hello, Arc::clone(&self.tickets));
+        tokio::spawn(Running::new(dialled, to.clone(), hello, receiver, rate).run());
         *current = Some(Shared { to, commands: commands.clone() });
         Ok(commands)
+    }
+
+    /// The hello as it was declared. While it waited for its turn another session may have brought a newer ticket:
+    /// this one would look like that of a copy.
+    fn hello(&self, passage: &Passage) -> Result<Hello, SendError> {
+        let permit = passage.permit();
+        let hello: Hello = serde_json::from_slice(permit.body())
+            .map_err(|e| faults::unreachable(permit.to(), format_args!("no hello: {e}")))?;
+        if hello.ticket != self.tickets.held() {
+            return Err(faults::unreachable(permit.to(), "another session has just been there"));
+        }
+        Ok(hello)
     }
 }

@@ -8,14 +8,16 @@ use crate::egress::faults;
 use crate::egress::outside::{SendError, SessionEvent};
 use crate::egress::permit::Target;
 use crate::egress::quic::Dialled;
+use crate::identity::TicketBook;
 use crate::wire::label::printable;
-use crate::wire::link::{ToDevice, Visitor};
+use crate::wire::link::{Hello, ToDevice, Visitor};
 use core::net::IpAddr;
 use core::pin::Pin;
 use core::task::Poll;
 use core::time::Duration;
 use quinn::{ConnectionError, VarInt};
 use std::io;
+use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -41,6 +43,8 @@ type Arrival = Option<(Visitor, VisitorFlow)>;
 pub(super) struct Running {
     link: Dialled,
     to: Target,
+    hello: Hello,
+    tickets: Arc<TicketBook>,
     commands: UnboundedReceiver<Command>,
     members: Vec<Member>,
     pulse: Pulse,
@@ -60,12 +64,15 @@ impl Running {
     pub(super) fn new(
         link: Dialled,
         to: Target,
+        (hello, tickets): (Hello, Arc<TicketBook>),
         commands: UnboundedReceiver<Command>,
         rate: Rate,
     ) -> Self {
         Self {
             link,
             to,
+            hello,
+            tickets,
             commands,
             members: Vec::new(),
             pulse: Pulse::new(rate, Instant::now()),
@@ -83,7 +90,7 @@ impl Running {
     }
 
     async fn live(&mut self) -> End {
-        let greeting = control::greet(self.link.connection.clone());
+        let greeting = control::greet(self.link.connection.clone(), self.hello.clone());
         let mut greeting: Later<_> = Box::pin(tokio::time::timeout(PATIENCE, greeting));
         loop {
             let due = self.pulse.due();
@@ -174,7 +181,9 @@ impl Running {
                 Some(closed) => faults::of_quinn(&self.to, &closed),
                 None => faults::unreachable(&self.to, e),
             })),
-            Ok(Ok((ToDevice::Welcome { epoch, observed, tripwire }, control))) => {
+            Ok(Ok((ToDevice::Welcome { epoch, observed, tripwire, ticket }, control))) => {
+                // On the disk before the hub hears of it: of a lost word it makes no fork, of a lost ticket it would.
+                control.ticket(self.tickets.keep(self.hello.ticket.as_deref(), &ticket));
                 self.control = Some(control);
                 let hub = self.link.connection.remote_address();
                 let payer = self.link.payer.clone();

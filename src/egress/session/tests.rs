@@ -1,7 +1,9 @@
 use super::*;
 use crate::egress::gate::Gate;
 use crate::egress::outside::{Flow, SessionEvent};
-use crate::egress::testing::{gate, lines, pki, resolver, session_passage, target};
+use crate::egress::testing::{
+    gate, lines, pki, resolver, session_passage, session_passage_with, target, tickets,
+};
 use crate::wire::frame;
 use crate::wire::link::{TRIPWIRE_MAGIC, ToDevice, ToHub, Verdict, Visitor};
 use core::net::SocketAddr;
@@ -12,6 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// `AAECAwQFBgcICQoLDA0ODw` is the bytes 0 to 15.
 const TOKEN: &str = "AAECAwQFBgcICQoLDA0ODw";
+
+/// What every session is given.
+const TICKET: &str = "ticket-of-the-next-session";
 
 struct Hub {
     endpoint: Endpoint,
@@ -46,8 +51,11 @@ impl Hub {
         let (mut control, mut recv) = connection.accept_bi().await.unwrap();
         assert!(matches!(frame::read(&mut recv).await.unwrap(), ToHub::Hello(_)));
         let tripwire = TOKEN.to_owned();
-        let welcome = ToDevice::Welcome { epoch: 7, observed: ip(1), tripwire };
+        let ticket = TICKET.to_owned();
+        let welcome = ToDevice::Welcome { epoch: 7, observed: ip(1), tripwire, ticket };
         frame::write(&mut control, &welcome).await.unwrap();
+        let told: ToHub = frame::read(&mut recv).await.unwrap();
+        assert_eq!(told, ToHub::Ticket { stored: true });
         let control = Arc::new(Mutex::new(control));
         let answers = Arc::clone(&control);
         tokio::spawn(async move {
@@ -89,7 +97,7 @@ fn ip(last: u8) -> core::net::IpAddr {
 
 fn sessions(hub: &Hub) -> (Sessions, Gate) {
     let settings = Settings { busy: Duration::from_millis(30), ..Settings::new(Memory::Scarce) };
-    let sessions = Sessions::new(resolver(), settings);
+    let sessions = Sessions::new(resolver(), settings, tickets());
     sessions.set_tls(Some(Arc::clone(&hub.trusting)));
     (sessions, gate(target("hub.example.test", hub.port())))
 }
@@ -250,8 +258,10 @@ async fn a_mute_hub_is_given_up_and_the_next_join_dials_anew() {
     let mut session = joined.unwrap();
     up(&mut session).await;
     assert!(down(&mut session).await.ends_with("3 heartbeats are unanswered"));
-    let (joined, _end) =
-        tokio::join!(sessions.join(session_passage(&gate), heartbeat), hub.welcome(9));
+    let stale = sessions.join(session_passage(&gate), heartbeat).await.err().unwrap().to_string();
+    assert!(stale.ends_with("another session has just been there"), "{stale}");
+    let passage = session_passage_with(&gate, Some(TICKET));
+    let (joined, _end) = tokio::join!(sessions.join(passage, heartbeat), hub.welcome(9));
     up(&mut joined.unwrap()).await;
 }
 

@@ -11,7 +11,7 @@ use crate::daemon::feature::{
     BadConfig, Depth, Event, Feature, Input, NoJob, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
-use crate::egress::outside::{Reply, SendError};
+use crate::egress::outside::{Reply, SendError, UNKNOWN_WAIT};
 use crate::platform::netlink::Addresses;
 use crate::wire::Body;
 use crate::wire::address::publishable;
@@ -123,6 +123,8 @@ impl Feature for Ddns {
         match input {
             Input::Event(Event::Registered(membership, _)) => {
                 self.host = Some(membership.ddns_host());
+                // The hub is there, and what it turned away it may take now.
+                self.wake = None;
             }
             Input::Event(Event::Unregistered) => {
                 self.host = None;
@@ -131,6 +133,7 @@ impl Feature for Ddns {
                 // What is still under way is the old hub's answer.
                 self.pending = None;
                 self.wake = None;
+                self.not_before = None;
                 out.clear(&STALE);
                 out.save();
             }
@@ -155,9 +158,17 @@ impl Feature for Ddns {
             | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
-            | Input::Event(Event::HubChosen(_) | Event::Restricted(..) | Event::RulesChanged(_)) => {
-                return;
-            }
+            | Input::Event(
+                Event::HubChosen(_)
+                | Event::CertificateExpired
+                | Event::Disowned
+                | Event::Restricted(..)
+                | Event::Quarantined(_)
+                | Event::Suspected(_)
+                | Event::SameBoard
+                | Event::Anew(_)
+                | Event::RulesChanged(_),
+            ) => return,
         }
         self.push(now, out);
     }
@@ -225,7 +236,8 @@ impl Ddns {
 
     /// Sends an update if DNS should say something else than it was confirmed to say.
     fn push(&mut self, now: Now, out: &mut Out<NoJob>) {
-        if self.host.is_none() || self.pending.is_some() || self.wake.is_some() {
+        let registered = self.host.is_some() || crate::sabotage::off("registered-first");
+        if !registered || self.pending.is_some() || self.wake.is_some() {
             return;
         }
         let Some(update) = self.wanted() else { return };
@@ -276,11 +288,20 @@ impl Ddns {
                 self.backoff.succeed();
                 out.clear(&STALE);
                 out.save();
+                out.emit(Event::Quarantined(false));
                 out.emit(Event::Observed(answer.observed));
             }
             Err(error) => {
                 out.raise(&STALE, error.to_string());
-                if error.is_final() {
+                if matches!(error, SendError::Quarantined { .. }) {
+                    out.emit(Event::Quarantined(true));
+                }
+                if error.is_unknown_device() {
+                    let at = now.boot + UNKNOWN_WAIT;
+                    self.not_before = Some(at);
+                    self.wake = Some((at, "ask whether the hub knows this device again"));
+                    out.emit(Event::Disowned);
+                } else if error.is_final() {
                     self.declined = Some(update);
                 } else {
                     self.not_before = error.retry_after().map(|wait| now.boot + wait);

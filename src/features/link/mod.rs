@@ -15,7 +15,7 @@ use crate::daemon::feature::{
     BadConfig, Depth, Event, Feature, Input, Opening, Out, Section, Ticket,
 };
 use crate::egress::backoff::Backoff;
-use crate::egress::outside::SendError;
+use crate::egress::outside::{SendError, UNKNOWN_WAIT};
 use crate::wire::Body;
 use crate::wire::label::Label;
 use crate::wire::link::{self as wire, FORGET, Forget, ORIGIN, SERVICES, SESSION};
@@ -229,12 +229,7 @@ impl Feature for Link {
             Input::Event(Event::Registered(membership, _)) => {
                 self.move_to(membership.link_host(), now, out);
             }
-            Input::Event(Event::Unregistered) => {
-                self.leave(out);
-                self.telling = Telling::new(Vec::new());
-                out.clear(&UNTOLD);
-                out.save();
-            }
+            Input::Event(Event::Unregistered) => self.part(out),
             Input::Wake if self.is_due(now) => self.dial(out),
             Input::Event(Event::Addresses(_) | Event::Resumed | Event::WallClockSet) => {
                 self.redial(now, out);
@@ -262,12 +257,23 @@ impl Feature for Link {
             Input::Opened(Opening::Started) => {
                 self.not_before = Some(now.boot + START_SPREAD.mul_f64(now.fraction()));
             }
-            Input::Opened(Opening::Wanted)
+            Input::Opened(Opening::Wanted) => self.dial(out),
+            Input::Opened(Opening::Left)
             | Input::Wake
             | Input::Note(..)
             | Input::Done(..)
             | Input::Verb { .. }
-            | Input::Event(Event::HubChosen(_) | Event::Observed(_) | Event::Restricted(..)) => {}
+            | Input::Event(
+                Event::HubChosen(_)
+                | Event::Observed(_)
+                | Event::CertificateExpired
+                | Event::Disowned
+                | Event::Restricted(..)
+                | Event::Quarantined(_)
+                | Event::Suspected(_)
+                | Event::SameBoard
+                | Event::Anew(_),
+            ) => {}
         }
         if let Some(wanted) = self.wanted() {
             self.telling.push(wanted, now, out);
@@ -340,7 +346,9 @@ impl Link {
     }
 
     fn dial(&mut self, out: &mut Out<Job>) {
-        let Some(host) = self.host.clone() else { return };
+        // Without a place at a hub there is nobody to be reached through (promise Q1).
+        let unregistered = || crate::sabotage::off("registered-first").then(String::new);
+        let Some(host) = self.host.clone().or_else(unregistered) else { return };
         if matches!(self.state, State::Idle | State::Waiting { .. }) {
             let job =
                 Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
@@ -356,6 +364,9 @@ impl Link {
         self.host = Some(host);
         if matches!(self.state, State::Idle) || self.is_refused() {
             self.begin(now, out);
+        } else {
+            // The hub is there, and what it turned away it may take now.
+            self.redial(now, out);
         }
     }
 
@@ -371,8 +382,10 @@ impl Link {
 
     /// Dials at once if a failure made it wait; a session that stands is probed by the house.
     fn redial(&mut self, now: Now, out: &mut Out<Job>) {
-        self.telling.hurry(now);
         let asked_to_wait = self.not_before.is_some_and(|at| now.boot < at);
+        if !asked_to_wait {
+            self.telling.hurry(now);
+        }
         let failed = matches!(self.state, State::Waiting { until: Some(_), .. });
         if failed && self.down_since.is_some() && !asked_to_wait {
             self.dial(out);
@@ -386,8 +399,18 @@ impl Link {
         self.host = None;
         self.certificate = None;
         self.down_since = None;
+        // Another hub asked for it.
+        self.not_before = None;
         self.state = State::Idle;
         out.clear(&DOWN);
+    }
+
+    /// Leaves the hub for good: it holds no list of services any more, and the next one has none yet.
+    fn part(&mut self, out: &mut Out<Job>) {
+        self.leave(out);
+        self.telling = Telling::new(Vec::new());
+        out.clear(&UNTOLD);
+        out.save();
     }
 
     fn is_current(&self, asked: Ticket) -> bool {
@@ -409,6 +432,7 @@ impl Link {
                 self.down_since = None;
                 self.telling.hurry(now);
                 out.clear(&DOWN);
+                out.emit(Event::Quarantined(false));
                 out.emit(Event::Observed(observed));
                 tracing::info!(epoch, "the session to the hub stands");
             }
@@ -423,7 +447,18 @@ impl Link {
                 out.raise(&DOWN, error.to_string());
                 self.state = State::Waiting { until: None, why: error.to_string() };
             }
+            Note::Down(error) if error.is_unknown_device() => {
+                self.not_before = Some(now.boot + UNKNOWN_WAIT);
+                self.down(error.to_string(), Some(UNKNOWN_WAIT), now, out);
+                out.emit(Event::Disowned);
+            }
             Note::Down(error) => {
+                if error == SendError::CertificateExpired {
+                    out.emit(Event::CertificateExpired);
+                }
+                if matches!(error, SendError::Quarantined { .. }) {
+                    out.emit(Event::Quarantined(true));
+                }
                 self.not_before = error.retry_after().map(|wait| now.boot + wait);
                 self.down(error.to_string(), error.retry_after(), now, out);
             }

@@ -6,7 +6,7 @@ use crate::daemon::dial::Hands;
 use crate::egress::outside::{Duplex, Flow, SendError, SessionEvent};
 use crate::egress::pump::pump;
 use crate::wire::label::Label;
-use crate::wire::link::{Hello, Origin, VISITOR_WAIT, Verdict, Visitor};
+use crate::wire::link::{Origin, VISITOR_WAIT, Verdict, Visitor};
 use core::net::IpAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ pub(super) async fn serve(job: Job, hands: &Hands<Note>) -> SendError {
     };
     let certificate = Certificate { fingerprint: web.fingerprint(), pem: web.pem().into() };
     hands.note(Note::Certificate(certificate)).await;
-    let mut session = match hands.dial.session(&Hello { version: 1 }, job.heartbeat).await {
+    let mut session = match hands.dial.session(&hands.identity.hello(), job.heartbeat).await {
         Ok(session) => session,
         Err(error) => return error,
     };

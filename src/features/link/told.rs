@@ -3,9 +3,9 @@
 use super::Job;
 use crate::card::Warning;
 use crate::clock::{Boot, Now};
-use crate::daemon::feature::{Out, Ticket};
+use crate::daemon::feature::{Event, Out, Ticket};
 use crate::egress::backoff::Backoff;
-use crate::egress::outside::{Reply, SendError};
+use crate::egress::outside::{Reply, SendError, UNKNOWN_WAIT};
 use crate::wire::link::{Service, Services};
 use core::time::Duration;
 
@@ -92,7 +92,13 @@ impl Telling {
             }
             Err(error) => {
                 out.raise(&UNTOLD, error.to_string());
-                if error.is_final() {
+                if matches!(error, SendError::Quarantined { .. }) {
+                    out.emit(Event::Quarantined(true));
+                }
+                if error.is_unknown_device() {
+                    self.wake = Some(now.boot + UNKNOWN_WAIT);
+                    out.emit(Event::Disowned);
+                } else if error.is_final() {
                     self.declined = Some(told);
                 } else {
                     self.not_before = error.retry_after().map(|wait| now.boot + wait);

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 /// Asks the hub on the owner's behalf.
 pub struct Privacy {
-    hub: Option<HubAddress>,
+    place: Option<(Arc<Membership>, HubAddress)>,
     asked: BTreeMap<Ticket, Asker>,
 }
 
@@ -78,7 +78,7 @@ impl Feature for Privacy {
     type Note = Note;
 
     fn open(_: Config, _: Saved, _: Now) -> Result<Self, BadConfig> {
-        Ok(Self { hub: None, asked: BTreeMap::new() })
+        Ok(Self { place: None, asked: BTreeMap::new() })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, _: Now, out: &mut Out<Job>) {
@@ -92,8 +92,10 @@ impl Feature for Privacy {
                 };
                 out.answer(asker, answer);
             }
-            Input::Event(Event::Registered(_, hub)) => self.hub = Some(hub.clone()),
-            Input::Event(Event::Unregistered) => self.hub = None,
+            Input::Event(Event::Registered(membership, hub)) => {
+                self.place = Some((Arc::clone(membership), hub.clone()));
+            }
+            Input::Event(Event::Unregistered) => self.place = None,
             Input::Opened(_)
             | Input::Closing
             | Input::Wake
@@ -169,7 +171,7 @@ impl Privacy {
             Ok(job) => job,
             Err(text) => return out.answer(asker, Answer::failed(Exit::Usage, text)),
         };
-        if self.hub.is_none() {
+        if self.place.is_none() {
             let text = "this device is not registered: no hub holds anything of it\nhint: qcloud-agent privacy status";
             return out.answer(asker, Answer::failed(Exit::Failed, text));
         }
@@ -180,19 +182,19 @@ impl Privacy {
         match note {
             Note::Exported(result) => self.exported(result, out),
             Note::Fixed(Ok(membership)) => self.fixed(membership, out),
-            Note::Fixed(Err(error)) => failed("correct it", &error),
+            Note::Fixed(Err(error)) => failed("correct it", &error, out),
             Note::Restricted(wanted, Ok(now)) => {
                 confirm(&now.restricted, out);
                 restricted(wanted, &now.restricted)
             }
-            Note::Restricted(_, Err(error)) => failed("restrict it", &error),
+            Note::Restricted(_, Err(error)) => failed("restrict it", &error, out),
         }
     }
 
     fn exported(&self, result: Result<Export, Stop>, out: &mut Out<Job>) -> Answer {
         let export = match result {
             Ok(export) => export,
-            Err(Stop::Send(error)) => return failed("show what the hub holds", &error),
+            Err(Stop::Send(error)) => return failed("show what the hub holds", &error, out),
             Err(Stop::Endless) => {
                 let text = format!(
                     "the hub's answer has more than {} pages, or no end; nothing of it is shown\nhint: ask the hub's operator",
@@ -202,7 +204,7 @@ impl Privacy {
             }
         };
         confirm(&export.restricted, out);
-        let hub = self.hub.as_ref().map(|hub| format!("{}:{}", hub.host, hub.port));
+        let hub = self.place.as_ref().map(|(_, hub)| format!("{}:{}", hub.host, hub.port));
         let json = export.json(hub);
         Answer::done(serde_json::to_string_pretty(&json).unwrap_or_default(), json)
     }
@@ -219,7 +221,11 @@ impl Privacy {
             "ddns_host": membership.ddns_host(),
             "link_host": membership.link_host(),
         });
-        if let Some(hub) = self.hub.clone() {
+        if let Some((before, hub)) = self.place.clone() {
+            // The certificate stays: this answer may be older than a rekey.
+            let certificate = before.certificate.clone();
+            let certificate_until = before.certificate_until;
+            let membership = Membership { certificate, certificate_until, ..membership };
             out.emit(Event::Registered(Arc::new(membership), hub));
         }
         Answer::done(text, json)
@@ -249,7 +255,10 @@ fn restricted(wanted: Restrict, now: &[Restrictable]) -> Answer {
     Answer::done(text, json!({ "feature": name, "restricted": wanted.restricted }))
 }
 
-fn failed(what: &str, error: &SendError) -> Answer {
+fn failed(what: &str, error: &SendError, out: &mut Out<Job>) -> Answer {
+    if *error == SendError::CertificateExpired {
+        out.emit(Event::CertificateExpired);
+    }
     Answer::failed(exit_of(error), format!("cannot {what}: {error}"))
 }
 

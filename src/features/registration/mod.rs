@@ -3,33 +3,74 @@
 //! RFC 8628 in style: the device asks for a code, its owner approves the code at the hub after
 //! comparing four check words, and the device, which polls with signatures of its key, gets a
 //! certificate. The key never leaves the device, and the owner's password never reaches it.
+//! What comes after that, [`renewal`] and [`rekey`] do.
 
+mod anew;
+mod asked;
+mod course;
+mod fleet;
+pub mod rekey;
+pub mod renewal;
 mod url;
 
-use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
+use crate::card::{Arg, ArgKind, Card, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
-use crate::daemon::dial::{Hands, exit_of};
+use crate::daemon::dial::Hands;
 use crate::daemon::feature::{
-    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, JobEnd, Out, Section,
-    Ticket,
+    Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, Out, Section, Ticket,
 };
 use crate::egress::outside::SendError;
 use crate::wire::Body;
-use crate::wire::label::{Label, printable};
+use crate::wire::label::Label;
 use crate::wire::registration::{
-    FORGET, Forget, Membership, POLL, Poll, Polled, START, Start, Started, check_words,
-    poll_message,
+    FORGET, Forget, Membership, POLL, Poll, Polled, REKEY, RENEW, START, Started, poll_message,
 };
+use anew::{ASIDE, Way, chosen};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
+use fleet::{Begun, Order, Provision, StartError, UNPROVISIONED};
+use rekey::{Rekey, Stage};
+use renewal::{Renewal, Trouble};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
+
+static RENEWAL: Warning = Warning {
+    code: "registration-renewal",
+    title: "This device's certificate is not renewed",
+    hint: "qcloud-agent status",
+};
+
+static CLONED: Warning = Warning {
+    code: "registration-cloned",
+    title: "Another copy of this device's identity exists, and the hub serves neither",
+    hint: "qcloud-agent register --fork",
+};
+
+/// Raised when the hub says that it does not know this device (any more).
+static DISOWNED: Warning = Warning {
+    code: "registration-unknown",
+    title: "The hub does not know this device: it was revoked there, or the hub lost what it kept",
+    hint: "qcloud-agent register",
+};
+
+/// Why there is no `--auth-key KEY`.
+const NO_KEY_HERE: &str = "an auth key is not taken from the command line: every user of this box can read it there\nhint: qcloud-agent register --auth-key-file FILE (`-` for stdin); if the key was real, revoke it at the hub";
 
 /// Keeps this device's place at its hub.
 pub struct Registration {
     config: Config,
     state: State,
+    rekey: Rekey,
+    /// The hub has set this device aside.
+    cloned: bool,
+    /// This is another board than the key was made on.
+    suspected: bool,
+    /// The hub this device has, or had, a place at.
+    hub: Option<HubAddress>,
+    provision: Option<Provision>,
+    /// The hub says that it does not know this device.
+    disowned: bool,
 }
 
 /// `[registration]`.
@@ -40,43 +81,91 @@ pub struct Config {
     hub: Option<String>,
     /// Its pin.
     hub_pin: Option<String>,
+    /// A file (0600) with an auth key: a box that has one registers by itself when it starts for the first time.
+    auth_key_file: Option<String>,
+    /// The name it then asks for, instead of its host name.
+    name: Option<Label>,
 }
 
-/// Nothing: the house keeps the membership.
+/// How far a rekey has come, and whether the hub has set this device aside; the house keeps the membership.
 #[derive(Default, Serialize, Deserialize)]
-pub struct Saved {}
+#[serde(default)]
+pub struct Saved {
+    rekey: Option<Stage>,
+    cloned: bool,
+}
 
 enum State {
     Idle,
-    Starting { asker: Asker, hub: HubAddress, ticket: Ticket },
-    Polling(Polling),
-    Member { membership: Arc<Membership>, hub: HubAddress },
+    Starting {
+        asker: Option<Asker>,
+        hub: HubAddress,
+        ticket: Ticket,
+    },
+    /// The identity is being changed. With a hub, the device is registered there afterwards.
+    Changing {
+        asker: Asker,
+        hub: Option<HubAddress>,
+        ticket: Ticket,
+        before: Box<State>,
+    },
+    Polling(Box<Polling>),
+    Member(Box<Member>),
+}
+
+struct Member {
+    membership: Arc<Membership>,
+    hub: HubAddress,
+    renewal: Renewal,
+    /// The renewal or rekey that is asked for just now.
+    under_way: Option<Ticket>,
 }
 
 struct Polling {
-    asker: Asker,
+    asker: Option<Asker>,
     hub: HubAddress,
     started: Started,
+    /// What asks the owner to approve; with an auth key nobody is asked unless the hub wants it.
+    invitation: Option<Answer>,
+    with_key: bool,
     interval: Duration,
     until: Boot,
     next: Option<Boot>,
     ticket: Option<Ticket>,
 }
 
-/// What takes time: both need the key.
+/// What takes time: all of it needs the key.
 pub enum Job {
+    /// Make another one, and choose a name unless there is one.
+    BeginAnew(Option<Label>),
+    /// Take the board as it is now for its own.
+    KeepBoard,
     /// Ask for a code.
-    Start(Label),
+    Start(Order),
     /// Ask whether it was approved.
     Poll(String),
+    /// Ask for another certificate.
+    Renew(Arc<Membership>),
+    /// Ask for a certificate of the next key.
+    Rekey(Arc<Membership>),
 }
 
 /// What a job found.
 pub enum Note {
-    /// The hub gave a code; these are its check words.
-    Started(Result<(Started, [String; 4]), SendError>),
+    /// The new id, and the name to ask for.
+    Anew(Result<(String, Label), String>),
+    /// The board is noted.
+    BoardKept(Result<(), String>),
+    /// The hub asks to wait this long before it gives a code.
+    Waiting(Duration),
+    /// The hub gave a code.
+    Started(Result<Begun, StartError>),
     /// The hub said how it stands.
     Polled(Result<Polled, SendError>),
+    /// The hub gave another certificate.
+    Renewed(Result<Membership, Trouble>),
+    /// The hub gave one for the next key.
+    Rekeyed(Result<Membership, Trouble>),
 }
 
 impl Feature for Registration {
@@ -85,9 +174,9 @@ impl Feature for Registration {
         promise: "gives this device a name and a certificate at your hub, until you unregister it",
         promises: &["S2", "R3"],
         switch: Switch::Always,
-        parcels: &[&START, &POLL],
+        parcels: &[&START, &POLL, &RENEW, &REKEY],
         forget: Some(&FORGET),
-        warnings: &[],
+        warnings: &[&RENEWAL, &CLONED, &DISOWNED, &UNPROVISIONED],
         verbs: &[
             Verb {
                 name: "register",
@@ -104,12 +193,38 @@ impl Feature for Registration {
                         kind: ArgKind::Optional,
                     },
                     Arg { name: "name", about: "The name to ask for", kind: ArgKind::Optional },
+                    Arg {
+                        name: "fork",
+                        about: "This box is the copy of another one: become a device of its own",
+                        kind: ArgKind::Flag,
+                    },
+                    Arg {
+                        name: "keep",
+                        about: "This is the same box, and its mainboard was changed: go on",
+                        kind: ArgKind::Flag,
+                    },
+                    Arg {
+                        name: "auth-key-file",
+                        about: "A file (mode 0600, `-` for stdin) with an auth key of the hub's operator",
+                        kind: ArgKind::Optional,
+                    },
+                    Arg {
+                        name: "auth-key",
+                        about: "Never here",
+                        kind: ArgKind::Refused(NO_KEY_HERE),
+                    },
                 ],
                 top: true,
             },
             Verb {
                 name: "unregister",
                 about: "Leave the hub, and have it erase everything it holds of this device",
+                args: &[],
+                top: true,
+            },
+            Verb {
+                name: "rekey",
+                about: "Give this device a new key, and have the hub take the old one no more",
                 args: &[],
                 top: true,
             },
@@ -120,33 +235,48 @@ impl Feature for Registration {
     type Job = Job;
     type Note = Note;
 
-    fn open(config: Config, _: Saved, _: Now) -> Result<Self, BadConfig> {
+    fn open(config: Config, saved: Saved, now: Now) -> Result<Self, BadConfig> {
         if let Some(hub) = &config.hub {
             url::parse(hub, config.hub_pin.clone())
                 .map_err(|e| BadConfig::new("registration", format!("hub: {e}")))?;
         }
-        Ok(Self { config, state: State::Idle })
+        let Saved { rekey, cloned } = saved;
+        let rekey = Rekey::new(rekey, now);
+        let provision = Provision::of(&config)?;
+        Ok(Self {
+            config,
+            state: State::Idle,
+            rekey,
+            cloned,
+            suspected: false,
+            hub: None,
+            provision,
+            disowned: false,
+        })
     }
 
     fn handle(&mut self, input: Input<'_, Note>, now: Now, out: &mut Out<Job>) {
         match input {
-            Input::Verb { asker, name: "register", args } => self.register(asker, args, out),
+            Input::Verb { asker, name: "register", args } => match chosen(args) {
+                Ok(Way::Usual) => self.register(asker, args, out),
+                Ok(Way::Fork) => self.fork(asker, args, out),
+                Ok(Way::Keep) => self.keep(asker, out),
+                Err(answer) => out.answer(asker, answer),
+            },
             Input::Verb { asker, name: "unregister", .. } => self.unregister(asker, out),
-            Input::Done(ticket, Ok(Note::Started(result))) => {
-                self.started(ticket, result, now, out)
+            Input::Verb { asker, name: "rekey", .. } => self.begin_rekey(asker, now, out),
+            Input::Done(ticket, Ok(note)) => self.found(ticket, note, now, out),
+            Input::Done(ticket, Err(end)) => self.ended(ticket, end, now, out),
+            Input::Note(ticket, Note::Waiting(wait)) => self.waiting(ticket, wait, out),
+            Input::Wake => self.wake(now, out),
+            Input::Opened(why) => {
+                self.provision.iter_mut().for_each(|p| p.opened(why, now));
+                if self.cloned {
+                    out.raise(&CLONED, ASIDE);
+                }
             }
-            Input::Done(ticket, Ok(Note::Polled(result))) => self.polled(ticket, result, now, out),
-            Input::Done(ticket, Err(end)) => self.ended(ticket, end, out),
-            Input::Wake => self.poll(now, out),
-            Input::Event(Event::Registered(membership, hub)) => {
-                self.state = State::Member { membership: Arc::clone(membership), hub: hub.clone() };
-            }
-            Input::Opened(_)
-            | Input::Closing
-            | Input::Note(..)
-            | Input::Reply(..)
-            | Input::Event(_)
-            | Input::Verb { .. } => {}
+            Input::Event(event) => self.heard(event, now, out),
+            Input::Closing | Input::Note(..) | Input::Reply(..) | Input::Verb { .. } => {}
         }
     }
 
@@ -155,12 +285,23 @@ impl Feature for Registration {
             State::Polling(polling) => {
                 polling.next.map(|at| (at, "ask the hub whether the code was approved"))
             }
-            State::Idle | State::Starting { .. } | State::Member { .. } => None,
+            State::Member(member) if member.under_way.is_none() => {
+                let renewal = (member.renewal.due(), "renew this device's certificate");
+                let rekey = self.rekey.due().map(|at| (at, "go on with this device's new key"));
+                Some(rekey.into_iter().fold(renewal, Ord::min))
+            }
+            State::Idle if !self.suspected => {
+                let next = self.provision.as_ref().and_then(Provision::next);
+                next.map(|at| (at, "register with the auth key of the configuration"))
+            }
+            State::Idle | State::Starting { .. } | State::Changing { .. } | State::Member(_) => {
+                None
+            }
         }
     }
 
     fn save(&self) -> Saved {
-        Saved {}
+        self.saved()
     }
 
     fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
@@ -169,36 +310,32 @@ impl Feature for Registration {
 
     async fn work(job: Job, hands: Hands<Note>) -> Note {
         match job {
-            Job::Start(name) => Note::Started(start(name, &hands).await),
+            Job::BeginAnew(name) => Note::Anew(anew::begin(name, &hands)),
+            Job::KeepBoard => Note::BoardKept(anew::keep_board(&hands)),
+            Job::Start(order) => Note::Started(fleet::start(order, &hands).await),
             Job::Poll(device_code) => Note::Polled(poll(device_code, &hands).await),
+            Job::Renew(membership) => Note::Renewed(renewal::renew(&membership, &hands).await),
+            Job::Rekey(membership) => Note::Rekeyed(rekey::ask(&membership, &hands).await),
         }
     }
 
     fn report(&self, _: Depth, section: &mut Section) {
         section.summary = match &self.state {
+            State::Idle if self.suspected => {
+                "clone suspected: the key of this device is not used".into()
+            }
+            State::Idle if self.provision.as_ref().is_some_and(|p| p.next().is_some()) => {
+                "not registered; it registers with its auth key".into()
+            }
             State::Idle => "not registered".into(),
+            State::Changing { .. } => "changing the identity of this device".into(),
             State::Starting { hub, .. } => format!("asking {} for a code", hub.host),
             State::Polling(polling) => {
                 format!("waiting for the owner to approve {}", polling.started.user_code)
             }
-            State::Member { membership, hub } => {
-                section.fact("name", membership.name.as_str());
-                section.fact("zone", membership.zone.as_str());
-                format!("registered as {} at {}:{}", membership.name, hub.host, hub.port)
-            }
+            State::Member(member) => self.tell(member, section),
         };
     }
-}
-
-async fn start(name: Label, hands: &Hands<Note>) -> Result<(Started, [String; 4]), SendError> {
-    let spki = hands.identity.key().spki();
-    let body = Start { spki: BASE64URL_NOPAD.encode(spki), name };
-    let started: Started = hands.dial.send(&body).await?.read()?;
-    let challenge = BASE64URL_NOPAD
-        .decode(started.challenge.as_bytes())
-        .map_err(|_| SendError::NotUnderstood("its challenge is not base64url".into()))?;
-    let words = check_words(&challenge, spki);
-    Ok((started, words))
 }
 
 async fn poll(device_code: String, hands: &Hands<Note>) -> Result<Polled, SendError> {
@@ -208,188 +345,90 @@ async fn poll(device_code: String, hands: &Hands<Note>) -> Result<Polled, SendEr
 }
 
 impl Registration {
-    fn register(&mut self, asker: Asker, args: &Value, out: &mut Out<Job>) {
-        match &self.state {
-            State::Idle => {}
-            State::Member { membership, hub } => {
-                let text = format!(
-                    "this device is registered as {} at {}:{} already\nhint: qcloud-agent unregister",
-                    membership.name, hub.host, hub.port
-                );
-                return out.answer(asker, Answer::failed(Exit::Failed, text));
-            }
-            State::Starting { .. } | State::Polling(_) => {
-                let text = "a registration is under way\nhint: qcloud-agent status";
-                return out.answer(asker, Answer::failed(Exit::Busy, text));
-            }
-        }
-        match self.request(args) {
-            Ok((hub, name)) => {
-                out.emit(Event::HubChosen(hub.clone()));
-                let ticket = out.run(Job::Start(name));
-                self.state = State::Starting { asker, hub, ticket };
-            }
-            Err(text) => out.answer(asker, Answer::failed(Exit::Usage, text)),
+    fn found(&mut self, ticket: Ticket, note: Note, now: Now, out: &mut Out<Job>) {
+        match note {
+            Note::Started(result) => self.started(ticket, result, now, out),
+            Note::Polled(result) => self.polled(ticket, result, now, out),
+            Note::Anew(result) => self.changed(ticket, result, out),
+            Note::BoardKept(result) => self.kept(ticket, result, out),
+            Note::Renewed(result) => self.renewed(ticket, result, now, out),
+            Note::Rekeyed(result) => self.rekeyed(ticket, result, now, out),
+            Note::Waiting(_) => {}
         }
     }
 
-    fn request(&self, args: &Value) -> Result<(HubAddress, Label), String> {
-        let arg = |name: &str| args.get(name).and_then(Value::as_str).map(String::from);
-        let given = arg("hub");
-        let pin = match &given {
-            Some(_) => arg("hub-pin"),
-            None => arg("hub-pin").or_else(|| self.config.hub_pin.clone()),
-        };
-        let Some(hub) = given.or_else(|| self.config.hub.clone()) else {
-            return Err("which hub?\nhint: qcloud-agent register --hub https://HOST".into());
-        };
-        let hub = url::parse(&hub, pin).map_err(|e| e.to_string())?;
-        let name = arg("name").unwrap_or_else(|| "nas".into());
-        let name = Label::parse(&name).map_err(|e| e.to_string())?;
-        Ok((hub, name))
-    }
-
-    fn unregister(&mut self, asker: Asker, out: &mut Out<Job>) {
-        match &self.state {
-            State::Member { .. } => out.forget(asker),
-            State::Idle | State::Starting { .. } | State::Polling(_) => {
-                let text = "this device is not registered";
-                out.answer(asker, Answer::failed(Exit::Failed, text));
+    fn heard(&mut self, event: &Event, now: Now, out: &mut Out<Job>) {
+        match event {
+            Event::Quarantined(cloned) => self.set_cloned(*cloned, out),
+            Event::Suspected(hub) => {
+                self.suspected = true;
+                self.hub.clone_from(hub);
             }
+            Event::Registered(membership, hub) => {
+                self.hub = Some(hub.clone());
+                self.place(membership, hub, now);
+                self.provision.iter_mut().for_each(Provision::settled);
+                self.owned(out);
+                out.clear(&UNPROVISIONED);
+            }
+            Event::Disowned if matches!(self.state, State::Member(_)) => {
+                self.disowned = true;
+                out.raise(&DISOWNED, "it refuses this device's key");
+            }
+            Event::Observed(_) => self.owned(out),
+            Event::WallClockSet => {
+                self.member().iter_mut().for_each(|member| member.renewal.plan(now));
+            }
+            Event::RulesChanged(name) if *name == Self::CARD.name => {
+                self.member().iter_mut().for_each(|member| member.renewal.may_pass(now));
+            }
+            Event::CertificateExpired => {
+                self.member().iter_mut().for_each(|member| member.renewal.is_over_by_word(now));
+            }
+            Event::HubChosen(_)
+            | Event::Unregistered
+            | Event::Disowned
+            | Event::Addresses(_)
+            | Event::Resumed
+            | Event::Restricted(..)
+            | Event::SameBoard
+            | Event::Anew(_)
+            | Event::RulesChanged(_) => {}
         }
     }
 
-    fn started(
-        &mut self,
-        ticket: Ticket,
-        result: Result<(Started, [String; 4]), SendError>,
-        now: Now,
-        out: &mut Out<Job>,
-    ) {
-        let State::Starting { asker, hub, ticket: asked } = &self.state else { return };
-        if ticket != *asked {
+    /// Takes a place, or another certificate for the one there is.
+    fn place(&mut self, membership: &Arc<Membership>, hub: &HubAddress, now: Now) {
+        let until = membership.certificate_until;
+        if let Some(member) = self.member() {
+            member.renewal.follow(until, now);
+            member.membership = Arc::clone(membership);
+            member.hub = hub.clone();
             return;
         }
-        let (asker, hub) = (*asker, hub.clone());
-        match result {
-            Ok((started, words)) => {
-                out.answer(asker, invitation(&started, &words));
-                let interval = Duration::from_secs(started.interval_seconds.clamp(1, 60));
-                let life = Duration::from_secs(started.expires_in_seconds.min(3600));
-                self.state = State::Polling(Polling {
-                    asker,
-                    hub,
-                    interval,
-                    until: now.boot + life,
-                    next: Some(now.boot + interval),
-                    ticket: None,
-                    started,
-                });
-            }
-            Err(error) => {
-                let text = format!("cannot register: {}", error.explained());
-                self.give_up(asker, Answer::failed(exit_of(&error), text), out);
-            }
-        }
+        self.state = State::Member(Box::new(Member {
+            membership: Arc::clone(membership),
+            hub: hub.clone(),
+            renewal: Renewal::new(until, now),
+            under_way: None,
+        }));
     }
 
-    fn poll(&mut self, now: Now, out: &mut Out<Job>) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if now.boot >= polling.until {
-            let text = "the code expired before it was approved\nhint: qcloud-agent register";
-            let asker = polling.asker;
-            return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
-        }
-        polling.next = None;
-        polling.ticket = Some(out.run(Job::Poll(polling.started.device_code.clone())));
+    fn tell(&self, member: &Member, section: &mut Section) -> String {
+        let Member { membership, hub, renewal, .. } = member;
+        section.fact("name", membership.name.as_str());
+        section.fact("zone", membership.zone.as_str());
+        section.fact("quarantined", self.cloned);
+        section.fact("known_to_hub", !self.disowned);
+        let (until, renewed) = renewal.text().unzip();
+        section.fact("certificate_until", until);
+        section.fact("renewal_at", renewed);
+        section.fact("renewal_failed", renewal.why.clone());
+        section.fact("rekey", json!(self.rekey.stage));
+        let under_way = if self.rekey.stage.is_some() { "; a new key is under way" } else { "" };
+        let aside = if self.cloned { "quarantined; " } else { "" };
+        let Membership { name, .. } = membership.as_ref();
+        let lost = if self.disowned { ", which does not know this device" } else { "" };
+        format!("{aside}registered as {name} at {}:{}{lost}{under_way}", hub.host, hub.port)
     }
-
-    fn polled(
-        &mut self,
-        ticket: Ticket,
-        result: Result<Polled, SendError>,
-        now: Now,
-        out: &mut Out<Job>,
-    ) {
-        let State::Polling(polling) = &mut self.state else { return };
-        if polling.ticket.take() != Some(ticket) {
-            return;
-        }
-        let asker = polling.asker;
-        match result {
-            Ok(Polled::AuthorizationPending) => {}
-            // RFC 8628 section 3.5: five seconds more, from here on.
-            Ok(Polled::SlowDown) => polling.interval += Duration::from_secs(5),
-            Ok(Polled::Approved(membership)) => {
-                let hub = polling.hub.clone();
-                return self.approved(asker, *membership, hub, out);
-            }
-            Ok(Polled::AccessDenied) => {
-                let answer = Answer::failed(Exit::Failed, "the owner declined this device");
-                return self.give_up(asker, answer, out);
-            }
-            Ok(Polled::ExpiredToken) => {
-                let text = "the code expired before it was approved\nhint: qcloud-agent register";
-                return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
-            }
-            Err(error) if error.is_final() => {
-                let text = format!("cannot register: {}", error.explained());
-                return self.give_up(asker, Answer::failed(exit_of(&error), text), out);
-            }
-            // RFC 8628 section 3.5: an unreachable hub is asked again, at a slower pace.
-            Err(_) => polling.interval = (polling.interval * 2).min(Duration::from_secs(60)),
-        }
-        polling.next = Some(now.boot + polling.interval);
-    }
-
-    fn approved(
-        &mut self,
-        asker: Asker,
-        membership: Membership,
-        hub: HubAddress,
-        out: &mut Out<Job>,
-    ) {
-        let text = format!(
-            "registered as {} at {}:{}\nnext: qcloud-agent ddns on, qcloud-agent link on",
-            membership.name, hub.host, hub.port
-        );
-        let json = json!({
-            "name": membership.name,
-            "zone": membership.zone,
-            "ddns_host": membership.ddns_host(),
-            "link_host": membership.link_host(),
-            "receipt_key": membership.receipt_key,
-        });
-        out.emit(Event::Registered(Arc::new(membership), hub));
-        out.answer(asker, Answer::done(text, json));
-    }
-
-    fn ended(&mut self, ticket: Ticket, _: JobEnd, out: &mut Out<Job>) {
-        let asker = match &self.state {
-            State::Starting { asker, ticket: asked, .. } if *asked == ticket => *asker,
-            State::Polling(polling) if polling.ticket == Some(ticket) => polling.asker,
-            State::Idle | State::Starting { .. } | State::Polling(_) | State::Member { .. } => {
-                return;
-            }
-        };
-        self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
-    }
-
-    /// Back to nothing: the hub is no longer ours to talk to.
-    fn give_up(&mut self, asker: Asker, answer: Answer, out: &mut Out<Job>) {
-        self.state = State::Idle;
-        out.emit(Event::Unregistered);
-        out.answer(asker, answer);
-    }
-}
-
-fn invitation(started: &Started, words: &[String; 4]) -> Answer {
-    let code = printable(&started.user_code, 16);
-    let uri = printable(&started.verification_uri, 200);
-    let words = words.join(" ");
-    let text = format!(
-        "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nApprove only if the hub shows the same four words. Waiting …"
-    );
-    let json = json!({ "user_code": code, "verification_uri": uri, "check_words": words });
-    Answer::progress(text, json)
 }

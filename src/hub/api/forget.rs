@@ -4,8 +4,7 @@ use super::refusal::Refusal;
 use super::registration::json;
 use super::{Call, Reply};
 use crate::hub::state::Hub;
-use crate::hub::store::{Hash, Scope};
-use crate::identity::id;
+use crate::hub::store::{Device, Scope, StoreError};
 use crate::wire::receipt::{Forgotten, Receipt, TYPE};
 use crate::wire::{
     ddns as wire_ddns, link as wire_link, registration as wire_registration, signed,
@@ -40,14 +39,15 @@ pub(super) fn link(hub: Arc<Hub>, call: Call) -> Reply {
 }
 
 /// Answers a demand to forget a device that is forgotten already: the receipt of the first time was lost on
-/// its way. The certificate proves that the key was ours once; that it has no rows is no secret from it.
-pub(super) fn again(hub: &Hub, key: Hash, body: &[u8]) -> Result<Value, Refusal> {
+/// its way. The certificate proves that the device was ours once, by the id in it; that it has no rows is no secret
+/// from it.
+pub(super) fn again(hub: &Hub, device: &str, body: &[u8]) -> Result<Value, Refusal> {
     let demand: wire_registration::Forget =
         serde_json::from_slice(body).map_err(|e| Refusal::not_understood(&e))?;
     check(&demand.nonce)?;
     let scope = Scope::Registration;
     let rows = scope.tables().iter().map(|table| (table.to_string(), 0)).collect();
-    sign(hub, id::of_hash(&key), scope, demand.nonce, rows)
+    sign(hub, device.to_owned(), scope, demand.nonce, rows)
 }
 
 fn check(nonce: &str) -> Result<(), Refusal> {
@@ -61,12 +61,31 @@ fn check(nonce: &str) -> Result<(), Refusal> {
 async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<Value, Refusal> {
     check(&nonce)?;
     let (_turn, device) = call.turn(hub).await?;
+    let why = match scope {
+        Scope::Registration => "this device was unregistered",
+        Scope::Link => "link was switched off",
+        Scope::Ddns => "",
+    };
+    let rows = erase(hub, &device, scope, why).await?;
+    tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
+    sign(hub, device.id.clone(), scope, nonce, rows)
+}
+
+/// Erases what is kept of a device and what it is served by; the rows by table. `why` is what its session is told.
+/// The caller has the device's turn.
+///
+/// # Errors
+/// The store's; the session is over all the same.
+pub(in crate::hub) async fn erase(
+    hub: &Hub,
+    device: &Device,
+    scope: Scope,
+    why: &'static str,
+) -> Result<BTreeMap<String, u64>, StoreError> {
     // First the session: visitors that end by this write nothing down.
     match scope {
-        Scope::Registration => {
-            hub.presence.forget(device.name.as_str(), "this device was unregistered")
-        }
-        Scope::Link => hub.presence.forget(device.name.as_str(), "link was switched off"),
+        Scope::Registration if crate::sabotage::off("hub-revoke-cut") => {}
+        Scope::Registration | Scope::Link => hub.presence.forget(device.name.as_str(), why),
         Scope::Ddns => {}
     }
     let rows = hub.store.erase(device.clone(), scope).await?;
@@ -77,8 +96,7 @@ async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<V
         Scope::Ddns => hub.zone.change(|zone| zone.set(&device.name, None)),
         Scope::Link => {}
     }
-    tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
-    sign(hub, device.id.clone(), scope, nonce, rows)
+    Ok(rows)
 }
 
 fn sign(

@@ -3,19 +3,21 @@
 //! What is not in the table does not exist: any other path or method gets the same 404.
 
 mod ddns;
-mod forget;
+mod fleet;
+pub(in crate::hub) mod forget;
 mod link;
 mod privacy;
 pub mod refusal;
 
 pub(super) use self::registration::shown_code;
 mod registration;
+mod renewal;
 
 use self::refusal::Refusal;
 use super::hello::Prefixed;
 use super::state::Hub;
 use super::store::{Device, Hash};
-use super::tls::{Faces, key_hash};
+use super::tls::{Faces, Judge, device_in, key_hash};
 use crate::card::{Caller, Carriage, Parcel};
 use crate::wire::{
     MAX_BODY, ddns as wire_ddns, link as wire_link, privacy as wire_privacy,
@@ -31,6 +33,7 @@ use core::time::Duration;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -61,6 +64,8 @@ pub struct Route {
 pub static ROUTES: &[Route] = &[
     Route { parcel: &wire_registration::START, handler: registration::start },
     Route { parcel: &wire_registration::POLL, handler: registration::poll },
+    Route { parcel: &wire_registration::RENEW, handler: renewal::renew },
+    Route { parcel: &wire_registration::REKEY, handler: renewal::rekey },
     Route { parcel: &wire_registration::FORGET, handler: forget::registration },
     Route { parcel: &wire_ddns::UPDATE, handler: ddns::update },
     Route { parcel: &wire_ddns::FORGET, handler: forget::ddns },
@@ -79,19 +84,35 @@ impl Route {
             Carriage::Session | Carriage::Lookup | Carriage::Local => None,
         }
     }
+
+    /// Whether it is served to a device whose certificate is over: what brings another certificate, and what takes
+    /// back what the hub holds.
+    fn outlasts_certificate(&self) -> bool {
+        let forgets = [&wire_registration::FORGET, &wire_ddns::FORGET, &wire_link::FORGET];
+        self.parcel == &wire_registration::RENEW || forgets.contains(&self.parcel)
+    }
 }
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     address: IpAddr,
     key: Option<Hash>,
+    /// The device id in its certificate.
+    device: Option<Arc<str>>,
+    /// Whether its certificate is over.
+    is_over: bool,
 }
 
 impl Peer {
     /// Somebody at this address, who has shown nothing yet.
     pub fn at(address: IpAddr) -> Self {
-        Self { address, key: None }
+        Self { address, key: None, device: None, is_over: false }
+    }
+
+    /// The address.
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 }
 
@@ -118,10 +139,15 @@ impl Call {
         let device = self.device()?;
         let turn = hub.locks.of(&device.id).await;
         let now = match self.peer.key {
-            Some(key) => hub.store.device_by_key(key).await?,
+            Some(key) => hub.device_of(key).await?,
             None => None,
         };
-        Ok((turn, now.unwrap_or_else(|| device.clone())))
+        // One whose key was given up meanwhile has had its turn.
+        let device = match now {
+            None if crate::sabotage::off("hub-device-auth") => device.clone(),
+            now => now.ok_or_else(Refusal::not_registered)?,
+        };
+        Ok((turn, device))
     }
 }
 
@@ -130,6 +156,7 @@ impl Call {
 pub struct Api {
     router: Router,
     acceptor: TlsAcceptor,
+    judge: Arc<Judge>,
 }
 
 impl Api {
@@ -143,31 +170,45 @@ impl Api {
             router = router.route(path, axum::routing::post(serve).fallback(nothing_here));
         }
         let router = router.fallback(nothing_here).with_state(Arc::clone(hub));
-        Self { router, acceptor: TlsAcceptor::from(Arc::clone(&faces.api)) }
+        let acceptor = TlsAcceptor::from(Arc::clone(&faces.api));
+        Self { router, acceptor, judge: Arc::clone(&faces.judge) }
     }
 
     /// Speaks TLS and HTTP over one connection until it ends.
     pub async fn converse(&self, stream: Prefixed<TcpStream>, peer: Peer) {
-        let handshake = timeout(HANDSHAKE, self.acceptor.accept(stream)).await;
-        let Ok(Ok(tls)) = handshake else {
-            tracing::debug!("a TLS handshake failed");
-            return;
+        let who = |chain: &[CertificateDer<'_>]| {
+            let (key, device) = (key_hash(chain), device_in(chain).map(Arc::from));
+            Peer { key, device, is_over: self.judge.is_over(chain), ..peer }
         };
-        let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-        let peer = Peer { key: key_hash(chain), ..peer };
-        let router = TowerToHyperService::new(self.router.clone());
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
-            request.extensions_mut().insert(peer);
-            router.call(request)
-        });
-        let outcome = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .serve_connection(TokioIo::new(tls), service)
-            .await;
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "a connection to the API broke");
-        }
+        converse(&self.acceptor, &self.router, stream, who).await;
+    }
+}
+
+/// Speaks TLS and HTTP over one connection until it ends.
+pub(super) async fn converse(
+    acceptor: &TlsAcceptor,
+    router: &Router,
+    stream: Prefixed<TcpStream>,
+    who: impl FnOnce(&[CertificateDer<'_>]) -> Peer,
+) {
+    let handshake = timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    let Ok(Ok(tls)) = handshake else {
+        tracing::debug!("a TLS handshake failed");
+        return;
+    };
+    let peer = who(tls.get_ref().1.peer_certificates().unwrap_or_default());
+    let router = TowerToHyperService::new(router.clone());
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
+    let outcome = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(tls), service)
+        .await;
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection broke");
     }
 }
 
@@ -183,18 +224,21 @@ async fn serve(route: &'static Route, hub: Arc<Hub>, request: Request) -> Respon
 }
 
 async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value, Refusal> {
-    let peer = request.extensions().get::<Peer>().copied().ok_or_else(Refusal::nothing_here)?;
+    let peer = request.extensions().get::<Peer>().cloned().ok_or_else(Refusal::nothing_here)?;
     let (_, caller) = route.place().ok_or_else(Refusal::nothing_here)?;
     let device = match caller {
-        Caller::Device => match (known_device(&hub, peer).await, peer.key) {
-            (Ok(device), _) => Some(device),
-            (Err(_), Some(key)) if route.parcel == &wire_registration::FORGET => {
-                return forget::again(&hub, key, &read_body(request.into_body()).await?);
+        Caller::Device => match (known_device(&hub, &peer).await, &peer.device) {
+            (Ok(_), _) if peer.is_over && !route.outlasts_certificate() => {
+                return Err(Refusal::certificate_over());
+            }
+            (Ok(device), _) => Some(in_use(&hub, route, device).await?),
+            (Err(_), Some(id)) if route.parcel == &wire_registration::FORGET => {
+                return forget::again(&hub, id, &read_body(request.into_body()).await?);
             }
             (Err(refusal), _) => return Err(refusal),
         },
         Caller::Anonymous | Caller::Applicant => {
-            bounded(&hub, route, peer)?;
+            bounded(&hub, route, &peer)?;
             None
         }
     };
@@ -202,13 +246,22 @@ async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value,
     (route.handler)(hub, Call { peer, device, body }).await
 }
 
-async fn known_device(hub: &Hub, peer: Peer) -> Result<Device, Refusal> {
+async fn known_device(hub: &Hub, peer: &Peer) -> Result<Device, Refusal> {
     let key = peer.key.ok_or_else(Refusal::not_registered)?;
     hub.device_of(key).await?.ok_or_else(Refusal::not_registered)
 }
 
+/// A device that is set aside may only have itself erased.
+async fn in_use(hub: &Hub, route: &Route, device: Device) -> Result<Device, Refusal> {
+    let forgets = [&wire_registration::FORGET, &wire_ddns::FORGET, &wire_link::FORGET];
+    if !forgets.contains(&route.parcel) && hub.store.is_quarantined(device.id.clone()).await? {
+        return Err(Refusal::quarantined());
+    }
+    Ok(device)
+}
+
 /// Bounds those without a certificate. A sandbox has only one address, and no strangers.
-fn bounded(hub: &Hub, route: &Route, peer: Peer) -> Result<(), Refusal> {
+fn bounded(hub: &Hub, route: &Route, peer: &Peer) -> Result<(), Refusal> {
     if hub.config.sandbox {
         return Ok(());
     }

@@ -41,7 +41,9 @@ pub(super) fn export(hub: Arc<Hub>, call: Call) -> Reply {
         }
         let mut room = PAGE_BYTES;
         let all = !crate::sabotage::off("hub-export");
-        for (index, rule) in RULES.iter().enumerate().skip(first).filter(|_| all) {
+        for (index, rule) in
+            RULES.iter().enumerate().skip(first).filter(|(_, rule)| all && rule.parcel().is_some())
+        {
             let after = if index == first { after } else { 0 };
             let (table, stopped) = table(&hub, device, rule, after, &mut room).await?;
             page.tables.push(table);
@@ -76,7 +78,7 @@ async fn table(
     mut after: u64,
     room: &mut usize,
 ) -> Result<(Table, Option<u64>), Refusal> {
-    let parcel = rule.parcel.id.to_owned();
+    let parcel = rule.parcel().map_or("", |parcel| parcel.id).to_owned();
     let mut table = Table { table: rule.table.into(), parcel, rows: Vec::new() };
     loop {
         let kept = hub.store.rows(device.clone(), rule.table, after, PAGE_ROWS).await?;

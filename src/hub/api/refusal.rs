@@ -2,7 +2,9 @@
 
 use crate::hub::keys::KeyError;
 use crate::hub::store::StoreError;
-use crate::wire::MAX_BODY;
+use crate::hub::ticket::QUARANTINED;
+use crate::wire::registration::CERTIFICATE_EXPIRED;
+use crate::wire::{MAX_BODY, link};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,12 +23,15 @@ pub struct Refusal {
     field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
+    /// For programs, where one acts on it by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal of one line.
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, retry_after: None, error: error.into(), field: None, hint: None }
+        Self { status, retry_after: None, error: error.into(), field: None, hint: None, code: None }
     }
 
     /// Names the field that is wrong.
@@ -48,6 +53,20 @@ impl Refusal {
     pub fn not_registered() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "this device is not registered here")
             .hint("qcloud-agent register")
+    }
+
+    /// The key is known; the certificate it was shown with is over.
+    pub fn certificate_over() -> Self {
+        let error = "the certificate of this device is over; only its renewal is served";
+        let refusal = Self::new(StatusCode::UNAUTHORIZED, error).hint("qcloud-agent status");
+        Self { code: Some(CERTIFICATE_EXPIRED), ..refusal }
+    }
+
+    /// Two boxes use this device's identity.
+    pub fn quarantined() -> Self {
+        let refusal = Self::new(StatusCode::FORBIDDEN, QUARANTINED)
+            .hint("qcloud-agent register --fork, on the copy");
+        Self { code: Some(link::QUARANTINED), ..refusal }
     }
 
     /// The body is not the JSON that belongs here.

@@ -9,9 +9,11 @@ use crate::hub::store::{Device, Enrolled, Hash, Opened, Pending, State};
 use crate::hub::tls;
 use crate::identity::id::device_id;
 use crate::wire::registration::{
-    CODE_LIFE, Membership, POLL_SECONDS, Poll, Polled, Start, Started, poll_message,
+    CERTIFICATE_LIFE, CODE_LIFE, Membership, POLL_SECONDS, Poll, Polled, Start, Started,
+    poll_message,
 };
 use axum::http::StatusCode;
+use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use ring::signature::KeyPair;
@@ -31,7 +33,7 @@ const ROLLS: u32 = 8;
 const SANDBOX_POLL_SECONDS: u64 = 1;
 
 pub(super) fn start(hub: Arc<Hub>, call: Call) -> Reply {
-    Box::pin(async move { json(&open(&hub, &call.read()?).await?) })
+    Box::pin(async move { json(&open(&hub, call.peer.address, &call.read()?).await?) })
 }
 
 pub(super) fn poll(hub: Arc<Hub>, call: Call) -> Reply {
@@ -49,13 +51,15 @@ fn interval_seconds(hub: &Hub) -> u64 {
     if hub.config.sandbox { SANDBOX_POLL_SECONDS } else { POLL_SECONDS }
 }
 
-async fn open(hub: &Hub, start: &Start) -> Result<Started, Refusal> {
+async fn open(hub: &Hub, from: IpAddr, start: &Start) -> Result<Started, Refusal> {
     let bad_key = || {
         let error = "`spki` is not the SubjectPublicKeyInfo of an Ed25519 key in base64url";
         Refusal::new(StatusCode::BAD_REQUEST, error).field("spki")
     };
     let spki = BASE64URL_NOPAD.decode(start.spki.as_bytes()).map_err(|_| bad_key())?;
     DeviceKey::from_spki(&spki).ok_or_else(bad_key)?;
+    // First of all, so that no other answer tells whether the key was good.
+    let key = super::fleet::judge(hub, from, start, &spki).await?;
     if hub.zone.read(|zone| zone.reserved(&start.name)) {
         return Err(taken(format!("the name `{}` is reserved by the hub", start.name)));
     }
@@ -71,7 +75,11 @@ async fn open(hub: &Hub, start: &Start) -> Result<Started, Refusal> {
     };
     for _ in 0..ROLLS {
         row.user_code = user_code()?;
-        match hub.store.open_code(row.clone(), MOST_PENDING).await? {
+        let opened = match key.clone() {
+            Some(key) => hub.store.open_authorised(row.clone(), key, MOST_PENDING).await?,
+            None => hub.store.open_code(row.clone(), MOST_PENDING).await?,
+        };
+        match opened {
             Opened::Yes => return Ok(started(hub, device_code, &row)),
             Opened::CodeTaken => {}
             Opened::Full => {
@@ -96,7 +104,10 @@ fn started(hub: &Hub, device_code: String, row: &Pending) -> Started {
     let user_code = shown_code(&row.user_code);
     Started {
         device_code,
-        verification_uri: format!("qcloud-hub approve {user_code}"),
+        verification_uri: match &hub.config.pages {
+            Some(pages) => format!("https://{}/approve?code={user_code}", pages.host),
+            None => format!("qcloud-hub approve {user_code}"),
+        },
         user_code,
         interval_seconds: interval_seconds(hub),
         expires_in_seconds: CODE_LIFE.as_secs(),
@@ -179,7 +190,7 @@ async fn approved(hub: &Hub, row: &Pending, now: Now) -> Result<Polled, Refusal>
             tracing::info!(device = %device.name, "a device was registered");
             Ok(Polled::Approved(Box::new(membership(hub, &device, now.wall)?)))
         }
-        Enrolled::NameTaken => Ok(Polled::AccessDenied),
+        Enrolled::NameTaken | Enrolled::KeySpent => Ok(Polled::AccessDenied),
         Enrolled::NotApproved => Ok(Polled::ExpiredToken),
     }
 }
@@ -193,5 +204,7 @@ pub(super) fn membership(hub: &Hub, device: &Device, now: Wall) -> Result<Member
         zone: hub.config.zone.clone(),
         certificate: hub.keys.device_leaf(&key, &device.id, now)?,
         receipt_key: BASE64URL_NOPAD.encode(hub.keys.receipt.public_key().as_ref()),
+        certificate_until: Wall(now.0.saturating_add(CERTIFICATE_LIFE)),
+        device: device.id.clone(),
     })
 }

@@ -1,4 +1,5 @@
-//! `approve`, `deny`, `devices`, `pending`: work on the store, also while the hub serves.
+//! `approve`, `deny`, `devices`, `pending`: work on the store, also while the hub serves; who is online it must say
+//! itself.
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
@@ -6,13 +7,18 @@ use crate::clock::Wall;
 use crate::hub::api::shown_code;
 use crate::hub::config::{FILE, STORE};
 use crate::hub::store::sqlite::SqliteStore;
-use crate::hub::store::{Decided, Pending, State, Store};
-use crate::wire::registration::{CODE_LIFE, check_words};
+use crate::hub::store::{Decided, Device, Pending, State, Store};
+use crate::hub::{admin, approval};
+use crate::wire::registration::check_words;
 use clap::ArgMatches;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
+/// Shows the names.
+const LIST: &str = "qcloud-hub devices";
+
+pub(super) fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
     let dir = dir(args);
     if !dir.join(FILE).exists() {
         let what = format!("{} holds no hub", dir.display());
@@ -21,15 +27,13 @@ fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
     SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))
 }
 
-/// Codes made before this are over.
 fn since() -> Wall {
-    Wall(clock().now().wall.0.saturating_sub(CODE_LIFE))
+    approval::since(clock().now().wall)
 }
 
-/// The code as it is kept: `bcdf-ghjk` and `BCDF GHJK` are meant as `BCDFGHJK`.
 fn typed_code(args: &ArgMatches) -> String {
     let typed = args.get_one::<String>("code").map(String::as_str).unwrap_or_default();
-    typed.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect()
+    approval::typed_code(typed)
 }
 
 pub(super) async fn approve(args: &ArgMatches) -> Result<Exit, Failure> {
@@ -61,10 +65,8 @@ fn no_such_code(code: &str) -> Failure {
 }
 
 async fn find(store: &dyn Store, code: &str) -> Result<Pending, Failure> {
-    let since = since();
-    let rows = store.pending().await.map_err(|e| Failure::of(&e))?;
-    let fits = |row: &Pending| row.user_code == code && row.made_at >= since;
-    rows.into_iter().find(fits).ok_or_else(|| no_such_code(code))
+    let found = approval::find(store, code, clock().now().wall).await;
+    found.map_err(|e| Failure::of(&e))?.ok_or_else(|| no_such_code(code))
 }
 
 fn decided(row: &Pending, decided: Decided) -> Result<(), Failure> {
@@ -108,19 +110,69 @@ fn confirmed(row: &Pending, words: &str, typed: Option<&str>) -> Result<bool, Fa
 pub(super) async fn devices(args: &ArgMatches) -> Result<Exit, Failure> {
     let store = open(args)?;
     let devices = store.devices().await.map_err(|e| Failure::of(&e))?;
+    let aside = store.quarantined().await.map_err(|e| Failure::of(&e))?;
+    let aside = |device: &Device| aside.iter().find(|q| q.device == device.id);
+    let online = online(args).await;
+    let is_online = |d: &Device| online.as_ref().map(|names| names.contains(d.name.as_str()));
     if args.get_flag("json") {
         let mut rows = Vec::new();
-        for device in &devices {
-            let services = store.services(device.id.clone()).await.map_err(|e| Failure::of(&e))?;
-            rows.push(json!({"id": device.id, "name": device.name, "registered": device.made_at.rfc3339(), "services": services}));
+        for d in &devices {
+            let services = store.services(d.id.clone()).await.map_err(|e| Failure::of(&e))?;
+            let since = aside(d).map(|q| q.made_at.rfc3339());
+            let why = aside(d).map(|q| &q.why);
+            rows.push(json!({"id": d.id, "name": d.name, "registered": d.made_at.rfc3339(), "online": is_online(d), "services": services, "quarantined": since, "why": why}));
         }
         print(&format!("{}\n", json!({"devices": rows})));
         return Ok(Exit::Done);
     }
     for device in &devices {
-        print(&format!("{}  {}  {}\n", device.id, device.made_at.rfc3339(), device.name));
+        let aside = aside(device).map(|q| {
+            let since = q.made_at.rfc3339();
+            format!("  quarantined since {since}: {}; qcloud-hub release {}", q.why, device.name)
+        });
+        let online = match is_online(device) {
+            Some(true) => "online",
+            Some(false) => "offline",
+            None => "unknown",
+        };
+        let (registered, aside) = (device.made_at.rfc3339(), aside.unwrap_or_default());
+        print(&format!("{}  {registered}  {online:<7}  {}{aside}\n", device.id, device.name));
     }
     Ok(Exit::Done)
+}
+
+pub(super) async fn release(args: &ArgMatches) -> Result<Exit, Failure> {
+    let store = open(args)?;
+    let devices = store.devices().await.map_err(|e| Failure::of(&e))?;
+    let name = args.get_one::<String>("name");
+    let meant = |device: &&Device| name.is_none_or(|name| device.name.as_str() == name);
+    let now = clock().now().wall;
+    let mut known = false;
+    for device in devices.iter().filter(meant) {
+        known = true;
+        let lifted = store.release(device.id.clone(), name.is_none(), now).await;
+        if lifted.map_err(|e| Failure::of(&e))? {
+            print(&format!("{} is released: the box that comes first is it\n", device.name));
+        } else if let Some(name) = name {
+            return Err(Failure::new(format!("{name} is not quarantined")).hint(LIST));
+        }
+    }
+    match name.filter(|_| !known) {
+        Some(name) => Err(Failure::new(format!("there is no device {name}")).hint(LIST)),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// The names of the devices that have a session; `None` when no hub serves here, or it does not say.
+async fn online(args: &ArgMatches) -> Option<BTreeSet<String>> {
+    match admin::ask(&dir(args), &admin::Request::Online {}).await {
+        Ok(Some(admin::Answer::Online { names })) => Some(names.into_iter().collect()),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(%error, "the serving hub does not say who is online");
+            None
+        }
+    }
 }
 
 pub(super) async fn pending(args: &ArgMatches) -> Result<Exit, Failure> {

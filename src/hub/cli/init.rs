@@ -2,7 +2,7 @@
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
-use crate::hub::config::{Config, FILE};
+use crate::hub::config::{Config, FILE, Pages};
 use crate::hub::keys::{Keys, write_new};
 use clap::ArgMatches;
 use core::net::{IpAddr, SocketAddr};
@@ -37,6 +37,12 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
         addresses: args.get_many::<IpAddr>("address").unwrap_or_default().copied().collect(),
         region: text("region"),
         sandbox: args.get_flag("sandbox"),
+        pages: text("pages").map(|host| Pages {
+            host: host.to_ascii_lowercase(),
+            certificate: None,
+            key: None,
+        }),
+        mail: None,
     })
 }
 
@@ -68,7 +74,7 @@ fn next_steps(dir: &Path, config: &Config, pin: &str) -> String {
          Start it:\n\
          \x20 qcloud-hub serve --dir {dir}\n\
          On the NAS:\n\
-         \x20 qcloud-agent register --hub https://{host} --pin {pin}\n"
+         \x20 qcloud-agent register --hub https://{host} --hub-pin {pin}\n"
     )
 }
 

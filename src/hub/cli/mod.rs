@@ -1,8 +1,10 @@
 //! `qcloud-hub` on the command line.
 
 mod admin;
+mod fleet;
 mod init;
 mod tree;
+mod user;
 
 pub use self::tree::tree;
 
@@ -88,8 +90,12 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("serve", args)) => runtime.block_on(serve(&dir(args), args.get_flag("ready"))),
         Some(("approve", args)) => runtime.block_on(admin::approve(args)),
         Some(("deny", args)) => runtime.block_on(admin::deny(args)),
+        Some(("release", args)) => runtime.block_on(admin::release(args)),
         Some(("devices", args)) => runtime.block_on(admin::devices(args)),
+        Some(("revoke", args)) => runtime.block_on(fleet::revoke(args)),
+        Some(("authkey", args)) => runtime.block_on(fleet::authkey(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
+        Some(("user", args)) => runtime.block_on(user::user(args)),
         Some(_) | None => Err(Failure::new("no such command")),
     };
     // Tasks that hang do not hold the process up.
@@ -114,6 +120,12 @@ fn clock() -> Clock {
 /// Prints the answer. A reader that is gone (`| head`) is no failure.
 fn print(text: &str) {
     let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Says something beside the answer.
+fn say(text: &str) {
+    let mut out = io::stderr().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 

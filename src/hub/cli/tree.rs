@@ -1,5 +1,6 @@
 //! The command tree.
 
+use super::fleet;
 use clap::{Arg, ArgAction, Command, value_parser};
 use core::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -29,8 +30,44 @@ pub fn tree() -> Command {
                 .arg(flag("yes", "Do not compare the words")),
         )
         .subcommand(command("deny", "Refuse a device").arg(code()))
+        .subcommand(
+            command(
+                "revoke",
+                "Close a device's sessions, erase what is kept of it, refuse its key",
+            )
+            .arg(Arg::new("name").value_name("NAME").required(true).help("The device's name"))
+            .arg(flag("yes", "Do not ask"))
+            .arg(json()),
+        )
+        .subcommand(authkey())
         .subcommand(command("devices", "List the registered devices").arg(json()))
+        .subcommand(people())
+        .subcommand(
+            command("release", "Lift the quarantine of a device whose disk was copied or restored")
+                .arg(
+                    Arg::new("name")
+                        .value_name("NAME")
+                        .required_unless_present("all")
+                        .help("The name of the device"),
+                )
+                .arg(
+                    flag("all", "Release every device: the hub's own database is an older copy")
+                        .conflicts_with("name"),
+                ),
+        )
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
+}
+
+fn people() -> Command {
+    Command::new("user")
+        .about("The people who may sign in at the pages")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            command("add", "Invite somebody, or let somebody set another password")
+                .arg(Arg::new("email").value_name("EMAIL").required(true).help("The mail address")),
+        )
+        .subcommand(command("list", "List the accounts").arg(json()))
 }
 
 fn init() -> Command {
@@ -64,7 +101,42 @@ fn init() -> Command {
                 .value_name("TEXT")
                 .help("Where the hub stands, shown to owners before they register"),
         )
+        .arg(
+            Arg::new("pages")
+                .long("pages")
+                .value_name("NAME")
+                .help("The name of the pages people sign in at, on another domain than the zone"),
+        )
         .arg(flag("sandbox", "For trying it on one machine: loopback only"))
+}
+
+fn authkey() -> Command {
+    let expires = Arg::new("expires")
+        .long("expires")
+        .value_name("DAYS")
+        .default_value("7")
+        .value_parser(value_parser!(u64).range(1..=fleet::MOST_DAYS))
+        .help("How long it lets devices in: 1 to 90 days");
+    let name = Arg::new("name")
+        .long("name")
+        .value_name("PATTERN")
+        .default_value("*")
+        .value_parser(fleet::pattern)
+        .help("The only names it lets devices have; `*` stands for any characters");
+    let id = Arg::new("id").value_name("ID").required(true).help("Its id, as in `authkey list`");
+    Command::new("authkey")
+        .about("Keys that let boxes in which nobody stands beside")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            command("new", "Make a key, and print it this once")
+                .arg(flag("reusable", "For any number of devices, not for one"))
+                .arg(expires)
+                .arg(name)
+                .arg(json()),
+        )
+        .subcommand(command("list", "List the keys that have not expired").arg(json()))
+        .subcommand(command("revoke", "Have a key let nobody in any more").arg(id))
 }
 
 fn command(name: &'static str, about: &'static str) -> Command {

@@ -4,12 +4,20 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+mod auth;
+mod keys;
+pub mod people;
 mod rights;
 pub mod schema;
+pub mod second;
 mod services;
 pub mod sqlite;
+mod ticket;
 mod worker;
 
+pub use self::auth::{AuthKeyRow, fits};
+
+use super::ticket::Fork;
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::link::Service;
@@ -92,7 +100,7 @@ pub struct Pending {
 /// A registered device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// The id, derived from the key.
+    /// The id, derived from its first key.
     pub id: String,
     /// Its name.
     pub name: Label,
@@ -140,8 +148,19 @@ pub enum Enrolled {
     },
     /// The name belongs to another key by now.
     NameTaken,
+    /// The auth key it came with lets nobody in any more.
+    KeySpent,
     /// The request is gone or not approved.
     NotApproved,
+}
+
+/// What became of a key that is to take the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staged {
+    /// Both are the device's until the new one is used. Another one that waited is forgotten.
+    Yes,
+    /// It is, or is to be, the key of another device.
+    Taken,
 }
 
 /// What became of a correction of a device's name.
@@ -156,6 +175,30 @@ pub enum Renamed {
     },
     /// The name belongs, or was promised, to another key.
     NameTaken,
+}
+
+/// Whether a session may begin, by the ticket its device shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It may.
+    Yes,
+    /// It may; it is the first one after a release.
+    Released,
+    /// Two boxes use this identity: it is in quarantine from now on.
+    Forked(Fork),
+    /// It was in quarantine already.
+    Quarantined,
+}
+
+/// A device that is set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The device id.
+    pub device: String,
+    /// What it showed, in words.
+    pub why: String,
+    /// Since when.
+    pub made_at: Wall,
 }
 
 /// One row as it is shown to the device it is about.
@@ -229,7 +272,18 @@ impl Scope {
     pub const fn tables(self) -> &'static [&'static str] {
         match self {
             Self::Registration => {
-                &["service", "link_log", "ddns", "restriction", "pending", "device"]
+                const ALL: &[&str] = &[
+                    "service",
+                    "link_log",
+                    "ddns",
+                    "restriction",
+                    "ticket",
+                    "quarantine",
+                    "device_key",
+                    "pending",
+                    "device",
+                ];
+                ALL
             }
             Self::Ddns => &["ddns", "restriction"],
             Self::Link => &["service", "link_log", "restriction"],
@@ -238,7 +292,7 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: Send + Sync {
+pub trait Store: people::People + second::Second {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.
@@ -249,8 +303,17 @@ pub trait Store: Send + Sync {
     fn decide(&self, user_code: String, approve: bool, since: Wall) -> Answer<'_, Decided>;
     /// Makes the row of an approved request's device. Calling it again changes nothing.
     fn enrol(&self, code_hash: Hash, device: Device) -> Answer<'_, Enrolled>;
-    /// The device with this key (SHA-256 of its SubjectPublicKeyInfo).
+    /// The device with this key (SHA-256 of its SubjectPublicKeyInfo), be it the one that is to take the other's
+    /// place; the device's row still names the other then.
     fn device_by_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>>;
+    /// Notes the key (SubjectPublicKeyInfo) that is to take the place of a device's own. Its own one changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn stage_key(&self, device: String, spki: Vec<u8>, now: Wall) -> Answer<'_, Staged>;
+    /// Forgets a device's key for the one that waited, which was used; the device as it is then. `None` when no such
+    /// key waits.
+    fn settle_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>>;
     /// All devices, by name.
     fn devices(&self) -> Answer<'_, Vec<Device>>;
     /// Sets a device's addresses; says whether anything changed.
@@ -295,6 +358,30 @@ pub trait Store: Send + Sync {
     fn restrictions(&self) -> Answer<'_, Vec<(String, Restrictable)>>;
     /// The addresses of a device, restricted or not.
     fn addresses(&self, device: String) -> Answer<'_, Option<Addresses>>;
+    /// Judges the ticket a device shows at the begin of a session, hashed, and notes `fresh` as the next one; a fork
+    /// is a quarantine from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn admit(
+        &self,
+        device: String,
+        shown: Option<Hash>,
+        fresh: Hash,
+        now: Wall,
+    ) -> Answer<'_, Admitted>;
+    /// Notes whether `given` is on the device's disk.
+    fn settle(&self, device: String, given: Hash, stored: bool) -> Answer<'_, ()>;
+    /// Everything that is in quarantine, by device id.
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>>;
+    /// Whether a device is in quarantine.
+    fn is_quarantined(&self, device: String) -> Answer<'_, bool>;
+    /// Ends a quarantine; the next ticket is taken whatever it is, and with `anyway` also when there was none. Says
+    /// whether there was one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] when the device has no row.
+    fn release(&self, device: String, anyway: bool, now: Wall) -> Answer<'_, bool>;
     /// Rows of a table that are about a device, after the one with this number, at most so many.
     fn rows(
         &self,
@@ -305,6 +392,23 @@ pub trait Store: Send + Sync {
     ) -> Answer<'_, Vec<Kept>>;
     /// Erases what is kept of a device; the rows erased by table, each table of the scope listed.
     fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>>;
+    /// Notes an auth key.
+    fn add_auth_key(&self, key: AuthKeyRow) -> Answer<'_, ()>;
+    /// All auth keys, oldest first.
+    fn auth_keys(&self) -> Answer<'_, Vec<AuthKeyRow>>;
+    /// The auth key with this id.
+    fn auth_key(&self, id: String) -> Answer<'_, Option<AuthKeyRow>>;
+    /// Whether the device with this key (SubjectPublicKeyInfo) came in by the auth key with this id.
+    fn came_by(&self, id: String, spki: Vec<u8>) -> Answer<'_, bool>;
+    /// Erases an auth key; whether there was one. Requests that came with it are refused from then on.
+    fn revoke_auth_key(&self, id: String) -> Answer<'_, bool>;
+    /// Notes a request that the auth key with this id stands for, unless `most` stand already. It is approved from
+    /// the start; [`Store::enrol`] uses the key.
+    fn open_authorised(&self, row: Pending, key: String, most: u64) -> Answer<'_, Opened>;
+    /// The time the first row of a table with `expires_at` expires.
+    fn oldest_expiry(&self, table: &'static str) -> Answer<'_, Option<Wall>>;
+    /// Erases the rows of a table that have expired; how many there were.
+    fn sweep_expired(&self, table: &'static str, now: Wall) -> Answer<'_, u64>;
     /// The time of the oldest row of a table.
     fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>>;
     /// Erases the rows of a table made before a moment; how many there were.

@@ -1,8 +1,8 @@
 //! The rights of those whom rows are about, on SQLite: rows are shown, corrected and set aside.
 
-use super::schema;
 use super::sqlite::{known, many, name_holder, one, write};
 use super::{Addresses, Device, Kept, Renamed, State, StoreError};
+use super::{auth, schema};
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::privacy::Restrictable;
@@ -25,7 +25,9 @@ pub(super) fn rename(
     let approved = schema::state_code(State::Approved);
     let since = schema::integer(since.unix_seconds());
     let by = params![name.as_str(), approved, row.spki, since];
-    if name_holder(connection, name.as_str())?.is_some()
+    // A name outside those of the key that let the device in is answered like one that others have.
+    if !auth::may_have(connection, device, name.as_str())?
+        || name_holder(connection, name.as_str())?.is_some()
         || one(connection, promised, by, schema::only_count)? > Some(0)
     {
         return Ok(Renamed::NameTaken);

@@ -1,10 +1,14 @@
 //! The tables, and how their values are read.
 
-use super::{Addresses, Device, Hash, Kept, Pending, State, StoreError, Visit, ZoneRow};
+use super::{
+    Addresses, Device, Hash, Kept, Pending, Quarantined, State, StoreError, Visit, ZoneRow,
+};
 use crate::clock::Wall;
+use crate::hub::ticket::Tickets;
 use crate::wire::label::Label;
 use crate::wire::link::{Scheme, Service};
 use crate::wire::privacy::Restrictable;
+use core::net::IpAddr;
 use core::str::FromStr;
 use data_encoding::BASE64URL_NOPAD;
 use rusqlite::Row;
@@ -14,7 +18,17 @@ use serde_json::{Map, Value};
 /// What brings the tables from each version to the next one; the version is kept in `meta`. Steps are added
 /// at the end and never changed. Each table but `meta` has `made_at` in Unix seconds, by which the sweep finds
 /// what is too old.
-pub const STEPS: &[&str] = &[CREATE, RESTRICTION, SERVICE];
+pub const STEPS: &[&str] = &[
+    CREATE,
+    RESTRICTION,
+    PEOPLE,
+    OUTBOX,
+    DEVICE_KEY,
+    TICKET,
+    super::auth::CREATE,
+    SECOND,
+    SERVICE,
+];
 
 const SERVICE: &str = "
 CREATE TABLE service (
@@ -28,12 +42,110 @@ CREATE TABLE service (
 ) STRICT;
 ";
 
+const TICKET: &str = "
+CREATE TABLE ticket (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    current BLOB,
+    previous BLOB,
+    acked INTEGER NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE quarantine (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    why TEXT NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+";
+
+const OUTBOX: &str = "
+CREATE TABLE outbox (
+    entry INTEGER PRIMARY KEY REFERENCES account_log (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+";
+
+const SECOND: &str = "
+CREATE TABLE second_factor (
+    account INTEGER PRIMARY KEY REFERENCES account (number) ON DELETE CASCADE,
+    secret BLOB NOT NULL,
+    last_step INTEGER NOT NULL,
+    wrong INTEGER NOT NULL,
+    locked_at INTEGER,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE recovery_code (
+    code BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX recovery_code_account ON recovery_code (account);
+CREATE TABLE half_session (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX half_session_account ON half_session (account);
+CREATE INDEX half_session_made_at ON half_session (made_at);
+CREATE TABLE trusted_browser (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    masked TEXT,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX trusted_browser_account ON trusted_browser (account);
+ALTER TABLE browser ADD COLUMN masked TEXT;
+";
+
+const PEOPLE: &str = "
+CREATE TABLE account (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    email_index BLOB NOT NULL UNIQUE,
+    email BLOB NOT NULL,
+    password BLOB,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE invitation (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE browser (
+    ticket BLOB PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX browser_account ON browser (account);
+CREATE TABLE account_log (
+    number INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account (number) ON DELETE CASCADE,
+    what TEXT NOT NULL,
+    about BLOB,
+    masked TEXT NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX account_log_account ON account_log (account);
+CREATE INDEX account_log_made_at ON account_log (made_at);
+ALTER TABLE pending ADD COLUMN account INTEGER REFERENCES account (number) ON DELETE SET NULL;
+ALTER TABLE device ADD COLUMN account INTEGER REFERENCES account (number) ON DELETE SET NULL;
+CREATE INDEX device_account ON device (account);
+";
+
 const RESTRICTION: &str = "
 CREATE TABLE restriction (
     device TEXT NOT NULL REFERENCES device (id),
     feature TEXT NOT NULL,
     made_at INTEGER NOT NULL,
     PRIMARY KEY (device, feature)
+) STRICT;
+";
+
+/// The key that is to take the place of a device's own; that one stands in its own row.
+const DEVICE_KEY: &str = "
+CREATE TABLE device_key (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    key_hash BLOB NOT NULL UNIQUE,
+    spki BLOB NOT NULL,
+    made_at INTEGER NOT NULL
 ) STRICT;
 ";
 
@@ -188,6 +300,21 @@ pub fn service(row: &Row<'_>) -> Result<Service, StoreError> {
     })
 }
 
+/// Reads `current, previous, acked` of a device's tickets.
+pub fn tickets(row: &Row<'_>) -> Result<Tickets, StoreError> {
+    let hash = |at| -> Result<Option<Hash>, StoreError> {
+        let bytes: Option<Vec<u8>> = column(row, at)?;
+        let read = |bytes: Vec<u8>| Hash::try_from(bytes.as_slice());
+        bytes.map(read).transpose().map_err(|_| StoreError::Corrupt { what: "ticket" })
+    };
+    Ok(Tickets { current: hash(0)?, previous: hash(1)?, acked: column(row, 2)? })
+}
+
+/// Reads `device, why, made_at` of a quarantine.
+pub fn quarantined(row: &Row<'_>) -> Result<Quarantined, StoreError> {
+    Ok(Quarantined { device: column(row, 0)?, why: column(row, 1)?, made_at: wall(row, 2)? })
+}
+
 /// Reads a row number and then every column there is, by name; bytes become base64url.
 pub fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     let mut data = Map::new();
@@ -203,16 +330,24 @@ pub fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
     Ok(Kept { number: count(row, 0)?, data })
 }
 
-fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+pub(super) fn column<T: rusqlite::types::FromSql>(
+    row: &Row<'_>,
+    at: usize,
+) -> Result<T, StoreError> {
     row.get(at).map_err(|e| super::sqlite::engine("read a column", e))
 }
 
-fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
+pub(super) fn count(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
     u64::try_from(column::<i64>(row, at)?).map_err(|_| StoreError::Corrupt { what: "count" })
 }
 
-fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
+pub(super) fn wall(row: &Row<'_>, at: usize) -> Result<Wall, StoreError> {
     count(row, at).map(Wall::from_unix_seconds)
+}
+
+/// A masked address, where one is kept.
+pub(super) fn masked(row: &Row<'_>, at: usize) -> Result<Option<IpAddr>, StoreError> {
+    address(row, at)
 }
 
 fn label(row: &Row<'_>, at: usize) -> Result<Label, StoreError> {

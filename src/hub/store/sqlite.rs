@@ -2,10 +2,10 @@
 
 use super::worker::{Kind, Worker};
 use super::{
-    Addresses, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending, Renamed, Scope,
-    State, Store, StoreError, Visit, ZoneRow,
+    Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
+    Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{rights, schema, services};
+use super::{AuthKeyRow, auth, keys, rights, schema, services, ticket};
 use crate::clock::Wall;
 use crate::wire::label::Label;
 use crate::wire::link::Service;
@@ -22,7 +22,7 @@ use std::path::Path;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The store in one file, with its write-ahead log beside it.
-pub struct SqliteStore(Worker);
+pub struct SqliteStore(pub(super) Worker);
 
 impl SqliteStore {
     /// Opens the file, making it and its tables when it is not there.
@@ -128,7 +128,11 @@ pub(super) fn name_holder(
     one(connection, &sql, [name], schema::device)
 }
 
-fn open_code(connection: &Connection, row: &Pending, most: u64) -> Result<Opened, StoreError> {
+pub(super) fn open_code(
+    connection: &Connection,
+    row: &Pending,
+    most: u64,
+) -> Result<Opened, StoreError> {
     let count = |sql: &str, by: &str| one(connection, sql, [by], schema::only_count);
     let all = one(connection, "SELECT count(*) FROM pending", [], schema::only_count)?;
     if all >= Some(most) {
@@ -154,7 +158,7 @@ fn open_code(connection: &Connection, row: &Pending, most: u64) -> Result<Opened
     Ok(Opened::Yes)
 }
 
-fn decide(
+pub(super) fn decide(
     connection: &Connection,
     user_code: &str,
     approve: bool,
@@ -193,15 +197,25 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     if request.is_none_or(|row| row.state != State::Approved || row.spki != device.spki) {
         return Ok(Enrolled::NotApproved);
     }
-    if name_holder(connection, device.name.as_str())?.is_some_and(|d| d.spki != device.spki) {
-        return Ok(Enrolled::NameTaken);
-    }
     let sql = format!("SELECT {} FROM device WHERE id = ?1", schema::DEVICE);
     let before = one(connection, &sql, [&device.id], schema::device)?;
+    // A key that its device has given up does not get the device back.
+    let given_up = before.as_ref().is_some_and(|row| row.spki != device.spki);
+    if name_holder(connection, device.name.as_str())?.is_some_and(|d| d.spki != device.spki)
+        || given_up
+        || keys::is_anothers(connection, &device.id, &device.spki)?
+    {
+        return Ok(Enrolled::NameTaken);
+    }
     if let Some(row) = &before
         && row.name == device.name
     {
         return Ok(Enrolled::Yes { device: row.clone(), before: None });
+    }
+    // Here and no earlier: an answer that was lost has used nothing up.
+    let used = auth::consume(connection, code, &device)?;
+    if matches!(used, auth::Used::Spent) {
+        return Ok(Enrolled::KeySpent);
     }
     let sql = "INSERT INTO device (id, key_hash, name, spki, made_at) VALUES (?1,?2,?3,?4,?5)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, made_at = excluded.made_at";
@@ -209,6 +223,9 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     let made_at = schema::integer(device.made_at.unix_seconds());
     let values = params![device.id, key_hash.as_ref(), device.name.as_str(), device.spki, made_at];
     write(connection, "enrol a device", sql, values)?;
+    let sql = "UPDATE device SET account = (SELECT account FROM pending WHERE code_hash = ?1) WHERE id = ?2";
+    write(connection, "note the owner", sql, params![code.as_slice(), device.id])?;
+    auth::bind(connection, &device.id, &used)?;
     Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
 }
 
@@ -299,9 +316,16 @@ impl Store for SqliteStore {
     }
 
     fn device_by_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>> {
-        let sql = format!("SELECT {} FROM device WHERE key_hash = ?1", schema::DEVICE);
-        let read = move |c: &Connection| one(c, &sql, [key_hash.as_slice()], schema::device);
-        Box::pin(self.0.call(Kind::Read, read))
+        Box::pin(self.0.call(Kind::Read, move |c| keys::device_by_key(c, key_hash)))
+    }
+
+    fn stage_key(&self, device: String, spki: Vec<u8>, now: Wall) -> Answer<'_, Staged> {
+        // As an erasure: one that waited may go by it.
+        Box::pin(self.0.call(Kind::Erase, move |c| keys::stage(c, &device, &spki, now)))
+    }
+
+    fn settle_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>> {
+        Box::pin(self.0.call(Kind::Erase, move |c| keys::settle(c, key_hash)))
     }
 
     fn devices(&self) -> Answer<'_, Vec<Device>> {
@@ -314,10 +338,11 @@ impl Store for SqliteStore {
     }
 
     fn zone(&self) -> Answer<'_, Vec<ZoneRow>> {
-        // A restricted name is kept and does not answer.
+        // A restricted name is kept and does not answer, and that of two boxes neither.
         let sql = "SELECT name, ddns.device IS NOT NULL, a, aaaa
             FROM device LEFT JOIN ddns ON ddns.device = device.id AND NOT EXISTS
-            (SELECT 1 FROM restriction AS r WHERE r.device = device.id AND r.feature = 'ddns')";
+            (SELECT 1 FROM restriction AS r WHERE r.device = device.id AND r.feature = 'ddns')
+            AND NOT EXISTS (SELECT 1 FROM quarantine AS q WHERE q.device = device.id)";
         Box::pin(self.0.call(Kind::Read, move |c| many(c, sql, [], schema::zone_row)))
     }
 
@@ -367,6 +392,34 @@ impl Store for SqliteStore {
         Box::pin(self.0.call(Kind::Read, move |c| rights::addresses(c, &device)))
     }
 
+    fn admit(
+        &self,
+        device: String,
+        shown: Option<Hash>,
+        fresh: Hash,
+        now: Wall,
+    ) -> Answer<'_, Admitted> {
+        let work = move |c: &Connection| ticket::admit(c, &device, shown, fresh, now);
+        Box::pin(self.0.call(Kind::Write, work))
+    }
+
+    fn settle(&self, device: String, given: Hash, stored: bool) -> Answer<'_, ()> {
+        let work = move |c: &Connection| ticket::settle(c, &device, given, stored);
+        Box::pin(self.0.call(Kind::Write, work))
+    }
+
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>> {
+        Box::pin(self.0.call(Kind::Read, ticket::quarantined))
+    }
+
+    fn is_quarantined(&self, device: String) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Read, move |c| ticket::is_quarantined(c, &device)))
+    }
+
+    fn release(&self, device: String, anyway: bool, now: Wall) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Write, move |c| ticket::release(c, &device, anyway, now)))
+    }
+
     fn rows(
         &self,
         device: Device,
@@ -375,6 +428,38 @@ impl Store for SqliteStore {
         most: u64,
     ) -> Answer<'_, Vec<Kept>> {
         Box::pin(self.0.call(Kind::Read, move |c| rights::rows(c, &device, table, after, most)))
+    }
+
+    fn add_auth_key(&self, key: AuthKeyRow) -> Answer<'_, ()> {
+        Box::pin(self.0.call(Kind::Write, move |c| auth::add(c, &key)))
+    }
+
+    fn auth_keys(&self) -> Answer<'_, Vec<AuthKeyRow>> {
+        Box::pin(self.0.call(Kind::Read, auth::all))
+    }
+
+    fn auth_key(&self, id: String) -> Answer<'_, Option<AuthKeyRow>> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::find(c, &id)))
+    }
+
+    fn came_by(&self, id: String, spki: Vec<u8>) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::is_own(c, &id, &spki)))
+    }
+
+    fn revoke_auth_key(&self, id: String) -> Answer<'_, bool> {
+        Box::pin(self.0.call(Kind::Erase, move |c| auth::revoke(c, &id)))
+    }
+
+    fn open_authorised(&self, row: Pending, key: String, most: u64) -> Answer<'_, Opened> {
+        Box::pin(self.0.call(Kind::Write, move |c| auth::open(c, &row, &key, most)))
+    }
+
+    fn oldest_expiry(&self, table: &'static str) -> Answer<'_, Option<Wall>> {
+        Box::pin(self.0.call(Kind::Read, move |c| auth::oldest_expiry(c, table)))
+    }
+
+    fn sweep_expired(&self, table: &'static str, now: Wall) -> Answer<'_, u64> {
+        Box::pin(self.0.call(Kind::Erase, move |c| auth::sweep_expired(c, table, now)))
     }
 
     fn oldest(&self, table: &'static str) -> Answer<'_, Option<Wall>> {

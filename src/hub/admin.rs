@@ -1,0 +1,223 @@
+//! The operator's way to a serving hub: a unix socket in its directory, for what the store alone cannot do.
+//!
+//! What is kept is in the store, which commands change beside a hub that serves. Live sessions, presence and the zone
+//! are in the serving process: a device that is revoked loses them at once because the command asks that process. When
+//! none runs there is nothing live, and the store is all there is. One request a connection: a line of JSON in, one
+//! out. Who may ask is read from the socket (SO_PEERCRED): root, and the user the hub runs as.
+//!
+//! A revoked device has no other credentials: updates of DNS go over the API, there are no TSIG keys (RFC 8945). Who
+//! adds them erases them in [`super::api::forget::erase`].
+
+use super::api::forget::erase;
+use super::state::Hub;
+use super::store::{Device, Scope, Store, StoreError};
+use crate::wire::label::Label;
+use core::time::Duration;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::{Uid, geteuid};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// The file name of the socket in the hub's directory.
+pub const SOCKET: &str = "hub.sock";
+/// The longest request; the longest real one is below 200 bytes.
+const MAX_REQUEST: u64 = 4096;
+/// The longest answer: the names of 100,000 devices are below it.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+/// How long either side waits for the other. A revocation is promised within 5 s (S10).
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Conversations at once.
+const MOST: usize = 16;
+/// After an error of the listener (no file descriptors), so that it does not spin.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a session of a revoked device is told.
+const REVOKED: &str = "this device was revoked by the hub's operator";
+
+/// What a command asks of the serving hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Which devices have a session.
+    Online {},
+    /// Take back a device's place.
+    Revoke {
+        /// Its name.
+        name: Label,
+    },
+}
+
+/// What the serving hub says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// These have one.
+    Online {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Its session is closed, its names are gone, its credentials are refused.
+    Revoked {
+        /// The rows erased, by table.
+        rows: BTreeMap<String, u64>,
+    },
+    /// No device has this name.
+    NoSuchDevice,
+    /// It could not be done.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// The socket, there until dropped.
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Opens it in the hub's directory, in place of one that a crash left.
+    ///
+    /// # Errors
+    /// The system's own, a path over 107 bytes among them; `AddrInUse` when another hub serves this directory.
+    pub async fn open(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(SOCKET);
+        match UnixStream::connect(&path).await {
+            Ok(_) => {
+                let what = "another hub serves this directory";
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => std::fs::remove_file(&path)?,
+        }
+        // The directory is closed to others (0700), so that nobody comes in between the two.
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Answers for ever.
+    pub async fn serve(self, hub: Arc<Hub>) {
+        let room = Arc::new(Semaphore::new(MOST));
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            let Ok((stream, _)) = self.listener.accept().await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            let hub = Arc::clone(&hub);
+            tokio::spawn(async move {
+                // Who went away, or says nothing, gets no answer.
+                let _ = timeout(PATIENCE, converse(&hub, stream)).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // One that stays behind is replaced at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn converse(hub: &Arc<Hub>, stream: UnixStream) -> io::Result<()> {
+    let peer = Uid::from_raw(getsockopt(&stream, PeerCredentials)?.uid());
+    let (reader, mut writer) = stream.into_split();
+    let line = read_line(reader, MAX_REQUEST).await?;
+    let answer = match serde_json::from_slice(&line) {
+        _ if !(peer.is_root() || peer == geteuid()) => {
+            failed("only root and the hub's own user may ask")
+        }
+        // A task of its own: what was begun is done, whether the asker waits or not.
+        Ok(request) => {
+            let hub = Arc::clone(hub);
+            let done = tokio::spawn(async move { answer(&hub, request).await });
+            done.await.unwrap_or_else(failed)
+        }
+        Err(error) => failed(format!("the request is not understood: {error}")),
+    };
+    writer.write_all(&line_of(&answer)?).await
+}
+
+async fn answer(hub: &Hub, request: Request) -> Answer {
+    match request {
+        Request::Online {} => Answer::Online { names: hub.presence.names() },
+        Request::Revoke { name } => match revoke(hub, &name).await {
+            Ok(Some(rows)) => Answer::Revoked { rows },
+            Ok(None) => Answer::NoSuchDevice,
+            Err(error) => failed(error),
+        },
+    }
+}
+
+fn failed(why: impl ToString) -> Answer {
+    Answer::Failed { why: why.to_string() }
+}
+
+async fn revoke(hub: &Hub, name: &Label) -> Result<Option<BTreeMap<String, u64>>, StoreError> {
+    let Some(device) = named(hub.store.as_ref(), name).await? else { return Ok(None) };
+    let _turn = hub.locks.of(&device.id).await;
+    // As it is now that nobody else changes it.
+    let devices = hub.store.devices().await?;
+    let Some(device) = devices.into_iter().find(|d| d.id == device.id) else { return Ok(None) };
+    let rows = erase(hub, &device, Scope::Registration, REVOKED).await?;
+    tracing::info!("a device was revoked by the operator");
+    Ok(Some(rows))
+}
+
+/// The device of this name.
+///
+/// # Errors
+/// The store's.
+pub async fn named(store: &dyn Store, name: &Label) -> Result<Option<Device>, StoreError> {
+    Ok(store.devices().await?.into_iter().find(|device| device.name == *name))
+}
+
+/// Asks the hub that serves this directory. `None` when none does.
+///
+/// # Errors
+/// The system's own; `TimedOut` when it does not answer, `InvalidData` when its answer makes no sense.
+pub async fn ask(dir: &Path, request: &Request) -> io::Result<Option<Answer>> {
+    let stream = match UnixStream::connect(dir.join(SOCKET)).await {
+        Ok(stream) => stream,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let asked = async {
+        let (reader, mut writer) = stream.into_split();
+        writer.write_all(&line_of(request)?).await?;
+        let line = read_line(reader, MAX_ANSWER).await?;
+        serde_json::from_slice(&line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+    };
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the serving hub does not answer");
+    timeout(PATIENCE, asked).await.map_err(late)?.map(Some)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+async fn read_line(reader: impl tokio::io::AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    BufReader::new(reader.take(most)).read_until(b'\n', &mut line).await?;
+    Ok(line)
+}
+
+fn line_of(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
+}

@@ -1,0 +1,137 @@
+//! The second step of a sign-in.
+
+use super::sign_in::{busy_or_broken, stale};
+use super::visit::{Visit, cookie, to_sign_in, trust_cookie, way_back};
+use super::{Pages, Shared, broken, layout, too_often};
+use crate::hub::keys::KeyError;
+use crate::hub::people::Ticket;
+use crate::hub::people::second::{Checked, Entered, Finished};
+use axum::extract::{Form, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(super) struct Back {
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Step {
+    mark: String,
+    code: String,
+    trust: Option<String>,
+    to: Option<String>,
+}
+
+/// `GET /sign-in/second`.
+pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
+    let to = way_back(back.to.as_deref());
+    if visit.person.is_some() {
+        return Redirect::to(to).into_response();
+    }
+    let now = pages.hub.clock.now().wall;
+    let half = match visit.ticket() {
+        Some(ticket) => pages.hub.people.half(ticket, now).await,
+        None => Ok(None),
+    };
+    match half {
+        Ok(Some(_)) => form(&pages, &visit, StatusCode::OK, to, None),
+        Ok(None) => to_sign_in(to),
+        Err(error) => broken(&error),
+    }
+}
+
+fn form(
+    pages: &Pages,
+    visit: &Visit,
+    status: StatusCode,
+    to: &str,
+    problem: Option<&str>,
+) -> Response {
+    let hidden = html! {
+        (layout::marked(pages, visit))
+        input type="hidden" name="to" value=(to);
+    };
+    let body = html! {
+        h1 { "One step more" }
+        p { "Your password was right. Now the code that your app shows." }
+        (layout::problem(problem))
+        form method="post" action="/sign-in/second" {
+            (hidden)
+            label for="code" { "Code" }
+            input.code id="code" name="code" type="text" inputmode="numeric" autocomplete="one-time-code" placeholder="123456" maxlength="8" required autofocus;
+            (trust())
+            div { button type="submit" { "Sign in" } }
+        }
+        details {
+            summary { "The app is not at hand" }
+            form method="post" action="/sign-in/second" {
+                (hidden)
+                label for="recovery" { "Recovery code" }
+                input.code id="recovery" name="code" type="text" autocomplete="off" autocapitalize="characters" spellcheck="false" placeholder="BCDFG-HJKLM" maxlength="16" required;
+                p.hint { "Each of them is good once." }
+                div { button type="submit" { "Sign in" } }
+            }
+        }
+        p.hint { a href="/sign-in" { "Begin again" } }
+    };
+    (status, layout::page("One step more", layout::plain_top(), body)).into_response()
+}
+
+fn trust() -> Markup {
+    html! {
+        label.check {
+            input type="checkbox" name="trust" value="yes";
+            span { "Trust this browser for 30 days: it is asked for the password only" }
+        }
+    }
+}
+
+/// `POST /sign-in/second`.
+pub(super) async fn step(State(pages): Shared, visit: Visit, Form(typed): Form<Step>) -> Response {
+    let hub = &pages.hub;
+    let to = way_back(typed.to.as_deref());
+    let Some(ticket) = visit.ticket() else { return to_sign_in(to) };
+    if !visit.made(&pages, &typed.mark) {
+        return stale();
+    }
+    let now = hub.clock.now();
+    if let Err(wait) = hub.tries.take(visit.from, now.boot) {
+        return too_often(wait);
+    }
+    let trust = typed.trust.as_deref() == Some("yes");
+    match hub.people.finish(ticket, &typed.code, trust, visit.from, now.wall).await {
+        Ok(Finished::Yes(session, trusted)) => signed_in(session, trusted.as_ref(), to),
+        Ok(Finished::Over) => to_sign_in(to),
+        Ok(Finished::No(checked)) => {
+            let (status, text) = refused(checked);
+            form(&pages, &visit, status, to, Some(text))
+        }
+        Err(error) => busy_or_broken(&error),
+    }
+}
+
+fn signed_in(session: Ticket, trusted: Option<&Ticket>, to: &str) -> Response {
+    let Some(cookie) = cookie(&Entered::Whole(session)) else { return broken(&KeyError::Random) };
+    let mut response = ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response();
+    if let Some(cookie) = trusted.and_then(trust_cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// What is said to a code that was not taken.
+pub(super) fn refused(checked: Checked) -> (StatusCode, &'static str) {
+    match checked {
+        Checked::Closed => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many codes were wrong. None is tried for 15 minutes, not even a right one.",
+        ),
+        Checked::Right | Checked::Wrong => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "This code is not right, or was used before. The app shows another one soon.",
+        ),
+    }
+}

@@ -1,0 +1,234 @@
+//! Signing in and out, and the invitation that sets a password.
+
+use super::visit::{Visit, cookie, form_urlencode, no_cookie, way_back};
+use super::{Pages, Shared, broken, layout, too_often};
+use crate::hub::keys::KeyError;
+use crate::hub::people::email::Email;
+use crate::hub::people::password::{BadPassword, SHORTEST};
+use crate::hub::people::second::Entered;
+use crate::hub::people::{PeopleError, Person};
+use crate::hub::store::people::Happened;
+use crate::secret::Secret;
+use axum::extract::{Form, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::html;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(super) struct Back {
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Credentials {
+    email: String,
+    password: String,
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewPassword {
+    password: String,
+    again: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Mark {
+    mark: String,
+}
+
+/// `GET /sign-in`.
+pub(super) async fn show(_: Shared, visit: Visit, Query(back): Query<Back>) -> Response {
+    let to = way_back(back.to.as_deref());
+    if visit.person.is_some() {
+        return Redirect::to(to).into_response();
+    }
+    form(StatusCode::OK, "", to, None)
+}
+
+fn form(status: StatusCode, email: &str, to: &str, problem: Option<&str>) -> Response {
+    let body = html! {
+        h1 { "Sign in" }
+        (layout::problem(problem))
+        form method="post" action="/sign-in" {
+            input type="hidden" name="to" value=(to);
+            label for="email" { "Mail address" }
+            input id="email" name="email" type="email" value=(email) autocomplete="username" required autofocus[email.is_empty()];
+            label for="password" { "Password" }
+            input id="password" name="password" type="password" autocomplete="current-password" required autofocus[!email.is_empty()];
+            div { button type="submit" { "Sign in" } }
+        }
+        p.hint { "No account, or the password is lost? Whoever runs this hub can send you an invitation." }
+    };
+    (status, layout::page("Sign in", layout::plain_top(), body)).into_response()
+}
+
+/// `POST /sign-in`.
+pub(super) async fn sign_in(
+    State(pages): Shared,
+    visit: Visit,
+    Form(typed): Form<Credentials>,
+) -> Response {
+    let Credentials { email: typed_email, password, to } = typed;
+    let password = Secret::new(password);
+    let hub = &pages.hub;
+    let tries = &hub.tries;
+    if let Err(wait) = tries.take(visit.from, hub.clock.now().boot) {
+        return too_often(wait);
+    }
+    let to = way_back(to.as_deref());
+    // One answer whether the address is unknown, the password wrong or never set.
+    let wrong = || {
+        let problem = "The address or the password is not right.";
+        form(StatusCode::UNAUTHORIZED, &typed_email, to, Some(problem))
+    };
+    let Ok(email) = Email::parse(&typed_email) else { return wrong() };
+    match hub.people.recognise(&email, password).await {
+        Ok(Some(person)) => enter(&pages, &visit, &person, to).await,
+        Ok(None) => {
+            let failed = hub.people.sign_in_failed(&email, visit.from, hub.clock.now().wall);
+            if let Err(error) = failed.await {
+                return broken(&error);
+            }
+            wrong()
+        }
+        Err(error) => busy_or_broken(&error),
+    }
+}
+
+pub(super) fn busy_or_broken(error: &PeopleError) -> Response {
+    if matches!(error, PeopleError::Password(BadPassword::Busy)) {
+        return too_often(core::time::Duration::from_secs(5));
+    }
+    broken(error)
+}
+
+/// Lets somebody in whose password was right: to where they wanted to go, or to the second step.
+async fn enter(pages: &Pages, visit: &Visit, person: &Person, to: &str) -> Response {
+    let now = pages.hub.clock.now().wall;
+    let entered = match pages.hub.people.enter(person, visit.trusted(), visit.from, now).await {
+        Ok(entered) => entered,
+        Err(error) => return broken(&error),
+    };
+    let Some(cookie) = cookie(&entered) else { return broken(&KeyError::Random) };
+    let next = match entered {
+        Entered::Whole(_) => Redirect::to(to),
+        Entered::Half(_) => Redirect::to(&format!("/sign-in/second?to={}", form_urlencode(to))),
+    };
+    ([(header::SET_COOKIE, cookie)], next).into_response()
+}
+
+/// `POST /sign-out`.
+pub(super) async fn sign_out(
+    State(pages): Shared,
+    visit: Visit,
+    Form(form): Form<Mark>,
+) -> Response {
+    let out = ([(header::SET_COOKIE, no_cookie())], Redirect::to("/sign-in"));
+    let (Some(person), Some(ticket)) = (&visit.person, visit.ticket()) else {
+        return out.into_response();
+    };
+    if !visit.made(&pages, &form.mark) {
+        return stale();
+    }
+    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
+    let done = async {
+        people.sign_out(ticket).await?;
+        people.note(person.account, Happened::SignedOut, None, visit.from, now).await
+    };
+    match done.await {
+        Ok(()) => out.into_response(),
+        Err(error) => broken(&error),
+    }
+}
+
+/// A form that was made for another session.
+pub(super) fn stale() -> Response {
+    let text = "This form is from an older visit. Go back, load the page again, and repeat it.";
+    layout::message(StatusCode::FORBIDDEN, "An old form", text)
+}
+
+/// `GET /welcome/TICKET`.
+pub(super) async fn welcome(
+    State(pages): Shared,
+    visit: Visit,
+    Path(ticket): Path<String>,
+) -> Response {
+    let hub = &pages.hub;
+    if let Err(wait) = hub.tries.take(visit.from, hub.clock.now().boot) {
+        return too_often(wait);
+    }
+    match hub.people.invited(&ticket, hub.clock.now().wall).await {
+        Ok(Some(person)) => invitation(StatusCode::OK, &ticket, &person, None),
+        Ok(None) => over(),
+        Err(error) => broken(&error),
+    }
+}
+
+fn over() -> Response {
+    let text = "This invitation was used, has expired, or was never made. Ask for another one.";
+    layout::message(StatusCode::NOT_FOUND, "No such invitation", text)
+}
+
+fn invitation(
+    status: StatusCode,
+    ticket: &str,
+    person: &Person,
+    problem: Option<&str>,
+) -> Response {
+    let body = html! {
+        h1 { "Choose a password" }
+        p { "For " strong { (person.email) } ". It stays between you and this hub; no device ever sees it." }
+        (layout::problem(problem))
+        form method="post" action={ "/welcome/" (ticket) } {
+            input type="hidden" name="email" value=(person.email) autocomplete="username";
+            label for="password" { "New password" }
+            input id="password" name="password" type="password" autocomplete="new-password" minlength=(SHORTEST) required autofocus aria-describedby="rule";
+            p.hint id="rule" { "At least " (SHORTEST) " characters. A few words in a row are easier to keep than one with signs." }
+            label for="again" { "The same again" }
+            input id="again" name="again" type="password" autocomplete="new-password" minlength=(SHORTEST) required;
+            div { button type="submit" { "Set it and sign in" } }
+        }
+    };
+    (status, layout::page("Choose a password", layout::plain_top(), body)).into_response()
+}
+
+/// `POST /welcome/TICKET`.
+pub(super) async fn accept(
+    State(pages): Shared,
+    visit: Visit,
+    Path(ticket): Path<String>,
+    Form(typed): Form<NewPassword>,
+) -> Response {
+    let (password, again) = (Secret::new(typed.password), Secret::new(typed.again));
+    let (hub, now) = (&pages.hub, pages.hub.clock.now().wall);
+    if let Err(wait) = hub.tries.take(visit.from, hub.clock.now().boot) {
+        return too_often(wait);
+    }
+    let person = match hub.people.invited(&ticket, now).await {
+        Ok(Some(person)) => person,
+        Ok(None) => return over(),
+        Err(error) => return broken(&error),
+    };
+    let again_please =
+        |text: &str| invitation(StatusCode::UNPROCESSABLE_ENTITY, &ticket, &person, Some(text));
+    if password.expose() != again.expose() {
+        return again_please("The two are not the same.");
+    }
+    match hub.people.accept(&ticket, password, now).await {
+        Ok(Some(person)) => {
+            let told =
+                hub.people.tell(person.account, Happened::PasswordSet, None, visit.from, now).await;
+            match told {
+                Ok(()) => enter(&pages, &visit, &person, "/").await,
+                Err(error) => broken(&error),
+            }
+        }
+        Ok(None) => over(),
+        Err(PeopleError::Password(error @ (BadPassword::Short | BadPassword::Long))) => {
+            again_please(&format!("Not this one: {error}."))
+        }
+        Err(error) => busy_or_broken(&error),
+    }
+}
