@@ -5,6 +5,7 @@
 
 pub mod consent;
 pub mod egress;
+pub mod facts;
 pub mod print;
 pub mod privacy;
 mod reconcile;
@@ -18,7 +19,7 @@ use crate::card::Exit;
 use crate::daemon::control::Request;
 use crate::daemon::feature::{Answer, Row};
 use crate::daemon::run::{Agent, Options};
-use crate::platform::facts;
+use crate::platform::facts::default_name;
 use crate::platform::root::Root;
 use clap::ArgMatches;
 use print::Printer;
@@ -56,6 +57,7 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
     match matches.subcommand() {
         Some(("run", _)) => run(rows, options, printer).await,
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
+        Some(("facts", _)) => facts::print(&options, printer),
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
         Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,
         Some(("privacy", sub)) => match privacy::own(rows, &options, sub, printer).await {
@@ -119,7 +121,7 @@ async fn feature(
     };
     let mut args = tree::arguments(rows, feature, verb, matches);
     if verb == "register" && args.get("name").is_none() {
-        args["name"] = facts::default_name(&Root::new(&options.root)).as_str().into();
+        args["name"] = default_name(&Root::new(&options.root)).as_str().into();
     }
     let request = Request { noun: feature.into(), verb: verb.into(), args };
     match talk::ask(rows, options, request, |progress| printer.progress(&progress)).await {
