@@ -9,7 +9,7 @@ pub mod exec;
 pub mod facts;
 mod kernel;
 pub mod netlink;
-mod parse;
+pub(crate) mod parse;
 mod query;
 pub mod root;
 pub mod service;

@@ -116,6 +116,15 @@ fn link(body: &[u8]) -> Option<(u32, Link)> {
     Some((index, Link { name, up: flow(8, 24)?, down: flow(0, 16)?, header }))
 }
 
+/// Every interface a datagram reports, as if it were both answers.
+pub fn fuzz(datagram: &[u8]) -> Vec<Interface> {
+    let of = |(_, body)| {
+        let queue = root_queue(body).map(|(_, flow)| flow);
+        link(body).map(|(_, link)| link.with(queue.as_ref()))
+    };
+    query::messages(datagram).filter_map(of).collect()
+}
+
 /// The root queue discipline of one interface; nothing for one that queues nothing and counts nothing.
 fn root_queue(body: &[u8]) -> Option<(u32, Flow)> {
     let (index, parent) = (u32_at(body, 4)?, u32_at(body, 12)?);
