@@ -139,6 +139,16 @@ fn row<T: Serialize>(fact: &Fact<T>) -> Value {
     serde_json::to_value(fact).unwrap_or_default()
 }
 
+/// What the box is, in a few words: model and firmware, as far as they are known.
+pub fn in_short(root: &Root) -> Option<String> {
+    let family = product::family(root).value?;
+    let model = product::model(family, root).value;
+    let version = product::firmware(family, root).value;
+    let firmware = version.map(|version| format!("{} {version}", family.name()));
+    let known: Vec<_> = [model, firmware].into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
+}
+
 /// The serial number of the box; `None` when it has none that is more than a placeholder.
 pub fn serial(root: &Root) -> Option<String> {
     let family = product::family(root).value.unwrap_or(Family::Linux);

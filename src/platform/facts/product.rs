@@ -27,6 +27,20 @@ pub enum Family {
     Linux,
 }
 
+impl Family {
+    /// As people know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qts => "QTS",
+            Self::QutsHero => "QuTS hero",
+            Self::Dsm => "DSM",
+            Self::Truenas => "TrueNAS",
+            Self::Openwrt => "OpenWrt",
+            Self::Linux => "Linux",
+        }
+    }
+}
+
 /// Finds the family by the files that only it has.
 pub(super) fn family(root: &Root) -> Fact<Family> {
     if let Some(path) = ULINUX.into_iter().find(|path| root.exists(path)) {

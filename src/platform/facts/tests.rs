@@ -22,7 +22,10 @@ fn every_tree_tells_what_is_expected_of_it() {
             .unwrap_or_else(|error| panic!("{name} has no expectation: {error}"));
         let expected: Map<String, Value> = serde_json::from_str(&expected).unwrap();
         assert!(expected.len() >= 3, "{name} expects nothing");
-        let facts: Map<String, Value> = Facts::read(&tree(name)).rows().into_iter().collect();
+        let read = Facts::read(&tree(name));
+        let rows = read.rows().map(|(key, row)| (key.to_owned(), row));
+        let facts = serde_json::to_value(&read).unwrap().as_object().unwrap().clone();
+        assert_eq!(facts, Map::from_iter(rows), "every fact is among the rows");
         for (key, wanted) in expected {
             let fact = facts.get(&key).unwrap_or_else(|| panic!("{name}: there is no fact {key}"));
             if fact["value"] != wanted {
@@ -61,6 +64,13 @@ fn a_serial_number_is_the_same_by_its_short_way() {
     assert_eq!(serial(&tree("dsm72")).as_deref(), Some("2040SBRA1B2C3"));
     assert_eq!(serial(&tree("dmi-placeholder-00")), None);
     assert_eq!(serial(&tree("nothing")), None);
+}
+
+#[test]
+fn a_box_is_told_in_a_few_words() {
+    assert_eq!(in_short(&tree("qts-3disk")).as_deref(), Some("TS-464, QTS 5.2.3"));
+    assert_eq!(in_short(&tree("dmi-placeholder-00")).as_deref(), Some("Linux 12"));
+    assert_eq!((in_short(&tree("nothing")), in_short(&tree("hostile"))), (None, None));
 }
 
 #[test]
