@@ -126,7 +126,14 @@ impl Root {
         match openat2(&root, &relative, how) {
             Ok(fd) => Ok(File::from(fd)),
             // Older kernels do not know the call; sandboxes of that age forbid what they do not know.
-            Err(Errno::ENOSYS | Errno::EPERM) => open_plain(&self.resolve(absolute)?, flags),
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                let last = relative.file_name().filter(|_| flags.contains(OFlag::O_NOFOLLOW));
+                let path = match (last, relative.parent().and_then(Path::to_str)) {
+                    (Some(last), Some(parent)) => self.resolve(parent)?.join(last),
+                    _ => self.resolve(absolute)?,
+                };
+                open_plain(&path, flags)
+            }
             Err(errno) => Err(errno.into()),
         }
     }
