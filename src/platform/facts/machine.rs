@@ -20,8 +20,9 @@ fn machine_id(root: &Root) -> Option<Secret<String>> {
     let paths = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
     paths.into_iter().find_map(|path| {
         let text = Secret::new(place::load(root, path).ok()?);
-        let id = text.expose().trim().to_ascii_lowercase();
-        let fits = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
-        (fits && id.bytes().any(|b| b != b'0')).then(|| Secret::new(id))
+        let id = Secret::new(text.expose().trim().to_ascii_lowercase());
+        let digits = id.expose().as_bytes();
+        let fits = digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit);
+        (fits && digits.iter().any(|b| *b != b'0')).then_some(id)
     })
 }

@@ -162,7 +162,9 @@ fn in_share(mount: &Mount) -> bool {
 }
 
 fn top(point: &str, under: &str) -> bool {
-    point.strip_prefix(under).is_some_and(|name| !name.is_empty() && !name.contains('/'))
+    // A name with a dot before it is the system's own: TrueNAS mounts its `/mnt/.ix-apps` from the pool.
+    let name = point.strip_prefix(under).unwrap_or_default();
+    !name.is_empty() && !name.contains('/') && !name.starts_with('.')
 }
 
 /// Where people of other systems mount their data disks.
