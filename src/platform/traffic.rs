@@ -82,7 +82,7 @@ struct Link {
 impl Link {
     fn with(self, queue: Option<&Flow>) -> Interface {
         let bare = |flow: Flow| Flow {
-            bytes: flow.bytes.saturating_sub(self.header * flow.packets),
+            bytes: flow.bytes.saturating_sub(self.header.saturating_mul(flow.packets)),
             packets: flow.packets,
         };
         Interface {
