@@ -5,6 +5,7 @@
 
 pub mod consent;
 pub mod egress;
+pub mod facts;
 pub mod print;
 pub mod privacy;
 mod reconcile;
@@ -59,6 +60,7 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
     match matches.subcommand() {
         Some(("run", _)) => run(rows, options, printer).await,
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
+        Some(("facts", _)) => facts::print(&options, printer),
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
         Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,
         Some(("privacy", sub)) => match privacy::own(rows, &options, sub, printer).await {

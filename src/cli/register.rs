@@ -18,7 +18,13 @@ use std::io::{self, Read};
 pub fn complete(options: &Options, args: &mut Value) -> Result<(), Failed> {
     // A copy that becomes a device of its own gets a name that tells it from the other one.
     if args.get("name").is_none() && args.get("fork").is_none() {
-        args["name"] = facts::default_name(&Root::new(&options.root)).as_str().into();
+        // A box that tells nothing of itself has a name all the same (promise C7).
+        let root = Root::new(&options.root);
+        args["name"] = if crate::sabotage::off("default-name") {
+            facts::hostname(&root).value.unwrap_or_default().into()
+        } else {
+            facts::default_name(&root).as_str().into()
+        };
     }
     let Some(file) = args.get("auth-key-file").and_then(Value::as_str).map(String::from) else {
         return Ok(());

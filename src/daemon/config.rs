@@ -2,6 +2,7 @@
 
 use super::feature::Row;
 use super::supervisor::Sections;
+use crate::wire::label::printable;
 use core::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// Where the file is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/qcloud-agent/config.toml";
+
+/// How much of a line an error shows.
+const LINE_SHOWN: usize = 200;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +87,12 @@ pub fn load(named: Option<&Path>, rows: &[Row]) -> Result<Config, ConfigError> {
 /// # Errors
 /// [`ConfigError::Parse`] and [`ConfigError::Section`].
 pub fn parse(text: &str, path: &Path, rows: &[Row]) -> Result<Config, ConfigError> {
-    let wrong = |why: String| ConfigError::Parse { path: path.into(), why };
+    // The parser quotes the text: its lines stay, an escape sequence in them does not.
+    let shown = |why: &str| {
+        let lines: Vec<_> = why.lines().map(|line| printable(line, LINE_SHOWN)).collect();
+        lines.join("\n")
+    };
+    let wrong = |why: String| ConfigError::Parse { path: path.into(), why: shown(&why) };
     let table: BTreeMap<String, Value> =
         toml::from_str(text).map_err(|e| wrong(e.to_string().trim_end().into()))?;
     let mut config = Config::default();
@@ -95,7 +104,8 @@ pub fn parse(text: &str, path: &Path, rows: &[Row]) -> Result<Config, ConfigErro
         }
         if !rows.iter().any(|row| row.card.name == name) {
             let guess = rows.iter().map(|row| row.card.name).find(|known| is_near(known, &name));
-            return Err(ConfigError::Section { path: path.into(), section: name, guess });
+            let section = printable(&name, LINE_SHOWN);
+            return Err(ConfigError::Section { path: path.into(), section, guess });
         }
         let Value::Object(mut section) = value else {
             return Err(wrong(format!("`{name}` is not a section: write [{name}]")));

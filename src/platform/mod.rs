@@ -10,7 +10,7 @@ pub mod facts;
 mod kernel;
 pub mod memory;
 pub mod netlink;
-mod parse;
+pub(crate) mod parse;
 mod query;
 pub mod root;
 pub mod serial;

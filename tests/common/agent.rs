@@ -63,6 +63,11 @@ impl Agent {
         self.prefix = words.iter().map(ToString::to_string).collect();
     }
 
+    /// Has the agent and its commands see the box below this directory from here on (`--root`).
+    pub fn see(&mut self, root: &Path) {
+        self.root = Some(root.into());
+    }
+
     fn program(&self, prefix: &[String]) -> Command {
         let program = self.program.to_string_lossy().into_owned();
         let mut words = prefix.to_vec();
@@ -83,11 +88,6 @@ impl Agent {
         if let Some(root) = &self.root {
             command.arg("--root").arg(root);
         }
-    }
-
-    /// Has it take the box's own files from a tree from here on.
-    pub fn on_tree(&mut self, root: &Path) {
-        self.root = Some(root.into());
     }
 
     /// Starts it, and waits until it answers.
@@ -119,6 +119,14 @@ impl Agent {
     pub fn command(&self, args: &[&str]) -> Ran {
         let mut command = self.program(&[]);
         command.args(args).arg("--json");
+        self.with_paths(&mut command);
+        run(command, SOON)
+    }
+
+    /// Runs one of its commands, answering for people.
+    pub fn words(&self, args: &[&str]) -> Ran {
+        let mut command = self.program(&[]);
+        command.args(args);
         self.with_paths(&mut command);
         run(command, SOON)
     }

@@ -163,7 +163,7 @@ fn one_fact_is_a_repair_and_two_are_another_box() {
     let (mac, new_mac) = ("24:5e:be:00:00:01", "24:5e:be:00:00:02");
     board(&tree, "Q205I01234", mac, "4f2d");
     let mut agent = world.agent("");
-    agent.on_tree(&tree);
+    agent.see(&tree);
     agent.start();
     agent.register(&world.hub, "box");
     let page = Page::open(&world.net.device, "a page");

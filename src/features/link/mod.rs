@@ -4,7 +4,7 @@
 //! a name, addresses and byte counts, and forwards what it cannot read.
 
 mod serve;
-mod services;
+pub(crate) mod services;
 mod told;
 mod verbs;
 

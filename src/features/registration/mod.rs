@@ -11,7 +11,7 @@ mod course;
 mod fleet;
 pub mod rekey;
 pub mod renewal;
-mod url;
+pub(crate) mod url;
 
 use crate::card::{Arg, ArgKind, Card, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};
