@@ -136,6 +136,7 @@ fn every_answer_is_what_the_other_side_reads() {
             interval_seconds: 5,
             expires_in_seconds: 600,
             challenge: "Y2hhbGxlbmdl".into(),
+            operator: None,
         },
     );
     message("registration.poll-pending", &Polled::AuthorizationPending);
@@ -147,6 +148,7 @@ fn every_answer_is_what_the_other_side_reads() {
         zone: "example.test".into(),
         certificate: "-----BEGIN CERTIFICATE-----\n".into(),
         receipt_key: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+        operator: None,
     };
     message("registration.poll-approved", &Polled::Approved(Box::new(membership)));
     let [a, aaaa, observed] = ["203.0.113.7", "2001:db8::7", "203.0.113.7"];

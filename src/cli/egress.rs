@@ -139,7 +139,7 @@ async fn gather(rows: &'static [Row], options: &Options) -> Result<Gathered, Fai
     let ledger = match answer {
         Some(answer) => answer.json,
         None if options.state_dir.exists() => Agent::open(rows, options.clone())
-            .map_err(|e| Failed { exit: e.exit(), text: print::chain(&e) })?
+            .map_err(|e| Failed { exit: e.exit(), text: print::explain(&e, options) })?
             .ledger(),
         None => json!({}),
     };

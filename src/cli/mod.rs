@@ -72,10 +72,10 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
 /// The daemon, in the foreground.
 async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit {
     let listener = crate::daemon::control::Listener::open;
-    let state_dir = options.state_dir.clone();
+    let (state_dir, told) = (options.state_dir.clone(), options.clone());
     let agent = match Agent::open(rows, options) {
         Ok(agent) => agent,
-        Err(error) => return printer.fail(error.exit(), &print::chain(&error)),
+        Err(error) => return printer.fail(error.exit(), &print::explain(&error, &told)),
     };
     let (asked, questions) = tokio::sync::mpsc::channel(16);
     match listener(&state_dir) {
@@ -91,7 +91,7 @@ async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit 
     }
     match agent.run(questions).await {
         Ok(()) => Exit::Done,
-        Err(error) => printer.fail(error.exit(), &print::chain(&error)),
+        Err(error) => printer.fail(error.exit(), &print::explain(&error, &told)),
     }
 }
 

@@ -39,7 +39,10 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
     if let Some(answer) = talk::ask_running(options, &request).await? {
         return Ok(answer.json);
     }
-    let failed = |error: RunError| Failed { exit: error.exit(), text: super::print::chain(&error) };
+    let failed = |error: RunError| Failed {
+        exit: error.exit(),
+        text: super::print::explain(&error, options),
+    };
     let mut agent = stopped(rows, options).map_err(failed)?;
     let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
     if !options.state_dir.exists() {
@@ -64,7 +67,8 @@ pub fn screen(status: &Value) -> String {
     let mut lines = vec![format!("device {device}")];
     match status.get("registered").filter(|r| !r.is_null()) {
         Some(place) => {
-            lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub")))
+            lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub")));
+            lines.push(operator(place));
         }
         None => lines.push("not registered (qcloud-agent register --hub https://HOST)".into()),
     }
@@ -107,6 +111,19 @@ pub fn screen(status: &Value) -> String {
     }
     lines.push(format!("\nledger: {} lines (qcloud-agent egress ledger)", status["ledger_lines"]));
     lines.join("\n")
+}
+
+/// Whom the owner turns to, complaints to an authority included (promise R10).
+pub fn operator(place: &Value) -> String {
+    let operator = &place["operator"];
+    let region = match text(operator, "region") {
+        "" => String::new(),
+        region => format!(", in {region}"),
+    };
+    match text(operator, "contact") {
+        "" => format!("hub run by: not told by the hub{region}"),
+        contact => format!("hub run by: {contact}{region}"),
+    }
 }
 
 fn one(feature: &Value) -> String {

@@ -54,7 +54,7 @@ pub async fn decide(
         return Ok(answer);
     }
     let mut agent = Agent::open(rows, options.clone())
-        .map_err(|error| Failed { exit: error.exit(), text: print::chain(&error) })?;
+        .map_err(|error| Failed { exit: error.exit(), text: print::explain(&error, options) })?;
     Ok(agent.decide_stopped(&request.verb, &request.args, control::own_uid()))
 }
 
@@ -65,7 +65,7 @@ async fn host(
     mut show: impl FnMut(Answer),
 ) -> Result<Answer, Failed> {
     let agent = Agent::open(rows, options.clone())
-        .map_err(|error| Failed { exit: error.exit(), text: print::chain(&error) })?;
+        .map_err(|error| Failed { exit: error.exit(), text: print::explain(&error, options) })?;
     let (asked, questions) = mpsc::channel(1);
     let (answers, mut answered) = mpsc::channel(8);
     // The channel was just made and has room for one.
@@ -82,7 +82,7 @@ async fn host(
         }
     };
     let (ran, ()) = tokio::join!(agent.run(questions), read);
-    ran.map_err(|error| Failed { exit: error.exit(), text: print::chain(&error) })?;
+    ran.map_err(|error| Failed { exit: error.exit(), text: print::explain(&error, options) })?;
     last.ok_or_else(|| Failed {
         exit: Exit::Failed,
         text: "stopped before there was an answer".into(),

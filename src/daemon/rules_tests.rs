@@ -127,6 +127,7 @@ fn house(household: Household) -> Supervisor {
         zone: "example.test".into(),
         certificate: String::new(),
         receipt_key: String::new(),
+        operator: None,
     };
     let hub = HubAddress { host: "hub.example.test".into(), port: 443, pin: None };
     let household = Household {

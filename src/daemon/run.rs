@@ -12,8 +12,9 @@ use super::jobs::{Happening, Jobs};
 use super::records::Records;
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
+use super::warnings::{DAMAGED, NOT_RELOADED, UNSAVED};
 use super::world::World;
-use crate::card::{Exit, Warning};
+use crate::card::Exit;
 use crate::clock::{self, Clock, Wall};
 use crate::egress::gate::Gate;
 use crate::egress::ledger::Ledger;
@@ -41,13 +42,6 @@ pub const DEFAULT_STATE: &str = "/var/lib/qcloud-agent";
 const SUSPEND_NOTICED: Duration = Duration::from_secs(2);
 /// The longest an orderly stop waits for connections to say goodbye (SIGTERM: exit within 5 s).
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// Raised while the state directory takes nothing.
-static UNSAVED: Warning = Warning {
-    code: "daemon-state",
-    title: "What changes now would be lost in a power cut",
-    hint: "qcloud-agent status",
-};
 
 /// How the daemon is started.
 #[derive(Clone, Debug)]
@@ -137,7 +131,7 @@ impl Agent {
         let config = config::load(options.config_path.as_deref(), rows)?;
         let state = Arc::new(state);
         let (household, damaged) = Records::load(&state)?;
-        if let Some(damaged) = damaged {
+        if let Some(damaged) = &damaged {
             tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
         }
         let clock = Clock::system(household.last_good);
@@ -150,7 +144,9 @@ impl Agent {
         let dial = Dial::new("", gate.clone(), world.outside());
         let parts = HandParts { dial, identity: Arc::clone(&identity), root, exec: Exec };
         let device = identity.key().id();
-        let supervisor = Supervisor::new(rows, gate.clone(), config.sections, household, device);
+        let sections = config.sections;
+        let mut supervisor = Supervisor::new(rows, gate.clone(), sections, household, device);
+        supervisor.warn(&DAMAGED, damaged);
         let (events, happenings) = mpsc::channel(256);
         let jobs = Jobs::new(events.clone());
         Ok(Self {
@@ -329,10 +325,13 @@ impl Agent {
         match config::load(self.options.config_path.as_deref(), self.rows) {
             Ok(Config { agent, sections }) => {
                 self.world.set_config(&agent);
+                self.supervisor.warn(&NOT_RELOADED, None);
                 self.supervisor.reload(sections, self.clock.now());
             }
             Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded; the old one serves on")
+                let why = error_chain(&error);
+                tracing::error!(why, "the configuration was not reloaded; the old one serves on");
+                self.supervisor.warn(&NOT_RELOADED, Some(why));
             }
         }
         service.ready();

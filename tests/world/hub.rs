@@ -141,6 +141,7 @@ impl Inner {
                 interval_seconds: 5,
                 expires_in_seconds: 600,
                 challenge: BASE64URL_NOPAD.encode(b"challenge"),
+                operator: None,
             }),
             "registration.poll" if self.polls_to_approve > 0 => {
                 self.polls_to_approve -= 1;
@@ -210,6 +211,7 @@ pub fn membership() -> Membership {
         zone: "example.test".into(),
         certificate: String::new(),
         receipt_key: BASE64URL_NOPAD.encode(key([7; 32]).public_key().as_ref()),
+        operator: None,
     }
 }
 

@@ -38,6 +38,7 @@ fn link_of_a_member(now: Now) -> Box<dyn AnyFeature> {
         zone: "example.test".into(),
         certificate: String::new(),
         receipt_key: String::new(),
+        operator: None,
     };
     let hub = HubAddress { host: "hub.example.test".into(), port: 443, pin: None };
     let _ = link.handle(Input::Opened(Opening::Started), now);

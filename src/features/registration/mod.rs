@@ -49,7 +49,7 @@ pub struct Saved {}
 enum State {
     Idle,
     Starting { asker: Asker, hub: HubAddress, ticket: Ticket },
-    Polling(Polling),
+    Polling(Box<Polling>),
     Member { membership: Arc<Membership>, hub: HubAddress },
 }
 
@@ -272,11 +272,13 @@ impl Registration {
         }
         let (asker, hub) = (*asker, hub.clone());
         match result {
-            Ok((started, words)) => {
+            Ok((mut started, words)) => {
+                started.user_code = printable(&started.user_code, 16);
+                started.verification_uri = printable(&started.verification_uri, 200);
                 out.answer(asker, invitation(&started, &words));
                 let interval = Duration::from_secs(started.interval_seconds.clamp(1, 60));
                 let life = Duration::from_secs(started.expires_in_seconds.min(3600));
-                self.state = State::Polling(Polling {
+                self.state = State::Polling(Box::new(Polling {
                     asker,
                     hub,
                     interval,
@@ -284,7 +286,7 @@ impl Registration {
                     next: Some(now.boot + interval),
                     ticket: None,
                     started,
-                });
+                }));
             }
             Err(error) => {
                 let text = format!("cannot register: {error}");
@@ -384,12 +386,19 @@ impl Registration {
 }
 
 fn invitation(started: &Started, words: &[String; 4]) -> Answer {
-    let code = printable(&started.user_code, 16);
-    let uri = printable(&started.verification_uri, 200);
+    let Started { user_code: code, verification_uri: uri, .. } = started;
     let words = words.join(" ");
+    let operator = started.operator.clone().unwrap_or_default();
+    let said = |text: &str| if text.is_empty() { "not told by the hub" } else { text }.to_owned();
+    let (contact, region) = (said(&operator.contact), said(&operator.region));
     let text = format!(
-        "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nApprove only if the hub shows the same four words. Waiting …"
+        "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nrun by       {contact}\nstands in    {region}\n\nApprove only if the hub shows the same four words. Waiting …"
     );
-    let json = json!({ "user_code": code, "verification_uri": uri, "check_words": words });
+    let json = json!({
+        "user_code": code,
+        "verification_uri": uri,
+        "check_words": words,
+        "operator": started.operator,
+    });
     Answer::progress(text, json)
 }
