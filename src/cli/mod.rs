@@ -4,6 +4,7 @@
 //! what and why, then a hint.
 
 pub mod consent;
+pub mod doctor;
 pub mod egress;
 pub mod print;
 pub mod privacy;
@@ -56,6 +57,7 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
     match matches.subcommand() {
         Some(("run", _)) => run(rows, options, printer).await,
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
+        Some(("doctor", _)) => doctor::run(rows, &options, printer).await,
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
         Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,
         Some(("privacy", sub)) => match privacy::own(rows, &options, sub, printer).await {

@@ -10,6 +10,7 @@ use super::feature::{Answer, Asker, Event, Row};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
 use super::records::Records;
+use super::saving::Saving;
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::warnings::{DAMAGED, NOT_RELOADED, UNSAVED};
@@ -103,8 +104,7 @@ pub struct Agent {
     askers: HashMap<Asker, mpsc::Sender<Answer>>,
     asked_so_far: u64,
     suspended: Duration,
-    save_due: bool,
-    save_failed: bool,
+    saving: Saving,
     /// What the kernel had counted when this began to run.
     baseline: Option<Baseline>,
 }
@@ -164,8 +164,7 @@ impl Agent {
             askers: HashMap::new(),
             asked_so_far: 0,
             suspended: clock::suspended(),
-            save_due: false,
-            save_failed: false,
+            saving: Saving::new(),
             baseline: None,
         })
     }
@@ -187,9 +186,9 @@ impl Agent {
         service.ready();
         let mut more = true;
         while more || !self.askers.is_empty() {
-            timer
-                .arm(self.supervisor.next_wake().map(|(at, ..)| at))
-                .map_err(system("arm a timer"))?;
+            let wake = self.supervisor.next_wake().map(|(at, ..)| at);
+            let wake = wake.into_iter().chain(self.saving.next_wake()).min();
+            timer.arm(wake).map_err(system("arm a timer"))?;
             tokio::select! {
                 happening = self.happenings.recv() => {
                     if let Some(happening) = happening { self.happened(happening); }
@@ -271,7 +270,7 @@ impl Agent {
                 }
                 Command::Cancel(feature, ticket) => self.jobs.cancel(feature, ticket),
                 Command::CancelAll(feature) => self.jobs.cancel_all(feature),
-                Command::Save => self.save_due = true,
+                Command::Save => self.saving.change(),
                 // After the save, so that what a person was told survives a power cut.
                 Command::Answer(asker, answer) => answers.push((asker, answer)),
                 Command::Hub(hub, membership) => {
@@ -279,7 +278,8 @@ impl Agent {
                 }
             }
         }
-        if self.save_due || self.gate.with_ledger(|ledger| ledger.is_due()) {
+        let due = self.saving.is_due(self.clock.now());
+        if due || self.gate.with_ledger(|ledger| ledger.is_due()) {
             self.save(false);
         }
         for (asker, answer) in answers {
@@ -293,20 +293,19 @@ impl Agent {
         household.stopped = stopped;
         match self.records.save(household, &self.gate, self.clock.now().wall) {
             Ok(()) => {
-                if self.save_failed {
+                if self.saving.has_failed() {
+                    tracing::info!("state is saved again");
                     self.supervisor.warn(&UNSAVED, None);
                 }
-                self.save_due = false;
-                self.save_failed = false;
+                self.saving.succeed();
             }
             Err(error) => {
                 let why = error_chain(&error);
-                if !self.save_failed {
+                if !self.saving.has_failed() {
                     tracing::error!(why, "state cannot be saved");
                 }
                 self.supervisor.warn(&UNSAVED, Some(why));
-                self.save_due = false;
-                self.save_failed = true;
+                self.saving.fail(self.clock.now());
             }
         }
     }
@@ -367,6 +366,10 @@ impl Agent {
         self.supervisor.status(self.clock.now())
     }
 
+    pub(super) const fn world(&self) -> &World {
+        &self.world
+    }
+
     pub(super) fn supervisor(&self) -> &Supervisor {
         &self.supervisor
     }
@@ -400,7 +403,7 @@ impl Agent {
         let now = self.clock.now();
         let answer = super::house::answer(self, verb, args, uid, now);
         self.save(true);
-        if self.save_failed {
+        if self.saving.has_failed() {
             let text = "the decision could not be saved\nhint: qcloud-agent status";
             return Answer::failed(Exit::Failed, text);
         }

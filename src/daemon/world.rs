@@ -77,6 +77,18 @@ impl World {
         self.probe();
     }
 
+    /// The name servers that are asked.
+    pub fn name_servers(&self) -> Vec<SocketAddr> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        servers(&config, &self.root)
+    }
+
+    /// The names that need no name server.
+    pub fn known_hosts(&self) -> Vec<String> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.hosts.keys().cloned().collect()
+    }
+
     /// Whether an address is one of this box.
     pub fn is_own(&self, ip: IpAddr) -> bool {
         self.own.read().unwrap_or_else(PoisonError::into_inner).contains(ip)

@@ -7,6 +7,7 @@ pub mod pin;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod validity;
 pub mod webcert;
 
 pub use device::{HubTls, Identity, Web};

@@ -7,6 +7,7 @@
 
 pub mod exec;
 pub mod facts;
+pub mod features;
 mod kernel;
 pub mod netlink;
 mod parse;
