@@ -279,7 +279,8 @@ impl Agent {
             }
         }
         let due = self.saving.is_due(self.clock.now());
-        if due || self.gate.with_ledger(|ledger| ledger.is_due()) {
+        let failed = self.saving.has_failed();
+        if due || !failed && self.gate.with_ledger(|ledger| ledger.is_due()) {
             self.save(false);
         }
         for (asker, answer) in answers {

@@ -113,6 +113,14 @@ impl Agent {
         run(command, SOON)
     }
 
+    /// Runs one of its commands, answering to a person.
+    pub fn plain(&self, args: &[&str]) -> Ran {
+        let mut command = self.program(&[]);
+        command.args(args);
+        self.with_paths(&mut command);
+        run(command, SOON)
+    }
+
     /// Runs one of its commands that must succeed.
     pub fn ok(&self, args: &[&str]) -> Value {
         let text = self.command(args).ok();
