@@ -24,7 +24,11 @@ use crate::platform::root::Root;
 use clap::ArgMatches;
 use print::Printer;
 use serde_json::Value;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+
+/// What the runtime (7), the state's lock, the control socket and one question take at least.
+const DESCRIPTORS: usize = 10;
 
 /// Runs one command line, program name first, and gives the exit code.
 pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
@@ -34,11 +38,17 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
         // The hub of `try`: `cargo run` builds this program only.
         return crate::hub::cli::main(args.into_iter().skip(1));
     }
-    let matches = match tree::command(rows).try_get_matches_from(args) {
+    let matches = match tree::command(rows).try_get_matches_from(&args) {
         Ok(matches) => matches,
-        Err(error) => return print::usage(&error),
+        Err(error) => return print::usage(&error, &args),
     };
     start_logging(&matches);
+    if let Err(error) = descriptors() {
+        let text = format!(
+            "fewer than {DESCRIPTORS} file descriptors are free: {error}\nhint: ulimit -n 64"
+        );
+        return Printer::new(matches.get_flag("json")).fail(Exit::Failed, &text);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let printer = Printer::new(matches.get_flag("json"));
     match runtime {
@@ -69,6 +79,12 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
         Some((noun, sub)) => feature(rows, &options, noun, sub, printer).await,
         None => Exit::Usage,
     }
+}
+
+/// Whether there are enough descriptors to begin: without some of its own the runtime panics.
+fn descriptors() -> std::io::Result<()> {
+    let one = || std::io::stderr().as_fd().try_clone_to_owned();
+    core::iter::repeat_with(one).take(DESCRIPTORS).collect::<Result<Vec<_>, _>>().map(drop)
 }
 
 /// The daemon, in the foreground.

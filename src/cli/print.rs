@@ -8,6 +8,7 @@ use crate::state::StateError;
 use crate::wire::label::{acts, printable};
 use serde_json::Value;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 /// Prints one command's answer.
@@ -99,9 +100,18 @@ fn json_text(value: &Value) -> String {
 }
 
 /// What clap has to say: help is an answer, the rest a usage error.
-pub fn usage(error: &clap::Error) -> Exit {
-    let _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+pub fn usage(error: &clap::Error, args: &[OsString]) -> Exit {
+    let mut text = error.render().to_string();
+    // It shows what was typed as it was typed, line ends included.
+    for arg in args.iter().map(|arg| arg.to_string_lossy()).filter(|arg| arg.contains(acts)) {
+        text = text.replace(&*arg, &printable(&arg, arg.len()));
+    }
+    if error.use_stderr() {
+        err(text.trim_end());
+        return Exit::Usage;
+    }
+    out(text.trim_end());
+    Exit::Done
 }
 
 /// An error and its sources in one line.
@@ -121,30 +131,36 @@ pub fn explain(error: &RunError, options: &Options) -> String {
     let dir = options.state_dir.display();
     let hint = match error {
         RunError::Config(error) => error.hint(),
-        RunError::State(StateError::Damaged { .. }) => format!(
-            "nothing was replaced; put a copy of these files back, or give the newest state up: mv {dir}/household.*.json ELSEWHERE"
-        ),
-        RunError::State(StateError::Future { .. }) => {
-            "nothing was replaced; install the version that wrote it, or a later one".into()
+        RunError::State(error) | RunError::Identity(IdentityError::State(error)) => {
+            state_hint(error, &dir.to_string())
         }
-        RunError::State(StateError::Unsafe { path, .. }) => {
-            format!("see who read it, then: ls -ld {}", path.display())
-        }
-        RunError::State(StateError::Io { source, .. }) if is_full(source) => format!("df {dir}"),
-        RunError::State(StateError::Busy { .. }) => format!("qcloud-agent status --state {dir}"),
         RunError::Identity(IdentityError::BadKey(file)) => format!(
             "it was not replaced; put a copy of {dir}/{file} back, or begin as another device: mv {dir} {dir}.old"
         ),
-        RunError::State(_) | RunError::Identity(_) | RunError::System { .. } => {
+        RunError::Identity(_) | RunError::System { .. } => {
             format!("qcloud-agent doctor --state {dir}")
         }
     };
-    format!("{text}\nhint: {hint}")
+    format!("{text}\nhint: {}", printable(&hint, 1000))
 }
 
-fn is_full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
+fn state_hint(error: &StateError, dir: &str) -> String {
+    match error {
+        StateError::Damaged { .. } => format!(
+            "nothing was replaced; put a copy of these files back, or give the newest state up: mv {dir}/household.*.json ELSEWHERE"
+        ),
+        StateError::Future { .. } => {
+            "nothing was replaced; install the version that wrote it, or a later one".into()
+        }
+        StateError::Unsafe { path, .. } => {
+            format!("see who read it, then: ls -ld {}", path.display())
+        }
+        StateError::Io { .. } if error.exit() == Exit::NoSpace => format!("df {dir}"),
+        StateError::Busy { .. } => format!("qcloud-agent status --state {dir}"),
+        StateError::Io { .. } | StateError::Exists { .. } | StateError::Name(_) => {
+            format!("qcloud-agent doctor --state {dir}")
+        }
+    }
 }
 
 /// A web address as a QR code for the terminal; nothing for other texts.

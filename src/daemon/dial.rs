@@ -102,6 +102,21 @@ pub struct HandParts {
     pub exec: Exec,
 }
 
+/// What a person can do about a failed sending.
+pub const fn help_with(error: &SendError) -> &'static str {
+    match error {
+        SendError::NoAddress { .. }
+        | SendError::Unreachable { .. }
+        | SendError::TimedOut { .. } => "qcloud-agent doctor",
+        SendError::NotTrusted { .. } => {
+            "compare the hub's pin with its operator's, and this box's clock: qcloud-agent doctor"
+        }
+        SendError::Declined { .. } => "qcloud-agent status",
+        SendError::NotUnderstood(_) => "nothing was changed; ask the hub's operator",
+        SendError::Refused(_) | SendError::Revoked => "qcloud-agent privacy status",
+    }
+}
+
 /// The exit code a failed sending ends a command with.
 pub const fn exit_of(error: &SendError) -> Exit {
     match error {

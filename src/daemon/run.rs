@@ -81,7 +81,7 @@ impl RunError {
     /// The exit code of a command that failed of it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::State(error) => error.exit(),
+            Self::State(error) | Self::Identity(IdentityError::State(error)) => error.exit(),
             Self::Config(_) => Exit::Usage,
             Self::Identity(_) | Self::System { .. } => Exit::Failed,
         }

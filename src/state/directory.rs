@@ -55,16 +55,7 @@ impl Directory {
         let found = open(path, OFlag::O_DIRECTORY).and_then(|file| file.metadata());
         refuse_unsafe(path, &found.map_err(failed("open", path))?, "directory", 0o700)?;
         let lock_path = path.join("lock");
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(&lock_path)
-            .map_err(failed("open", &lock_path))?;
-        match lock_soon(lock) {
+        match lock_soon(lock_file(&lock_path).map_err(failed("open", &lock_path))?) {
             Ok(lock) => Ok(Self { path: path.into(), _lock: lock }),
             Err(Errno::EWOULDBLOCK) => Err(StateError::Busy { path: path.into() }),
             Err(errno) => Err(failed("lock", &lock_path)(errno.into())),
@@ -319,6 +310,21 @@ fn refuse_unsafe(
 fn failed(tried: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
     let path = path.to_path_buf();
     move |source| StateError::Io { tried, path: path.clone(), source }
+}
+
+/// Opened for reading: a file that is open for writing would keep its volume from being made read-only.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    let open = || options.clone().read(true).open(path);
+    match open() {
+        Err(error) if is_missing(&error) => {
+            // Not exclusively: another process may make it at the same time, and one of the two gets the lock.
+            options.clone().write(true).create(true).truncate(false).open(path)?;
+            open()
+        }
+        opened => opened,
+    }
 }
 
 fn lock_soon(mut file: File) -> Result<Flock<File>, Errno> {

@@ -2,10 +2,10 @@
 
 use crate::common::World;
 use crate::common::agent::Agent;
+use crate::common::fake::{Fake, Say, lies, started};
 use crate::common::hub::ZONE;
 use crate::common::net::{DEVICE, HUB, Line};
 use crate::common::process::{Ran, until};
-use crate::fake::{Fake, Say, lies, started};
 use qcloud_agent::wire::label::acts;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -45,8 +45,9 @@ fn assert_clear(ran: &Ran, what: &str, begun: Instant) {
     let text = [ran.stderr.as_str(), &ran.stdout].concat();
     assert!(!text.contains(|c| c != '\n' && acts(c)), "{what}: {text:?}");
     assert!(text.len() < 2000, "{what}: {} bytes", text.len());
-    let line = ran.stderr.lines().next().unwrap_or_default();
-    assert!(line.starts_with("qcloud-agent: "), "{what}: {ran:?}");
+    let mut lines = ran.stderr.lines().skip_while(|line| !line.starts_with("qcloud-agent: "));
+    let (line, hint) = (lines.next(), lines.next().unwrap_or_default());
+    assert!(line.is_some() && hint.starts_with("hint: "), "{what}: {ran:?}");
 }
 
 fn member_of_a_liar() -> (World, Agent, Fake) {

@@ -32,7 +32,8 @@ fn with_twenty_four_descriptors_it_serves_and_comes_back_when_they_are_all_taken
     agent.ok(&["link", "publish", "web", &page.url()]);
     until("a session or its reason", SOON, || {
         let link = agent.feature("link");
-        (link["facts"]["up"] == true || link["summary"].as_str()?.contains("not reachable")).then_some(())
+        (link["facts"]["up"] == true || link["summary"].as_str()?.contains("not reachable"))
+            .then_some(())
     });
     // Somebody takes every descriptor by asking and never reading.
     let socket = agent.state_dir().join("control.sock");
@@ -62,7 +63,10 @@ fn with_too_few_descriptors_to_begin_it_ends_with_a_word() {
         assert!(!ran.stderr.contains("panicked"), "{limit}: {ran:?}");
         // 124: it runs, degraded, until `timeout` ends it. 127: the loader had no descriptor left.
         assert!(matches!(ran.code, Some(0 | 1 | 124 | 127)), "{limit}: {ran:?}");
-        assert!(ran.code != Some(1) || ran.stderr.starts_with("qcloud-agent: "), "{limit}: {ran:?}");
+        assert!(
+            ran.code != Some(1) || ran.stderr.starts_with("qcloud-agent: "),
+            "{limit}: {ran:?}"
+        );
     }
 }
 

@@ -8,7 +8,6 @@ mod common;
 mod config;
 mod doctor;
 mod escapes;
-mod fake;
 mod hub;
 mod kills;
 mod limits;

@@ -82,9 +82,14 @@ fn a_disk_that_fills_or_closes_loses_nothing_and_is_used_again_by_itself() {
         assert_eq!(denied(&agent), json!(["ddns.update.a", "ddns.update.aaaa"]), "{what}");
         let doctor = agent.command(&["doctor"]);
         assert_eq!(doctor.code, Some(3), "{what}: {doctor:?}");
-        let bad = |said: &str| said.contains("\"level\":\"bad\"") && said.contains("\"what\":\"space\"");
+        let bad =
+            |said: &str| said.contains("\"level\":\"bad\"") && said.contains("\"what\":\"space\"");
         assert!(bad(&doctor.stdout), "{what}: {doctor:?}");
-        assert_eq!(agent.log_text().matches("state cannot be saved").count(), 1, "{what}: told more than once");
+        assert_eq!(
+            agent.log_text().matches("state cannot be saved").count(),
+            1,
+            "{what}: told more than once"
+        );
         // What the disk has is what it had, whole.
         agent.kill();
         end();
@@ -101,7 +106,11 @@ fn a_disk_that_fills_or_closes_loses_nothing_and_is_used_again_by_itself() {
         until("the save that comes by itself", SOON, || (!warned(&agent)).then_some(()));
         agent.kill();
         agent.start();
-        assert_eq!(denied(&agent), json!(["ddns.update.a", "ddns.update.aaaa"]), "{what}: it was not saved");
+        assert_eq!(
+            denied(&agent),
+            json!(["ddns.update.a", "ddns.update.aaaa"]),
+            "{what}: it was not saved"
+        );
         agent.ok(&["privacy", "allow", "ddns.update.aaaa"]);
         agent.command(&["egress", "verify"]).ok();
         std::fs::write(world.scratch.path("agent").join("agent.log"), "").expect("an empty log");
@@ -121,7 +130,10 @@ fn a_start_without_space_or_permission_to_write_says_so() {
     disk.remount("ro");
     let ran = run();
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.stderr.contains("Read-only file system") && ran.stderr.contains("\nhint: "), "{ran:?}");
+    assert!(
+        ran.stderr.contains("Read-only file system") && ran.stderr.contains("\nhint: "),
+        "{ran:?}"
+    );
     disk.remount("rw");
     assert_eq!(run().code, Some(0));
 }
@@ -132,7 +144,8 @@ fn what_must_be_on_record_first_is_refused_while_the_disk_takes_nothing() {
     let scratch = Scratch::new();
     let disk = Disk::new(&scratch.path("state"), "64k");
     let state = Arc::new(StateDir::open(scratch.path("state")).expect("a directory"));
-    let identity = Identity::open(Arc::clone(&state), Clock::system(Wall::default())).expect("a key");
+    let identity =
+        Identity::open(Arc::clone(&state), Clock::system(Wall::default())).expect("a key");
     let records = Records::new(Arc::clone(&state), Arc::new(identity), false);
     assert!(records.keep_first("one line\n"));
     let line = format!("{}\n", "x".repeat(8192));

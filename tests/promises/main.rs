@@ -23,6 +23,7 @@ mod h7;
 mod l5;
 mod m2;
 mod n1;
+mod r10;
 mod r12;
 mod r3;
 mod r5;
@@ -59,6 +60,11 @@ const GUARDS: &[(&str, &str)] = &[
     ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),
     ("h7::h7_not_a_byte_of_an_erased_device_is_left_in_any_file", "hub-log-emptied"),
     ("n1::n1_no_file_holds_a_visitors_address_even_for_a_moment", "hub-mask"),
+    ("r10::r10_who_runs_the_hub_is_shown_before_the_owner_decides_and_ever_after", "hub-operator"),
+    (
+        "r10::r10_a_hub_that_names_nobody_is_shown_as_that_and_none_writes_on_the_terminal",
+        "operator-printable",
+    ),
     ("r12::r12_what_the_receipt_does_not_name_is_not_kept", "hub-erase"),
     ("r12::r6_a_request_to_erase_is_carried_out_and_only_the_devices_own", "hub-erase"),
     ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),

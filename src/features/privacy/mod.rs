@@ -10,7 +10,7 @@ mod tests;
 use self::export::{Export, Stop};
 use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
 use crate::clock::{Boot, Now};
-use crate::daemon::dial::{Hands, exit_of};
+use crate::daemon::dial::{Hands, exit_of, help_with};
 use crate::daemon::feature::{
     Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, Out, Section, Ticket,
 };
@@ -250,7 +250,8 @@ fn restricted(wanted: Restrict, now: &[Restrictable]) -> Answer {
 }
 
 fn failed(what: &str, error: &SendError) -> Answer {
-    Answer::failed(exit_of(error), format!("cannot {what}: {error}"))
+    let text = format!("cannot {what}: {error}\nhint: {}", help_with(error));
+    Answer::failed(exit_of(error), text)
 }
 
 /// What was typed, or why it cannot be.

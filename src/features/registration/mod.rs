@@ -8,7 +8,7 @@ mod url;
 
 use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
 use crate::clock::{Boot, Now};
-use crate::daemon::dial::{Hands, exit_of};
+use crate::daemon::dial::{Hands, exit_of, help_with};
 use crate::daemon::feature::{
     Answer, Asker, BadConfig, Depth, Event, Feature, HubAddress, Input, JobEnd, Out, Section,
     Ticket,
@@ -289,7 +289,7 @@ impl Registration {
                 }));
             }
             Err(error) => {
-                let text = format!("cannot register: {error}");
+                let text = format!("cannot register: {error}\nhint: {}", help_with(&error));
                 self.give_up(asker, Answer::failed(exit_of(&error), text), out);
             }
         }
@@ -327,7 +327,10 @@ impl Registration {
                 return self.approved(asker, *membership, hub, out);
             }
             Ok(Polled::AccessDenied) => {
-                let answer = Answer::failed(Exit::Failed, "the owner declined this device");
+                let answer = Answer::failed(
+                    Exit::Failed,
+                    "the owner declined this device\nhint: qcloud-agent register",
+                );
                 return self.give_up(asker, answer, out);
             }
             Ok(Polled::ExpiredToken) => {
@@ -335,7 +338,7 @@ impl Registration {
                 return self.give_up(asker, Answer::failed(Exit::Failed, text), out);
             }
             Err(error) if error.is_final() => {
-                let text = format!("cannot register: {error}");
+                let text = format!("cannot register: {error}\nhint: {}", help_with(&error));
                 return self.give_up(asker, Answer::failed(exit_of(&error), text), out);
             }
             // RFC 8628 section 3.5: an unreachable hub is asked again, at a slower pace.
@@ -374,7 +377,11 @@ impl Registration {
                 return;
             }
         };
-        self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
+        self.give_up(
+            asker,
+            Answer::failed(Exit::Failed, "the registration broke off\nhint: qcloud-agent register"),
+            out,
+        );
     }
 
     /// Back to nothing: the hub is no longer ours to talk to.

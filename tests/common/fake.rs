@@ -1,7 +1,7 @@
 //! A hub that lies: it has the keys of the real one, so that its TLS is believed, and says what a test tells it.
 
-use crate::common::hub::Hub;
-use crate::common::net::{HUB, Place};
+use super::hub::Hub;
+use super::net::{HUB, Place};
 use qcloud_agent::clock::{Clock, Wall};
 use qcloud_agent::hub::config::Config;
 use qcloud_agent::hub::keys::Keys;
@@ -214,7 +214,7 @@ pub fn started(seconds: u64) -> Value {
 
 /// What acts on a terminal or on the text around it, each with letters that tell which field it was in.
 pub fn nasty(word: &str) -> String {
-    format!("{word}\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{202e}\u{2066}\u{9b}1m\u{200b}\u{7f}end")
+    format!("{word}\u{1b}[2J\u{1b}]0;x\u{7}\r\nFORGED\u{202e}\u{2066}\u{9b}1m\u{200b}\u{7f}end")
 }
 
 /// A hub that cannot be believed, in general: each with a word for the test's messages.
