@@ -20,13 +20,7 @@ pub async fn ask(
     match control::ask(&options.state_dir, &request, &mut show).await {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => host(rows, options, request, show).await,
-        Err(error) => Err(Failed {
-            exit: Exit::Failed,
-            text: format!(
-                "cannot ask the agent in {}: {error}\nhint: run this as root or as the agent's own user",
-                options.state_dir.display()
-            ),
-        }),
+        Err(error) => Err(unasked(options, &error)),
     }
 }
 
@@ -35,10 +29,17 @@ pub async fn ask(
 /// # Errors
 /// [`Failed`] when it runs and cannot be asked.
 pub async fn ask_running(options: &Options, request: &Request) -> Result<Option<Answer>, Failed> {
-    control::ask(&options.state_dir, request, |_| {}).await.map_err(|error| Failed {
-        exit: Exit::Failed,
-        text: format!("cannot ask the agent in {}: {error}", options.state_dir.display()),
-    })
+    control::ask(&options.state_dir, request, |_| {})
+        .await
+        .map_err(|error| unasked(options, &error))
+}
+
+fn unasked(options: &Options, error: &std::io::Error) -> Failed {
+    let dir = options.state_dir.display();
+    let text = format!(
+        "cannot ask the agent in {dir}: {error}\nhint: run this as root or as the agent's own user"
+    );
+    Failed { exit: Exit::Failed, text }
 }
 
 /// Has a decision of the owner noted: by the running agent, or on disk for the next one. Nothing is sent for it.

@@ -6,6 +6,7 @@ use crate::common::net::Line;
 use crate::common::page::Page;
 use crate::common::process::until;
 use crate::common::watch::Counter;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -132,4 +133,17 @@ fn nobody_else_may_look_and_a_look_makes_nothing() {
     let ran = crate::common::process::run(command, SOON);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stdout.contains("bad   agent"), "{ran:?}");
+}
+
+#[test]
+fn an_agent_that_hangs_is_said_to_hang() {
+    let world = World::new(Line::Direct);
+    let mut agent = world.agent("");
+    agent.start();
+    agent.process().signal(Signal::SIGSTOP);
+    let found = examined(&agent, 1);
+    assert!(says(&found, "agent").contains("does not answer in 5 s"), "{found}");
+    assert!(says(&found, "configuration").starts_with("ok: "), "{found}");
+    agent.process().signal(Signal::SIGCONT);
+    assert!(says(&examined(&agent, 3), "agent").starts_with("ok: runs"));
 }

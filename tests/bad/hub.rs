@@ -6,7 +6,9 @@ use crate::common::fake::{Fake, Say, lies, started};
 use crate::common::hub::ZONE;
 use crate::common::net::{DEVICE, HUB, Line};
 use crate::common::process::{Ran, until};
+use qcloud_agent::hub::keys::Keys;
 use qcloud_agent::wire::label::acts;
+use qcloud_agent::wire::{receipt, signed};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -179,9 +181,31 @@ fn lies_about_an_erasure_settle_nothing_and_the_honest_hub_settles_it() {
         assert_eq!(agent.status()["owed"], json!(["ddns"]), "{what}");
         assert_well(&agent, what);
     }
+    receipts_for_something_else(&world, &agent, &fake);
     drop(fake);
     world.hub.serve();
     until("the erasure", SOON, || (agent.status()["owed"] == json!([])).then_some(()));
+}
+
+/// Signed by this very hub, and right but for one word.
+fn receipts_for_something_else(world: &World, agent: &Agent, fake: &Fake) {
+    for (field, value) in
+        [("device", "x"), ("feature", "link"), ("nonce", "AAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    {
+        let (keys, id) = (Keys::load(world.hub.dir()).expect("keys"), agent.id());
+        fake.say(move |_, body| {
+            let mut receipt = json!({
+                "device": id, "feature": "ddns", "nonce": body["nonce"], "erased_at": 1, "rows": {}, "kept": [],
+            });
+            receipt[field] = json!(value);
+            Say::Json(json!({ "receipt": signed::sign(&receipt, receipt::TYPE, &keys.receipt) }))
+        });
+        agent.ok(&["ddns", "on"]);
+        let ran = agent.plain(&["ddns", "off"]);
+        assert_eq!(ran.code, Some(3), "{field}: {ran:?}");
+        assert!(ran.stderr.contains("the receipt speaks of another"), "{field}: {ran:?}");
+        assert_eq!(agent.status()["owed"], json!(["ddns"]), "{field}");
+    }
 }
 
 #[test]

@@ -20,6 +20,15 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(15);
 
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Full,
+    ReadOnly,
+}
+
+const TROUBLES: [Trouble; 2] = [Trouble::Full, Trouble::ReadOnly];
+
 /// A small disk of its own. Unmounted on drop.
 struct Disk(PathBuf);
 
@@ -39,6 +48,20 @@ impl Disk {
 
     fn empty(&self) {
         std::fs::remove_file(self.0.join("filler")).expect("the filler");
+    }
+
+    fn begin(&self, trouble: Trouble) {
+        match trouble {
+            Trouble::Full => self.fill(),
+            Trouble::ReadOnly => self.remount("ro"),
+        }
+    }
+
+    fn end(&self, trouble: Trouble) {
+        match trouble {
+            Trouble::Full => self.empty(),
+            Trouble::ReadOnly => self.remount("rw"),
+        }
     }
 
     fn remount(&self, how: &str) {
@@ -71,45 +94,41 @@ fn a_disk_that_fills_or_closes_loses_nothing_and_is_used_again_by_itself() {
     agent.register(&world.hub, "box");
     agent.ok(&["privacy", "deny", "ddns.update.a"]);
     let id = agent.id();
-    let troubles: [(&str, &dyn Fn(), &dyn Fn()); 2] = [
-        ("full", &|| disk.fill(), &|| disk.empty()),
-        ("read-only", &|| disk.remount("ro"), &|| disk.remount("rw")),
-    ];
-    for (what, begin, end) in troubles {
-        begin();
+    for what in TROUBLES {
+        disk.begin(what);
         agent.ok(&["privacy", "deny", "ddns.update.aaaa"]);
-        assert!(warned(&agent), "{what}: no warning");
-        assert_eq!(denied(&agent), json!(["ddns.update.a", "ddns.update.aaaa"]), "{what}");
+        assert!(warned(&agent), "{what:?}: no warning");
+        assert_eq!(denied(&agent), json!(["ddns.update.a", "ddns.update.aaaa"]), "{what:?}");
         let doctor = agent.command(&["doctor"]);
-        assert_eq!(doctor.code, Some(3), "{what}: {doctor:?}");
+        assert_eq!(doctor.code, Some(3), "{what:?}: {doctor:?}");
         let bad =
             |said: &str| said.contains("\"level\":\"bad\"") && said.contains("\"what\":\"space\"");
-        assert!(bad(&doctor.stdout), "{what}: {doctor:?}");
+        assert!(bad(&doctor.stdout), "{what:?}: {doctor:?}");
         assert_eq!(
             agent.log_text().matches("state cannot be saved").count(),
             1,
-            "{what}: told more than once"
+            "{what:?}: told more than once"
         );
         // What the disk has is what it had, whole.
         agent.kill();
-        end();
+        disk.end(what);
         agent.start();
-        assert_eq!(agent.id(), id, "{what}");
-        assert_eq!(denied(&agent), json!(["ddns.update.a"]), "{what}: a torn state");
-        assert_eq!(agent.status()["registered"]["name"], "box", "{what}");
+        assert_eq!(agent.id(), id, "{what:?}");
+        assert_eq!(denied(&agent), json!(["ddns.update.a"]), "{what:?}: a torn state");
+        assert_eq!(agent.status()["registered"]["name"], "box", "{what:?}");
 
         // And once more, with space before the end.
-        begin();
+        disk.begin(what);
         agent.ok(&["privacy", "deny", "ddns.update.aaaa"]);
-        assert!(warned(&agent), "{what}: no warning");
-        end();
+        assert!(warned(&agent), "{what:?}: no warning");
+        disk.end(what);
         until("the save that comes by itself", SOON, || (!warned(&agent)).then_some(()));
         agent.kill();
         agent.start();
         assert_eq!(
             denied(&agent),
             json!(["ddns.update.a", "ddns.update.aaaa"]),
-            "{what}: it was not saved"
+            "{what:?}: it was not saved"
         );
         agent.ok(&["privacy", "allow", "ddns.update.aaaa"]);
         agent.command(&["egress", "verify"]).ok();
@@ -149,17 +168,14 @@ fn what_must_be_on_record_first_is_refused_while_the_disk_takes_nothing() {
     let records = Records::new(Arc::clone(&state), Arc::new(identity), false);
     assert!(records.keep_first("one line\n"));
     let line = format!("{}\n", "x".repeat(8192));
-    for (begin, end) in [
-        (&(|| disk.fill()) as &dyn Fn(), &(|| disk.empty()) as &dyn Fn()),
-        (&|| disk.remount("ro"), &|| disk.remount("rw")),
-    ] {
+    for what in TROUBLES {
         let before = std::fs::read(scratch.path("state").join("ledger.jsonl")).expect("a ledger");
-        begin();
+        disk.begin(what);
         assert!(!records.keep_first(&line), "it was let out without a record");
         let after = std::fs::read(scratch.path("state").join("ledger.jsonl")).expect("a ledger");
         assert_eq!(after, before, "a torn line stays");
         assert!(matches!(state.save("x", &json!({ "a": line })), Err(StateError::Io { .. })));
-        end();
+        disk.end(what);
         assert!(records.keep_first("one more\n"));
     }
 }

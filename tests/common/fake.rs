@@ -25,7 +25,7 @@ pub enum Say {
     /// These bytes, whatever they are.
     Raw(Vec<u8>),
     /// These, then the last one again and again, up to this many bytes or until nobody listens.
-    Endless(Vec<u8>, Vec<u8>, u64),
+    Endless(Vec<u8>, Vec<u8>, usize),
     /// A body at one byte a second.
     Slow,
     /// Nothing at all.
@@ -178,7 +178,7 @@ fn answer(stream: &mut Stream, what: Say, over: &AtomicBool) -> std::io::Result<
             let mut sent = 0;
             while sent < most && !over.load(Ordering::Relaxed) {
                 stream.write_all(&again)?;
-                sent += again.len() as u64;
+                sent += again.len();
             }
         }
         Say::Slow => {

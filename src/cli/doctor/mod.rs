@@ -15,13 +15,16 @@ use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
 use crate::daemon::run::Options;
 use crate::identity::key::KEY_FILE;
+use core::time::Duration;
 use finding::{Finding, Level};
 use serde_json::{Value, json};
 
+/// The daemon answers in milliseconds; one that hangs is a finding, not a reason to hang too.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Looks, prints, and exits with 0 when all is well, 3 when something is not, 1 when it could not look.
 pub async fn run(rows: &'static [Row], options: &Options, printer: &Printer) -> Exit {
-    let request = Request { noun: DAEMON.into(), verb: "examine".into(), args: json!({}) };
-    let daemon = talk::ask_running(options, &request).await.map(|answer| answer.map(|a| a.json));
+    let daemon = examine(options).await;
     let mut findings = vec![agent::runs(options, &daemon)];
     let could_look = daemon.is_ok();
     let daemon = daemon.ok().flatten();
@@ -46,6 +49,22 @@ pub async fn run(rows: &'static [Row], options: &Options, printer: &Printer) -> 
     let json = json!({ "ok": exit == Exit::Done, "exit": exit, "findings": findings });
     printer.show(&finding::page(&findings), &json);
     exit
+}
+
+/// The daemon's own facts; nothing when none runs.
+async fn examine(options: &Options) -> Result<Option<Value>, Failed> {
+    let request = Request { noun: DAEMON.into(), verb: "examine".into(), args: json!({}) };
+    match tokio::time::timeout(PATIENCE, talk::ask_running(options, &request)).await {
+        Ok(answer) => answer.map(|answer| answer.map(|answer| answer.json)),
+        Err(_) => Err(Failed {
+            exit: Exit::Failed,
+            text: format!(
+                "it runs on {} and does not answer in {} s\nhint: start it anew: systemctl restart qcloud-agent",
+                options.state_dir.display(),
+                PATIENCE.as_secs()
+            ),
+        }),
+    }
 }
 
 /// What `status` says; nothing where a look would make a key.
