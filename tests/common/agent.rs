@@ -115,10 +115,15 @@ impl Agent {
 
     /// Runs one of its commands, answering to a person.
     pub fn plain(&self, args: &[&str]) -> Ran {
+        self.plain_within(args, SOON)
+    }
+
+    /// The same, with another deadline.
+    pub fn plain_within(&self, args: &[&str], within: Duration) -> Ran {
         let mut command = self.program(&[]);
         command.args(args);
         self.with_paths(&mut command);
-        run(command, SOON)
+        run(command, within)
     }
 
     /// Runs one of its commands that must succeed.

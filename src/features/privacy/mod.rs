@@ -195,7 +195,7 @@ impl Privacy {
             Err(Stop::Send(error)) => return failed("show what the hub holds", &error),
             Err(Stop::Endless) => {
                 let text = format!(
-                    "the hub's answer has more than {} pages, or no end; nothing of it is shown\nhint: ask the hub's operator",
+                    "the hub's answer has more than {} pages, or takes too long; nothing of it is shown\nhint: ask the hub's operator",
                     export::MOST_PAGES
                 );
                 return Answer::failed(Exit::Failed, text);
