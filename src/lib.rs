@@ -57,6 +57,8 @@ pub mod clock;
 pub mod daemon;
 pub mod egress;
 pub mod features;
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod identity;

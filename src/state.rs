@@ -11,7 +11,7 @@
 //! between them leaves two files of which neither says which is newer.
 
 mod directory;
-mod document;
+pub(crate) mod document;
 
 use crate::card::Exit;
 use directory::Directory;

@@ -88,6 +88,22 @@ fn the_catalogue_is_what_the_owner_read() {
     check("catalogue.json", &serde_json::to_string_pretty(&parcels).unwrap());
 }
 
+/// What a QTS box with three disks says of itself.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "it is the program's own answer")]
+fn the_facts_of_a_box_are_shown_with_their_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/roots/qts-3disk/root");
+    let facts = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_qcloud-agent"));
+        let output = command.args(["facts", "--root"]).arg(&root).args(more).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    check("facts.txt", &facts(&[]));
+    let json: serde_json::Value = serde_json::from_str(&facts(&["--json"])).unwrap();
+    check("facts.json", &serde_json::to_string_pretty(&json).unwrap());
+}
+
 /// One message: serialised as the file has it, and read from the file as what it is.
 fn message<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(name: &str, value: &T) {
     let name = format!("wire/{name}.json");

@@ -6,6 +6,8 @@ use crate::card::Exit;
 use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
 use crate::daemon::run::{Agent, Options, RunError};
+use crate::platform::facts::in_short;
+use crate::platform::root::Root;
 use crate::state::StateDir;
 use serde_json::{Value, json};
 
@@ -21,6 +23,7 @@ pub async fn print(
         Err(failed) => return printer.fail(failed.exit, &failed.text),
     };
     let Some(name) = feature else {
+        status["box"] = in_short(&Root::new(&options.root)).into();
         let text = screen(&status);
         return printer.show(&text, &status);
     };
@@ -65,6 +68,7 @@ fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, RunError> {
 pub fn screen(status: &Value) -> String {
     let device = status["device"].as_str().unwrap_or("without a key yet");
     let mut lines = vec![format!("device {device}")];
+    lines.extend(status["box"].as_str().map(|words| format!("box {words}")));
     match status.get("registered").filter(|r| !r.is_null()) {
         Some(place) => {
             lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub")));

@@ -137,7 +137,11 @@ pub fn own_uid() -> u32 {
     geteuid().as_raw()
 }
 
-async fn read_request(reader: impl tokio::io::AsyncRead + Unpin) -> io::Result<Request> {
+/// Reads the one line of a question.
+///
+/// # Errors
+/// The stream's own; `InvalidData` for what is no [`Request`].
+pub async fn read_request(reader: impl tokio::io::AsyncRead + Unpin) -> io::Result<Request> {
     let mut line = Vec::new();
     BufReader::new(reader.take(MAX_REQUEST)).read_until(b'\n', &mut line).await?;
     serde_json::from_slice(&line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))

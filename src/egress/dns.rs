@@ -197,6 +197,15 @@ fn read(message: &Message<[u8]>, host: &Host, rtype: Rtype) -> Answer {
         .unwrap_or_else(|_| Answer::Broken("the answer is malformed".into()))
 }
 
+/// Reads an answer for `host` from bytes.
+pub fn fuzz(bytes: &[u8], host: &str) -> Option<(Vec<IpAddr>, Duration)> {
+    let (message, host) = (Message::from_slice(bytes).ok()?, host.parse().ok()?);
+    match read(message, &host, Rtype::A) {
+        Answer::Addresses(addresses, ttl) => Some((addresses, ttl)),
+        Answer::None(_) | Answer::Broken(_) => None,
+    }
+}
+
 fn addresses(
     message: &Message<[u8]>,
     host: &Host,

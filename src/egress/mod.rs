@@ -10,7 +10,7 @@ pub mod catalogue;
 pub mod consent;
 mod datagrams;
 pub mod denied;
-mod dns;
+pub(crate) mod dns;
 mod faults;
 pub mod gate;
 pub mod https;

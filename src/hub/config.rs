@@ -80,8 +80,16 @@ impl Config {
         let path = dir.join(FILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| BadConfig::Read { path: path.clone(), source })?;
-        let config: Self =
-            toml::from_str(&text).map_err(|source| BadConfig::Parse { path, source })?;
+        Self::parse(&text, &path)
+    }
+
+    /// Reads and checks a configuration from its text; `path` is for the errors.
+    ///
+    /// # Errors
+    /// [`BadConfig::Parse`], and those of [`Config::check`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, BadConfig> {
+        let config: Self = toml::from_str(text)
+            .map_err(|source| BadConfig::Parse { path: path.into(), source })?;
         config.check()?;
         Ok(config)
     }

@@ -10,7 +10,7 @@ pub mod facts;
 pub mod features;
 mod kernel;
 pub mod netlink;
-mod parse;
+pub(crate) mod parse;
 mod query;
 pub mod root;
 pub mod service;

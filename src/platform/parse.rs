@@ -320,6 +320,14 @@ impl Picture {
     }
 }
 
+/// Whether a datagram matters, and what it says as the answer to a question.
+pub fn fuzz(datagram: &[u8]) -> (bool, Addresses) {
+    let mut picture = Picture::default();
+    messages(datagram).into_iter().for_each(|framed| picture.add(framed.message));
+    let first = picture.addresses(None);
+    (matters(datagram), picture.addresses(Some(&first)))
+}
+
 #[cfg(test)]
 #[path = "parse_tests.rs"]
 mod tests;

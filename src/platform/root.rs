@@ -5,8 +5,9 @@
 //! `RESOLVE_IN_ROOT`, Linux 5.6); an older one gets the same rule walked component by component, which
 //! is sound as long as nobody changes the tree meanwhile.
 
+use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -16,6 +17,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// The most symbolic links one path may lead through, as in the kernel (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
+/// The most names of one directory that are looked at.
+const MOST_NAMES: usize = 65_536;
 
 /// Where the system's files are: `/`, or the file tree of a box below some directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +55,14 @@ impl Root {
     /// The system's own; `FileTooLarge` above the cap; `InvalidInput` for what is no regular file. No
     /// link leads out of the root, and opening never blocks (a FIFO).
     pub fn read(&self, absolute: &str, cap_bytes: u64) -> io::Result<Vec<u8>> {
+        // Looked at before it is opened: opening a device can do something, such as arm a watchdog.
+        let is_file = |file: &File| {
+            let odd = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            if file.metadata()?.is_file() { Ok(()) } else { Err(odd) }
+        };
+        is_file(&self.open(absolute, OFlag::O_PATH)?)?;
         let file = self.open(absolute, OFlag::O_NONBLOCK)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
+        is_file(&file)?;
         let mut bytes = Vec::new();
         file.take(cap_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
         if u64::try_from(bytes.len()).is_ok_and(|length| length <= cap_bytes) {
@@ -74,18 +81,34 @@ impl Root {
         self.read(absolute, cap_bytes).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The names in a directory, in order; names that are no UTF-8 are left out.
+    /// The names in a directory, in order, at most 65,536; names that are no UTF-8 are left out.
     ///
     /// # Errors
     /// The system's own.
     pub fn names(&self, absolute: &str) -> io::Result<Vec<String>> {
-        let directory = if self.is_live() { self.path(absolute) } else { self.resolve(absolute)? };
+        let mut directory = Dir::from_fd(self.open(absolute, OFlag::O_DIRECTORY)?.into())?;
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(directory)? {
-            names.extend(entry?.file_name().into_string());
+        for entry in directory.iter().take(MOST_NAMES) {
+            let entry = entry?;
+            let name = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | ".."));
+            names.extend(name.map(str::to_owned));
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Whether there is anything at a path, its last link followed; no also when it may not be looked at.
+    pub fn exists(&self, absolute: &str) -> bool {
+        self.open(absolute, OFlag::O_PATH).is_ok()
+    }
+
+    /// Where a symbolic link points to, as it is written; what is no UTF-8 becomes U+FFFD.
+    ///
+    /// # Errors
+    /// The system's own, `ENOENT` for what is no link.
+    pub fn link(&self, absolute: &str) -> io::Result<String> {
+        let link = self.open(absolute, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
+        Ok(readlinkat(link, "")?.to_string_lossy().into_owned())
     }
 
     fn open(&self, absolute: &str, flags: OFlag) -> io::Result<File> {
@@ -95,13 +118,22 @@ impl Root {
         let root = open_plain(&self.0, OFlag::O_DIRECTORY)?;
         // The dot is for the root itself: the kernel knows no empty path.
         let relative = Path::new(".").join(normal_parts(absolute).collect::<PathBuf>());
+        // openat2(2) refuses flags that mean nothing for a mere path.
+        let tty = if flags.contains(OFlag::O_PATH) { OFlag::empty() } else { OFlag::O_NOCTTY };
         let how = OpenHow::new()
-            .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | flags)
+            .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | tty | flags)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         match openat2(&root, &relative, how) {
             Ok(fd) => Ok(File::from(fd)),
             // Older kernels do not know the call; sandboxes of that age forbid what they do not know.
-            Err(Errno::ENOSYS | Errno::EPERM) => open_plain(&self.resolve(absolute)?, flags),
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                let last = relative.file_name().filter(|_| flags.contains(OFlag::O_NOFOLLOW));
+                let path = match (last, relative.parent().and_then(Path::to_str)) {
+                    (Some(last), Some(parent)) => self.resolve(parent)?.join(last),
+                    _ => self.resolve(absolute)?,
+                };
+                open_plain(&path, flags)
+            }
             Err(errno) => Err(errno.into()),
         }
     }
@@ -206,14 +238,64 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_link_to_a_secret_of_this_machine_finds_the_trees_own_file_or_none() {
+        let tree = scratch("root-shadow");
+        std::fs::create_dir_all(tree.join("etc")).unwrap();
+        let depth = "../".repeat(30);
+        for (name, target) in [("a", "/etc/shadow"), ("b", &*format!("{depth}etc/shadow"))] {
+            symlink(target, tree.join(name)).unwrap();
+        }
+        // Magic links lead out without a name (proc(5)); directories are links' prey as well.
+        symlink(format!("/proc/{}/root/etc/shadow", std::process::id()), tree.join("c")).unwrap();
+        symlink("/", tree.join("up")).unwrap();
+        let root = Root::new(&tree);
+        for path in ["/a", "/b", "/c", "/up/etc/shadow", "/up/../../etc/shadow"] {
+            let error = root.read(path, 1 << 20).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path}: {error}");
+        }
+        std::fs::write(tree.join("etc/shadow"), "the tree's own").unwrap();
+        for path in ["/a", "/b", "/up/etc/shadow"] {
+            assert_eq!(root.read_text(path, 99).unwrap(), "the tree's own", "{path}");
+        }
+        assert_eq!(root.names("/up/etc").unwrap(), ["shadow"]);
+        assert!(root.exists("/a") && root.exists("/etc") && !root.exists("/c"));
+        assert_eq!(root.link("/a").unwrap(), "/etc/shadow");
+        assert_eq!(root.link("/etc").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
     fn what_is_too_large_or_no_file_is_refused() {
         let tree = scratch("root-cap");
         std::fs::write(tree.join("five"), "12345").unwrap();
+        let huge = File::create(tree.join("huge")).unwrap();
+        huge.set_len(1 << 40).unwrap();
         nix::unistd::mkfifo(&tree.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(tree.join("socket")).unwrap();
         let root = Root::new(&tree);
         assert_eq!(root.read("/five", 5).unwrap(), b"12345");
-        assert_eq!(root.read("/five", 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(root.read("/", 9).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(root.read("/fifo", 9).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        for large in ["/five", "/huge"] {
+            let kind = root.read(large, 4).unwrap_err().kind();
+            assert_eq!(kind, io::ErrorKind::FileTooLarge, "{large}");
+        }
+        for odd in ["/", "/fifo", "/socket"] {
+            let kind = root.read(odd, 9).unwrap_err().kind();
+            assert_eq!(kind, io::ErrorKind::InvalidInput, "{odd}");
+        }
+        assert_eq!(root.read("/five/six", 9).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(root.names("/five").unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn a_device_is_looked_at_and_not_opened() {
+        use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+        let tree = scratch("root-device");
+        // No driver has this number: opening it would say so (ENXIO).
+        let made = mknod(&tree.join("device"), SFlag::S_IFCHR, Mode::S_IRWXU, makedev(120, 77));
+        if made.is_ok() {
+            let error = Root::new(&tree).read("/device", 9).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        }
+        let live = Root::system().read("/dev/null", 9).unwrap_err();
+        assert_eq!(live.kind(), io::ErrorKind::InvalidInput, "{live}");
     }
 }

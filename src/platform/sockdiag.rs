@@ -150,6 +150,11 @@ fn parse(body: &[u8]) -> Option<Connection> {
     })
 }
 
+/// Every connection a datagram reports.
+pub fn fuzz(datagram: &[u8]) -> Vec<Connection> {
+    query::messages(datagram).filter_map(|(_, body)| parse(body)).collect()
+}
+
 fn tcp_info(info: &[u8]) -> Option<TcpCount> {
     Some(TcpCount {
         sent: u64_at(info, BYTES_SENT).or_else(|| u64_at(info, BYTES_ACKED))?,

@@ -82,7 +82,7 @@ struct Link {
 impl Link {
     fn with(self, queue: Option<&Flow>) -> Interface {
         let bare = |flow: Flow| Flow {
-            bytes: flow.bytes.saturating_sub(self.header * flow.packets),
+            bytes: flow.bytes.saturating_sub(self.header.saturating_mul(flow.packets)),
             packets: flow.packets,
         };
         Interface {
@@ -114,6 +114,15 @@ fn link(body: &[u8]) -> Option<(u32, Link)> {
     let flow = |packets, bytes| Some(Flow { bytes: number(bytes)?, packets: number(packets)? });
     let header = if kind == ARPHRD_ETHER { ETHERNET } else { 0 };
     Some((index, Link { name, up: flow(8, 24)?, down: flow(0, 16)?, header }))
+}
+
+/// Every interface a datagram reports, as if it were both answers.
+pub fn fuzz(datagram: &[u8]) -> Vec<Interface> {
+    let of = |(_, body)| {
+        let queue = root_queue(body).map(|(_, flow)| flow);
+        link(body).map(|(_, link)| link.with(queue.as_ref()))
+    };
+    query::messages(datagram).filter_map(of).collect()
 }
 
 /// The root queue discipline of one interface; nothing for one that queues nothing and counts nothing.

@@ -62,6 +62,17 @@ pub(super) fn decode(bytes: &[u8]) -> Read {
     }
 }
 
+/// Generation and body of a document whose checksum holds, and the same written again.
+pub fn fuzz(bytes: &[u8]) -> Option<(u64, Value, Vec<u8>)> {
+    match decode(bytes) {
+        Read::Good { generation, body } => {
+            let again = encode(generation, &body);
+            Some((generation, body, again))
+        }
+        Read::Missing | Read::Future { .. } | Read::Bad(_) => None,
+    }
+}
+
 fn sum(schema: u32, generation: u64, body: &[u8]) -> String {
     let mut context = Context::new(&SHA256);
     context.update(&schema.to_be_bytes());

@@ -22,6 +22,7 @@ pub struct Agent {
     uid: Option<u32>,
     program: PathBuf,
     prefix: Vec<String>,
+    root: Option<PathBuf>,
     process: Option<Process>,
 }
 
@@ -44,6 +45,7 @@ impl Agent {
             uid,
             program,
             prefix: Vec::new(),
+            root: None,
             process: None,
         };
         agent.configure(sections);
@@ -59,6 +61,11 @@ impl Agent {
     /// Has the agent started through another program from here on, such as `unshare`.
     pub fn start_through(&mut self, words: &[&str]) {
         self.prefix = words.iter().map(ToString::to_string).collect();
+    }
+
+    /// Has the agent and its commands see the box below this directory from here on (`--root`).
+    pub fn see(&mut self, root: &Path) {
+        self.root = Some(root.into());
     }
 
     fn program(&self, prefix: &[String]) -> Command {
@@ -78,6 +85,9 @@ impl Agent {
     fn with_paths(&self, command: &mut Command) {
         command.arg("--state").arg(self.state_dir());
         command.arg("--config").arg(self.dir.join("config.toml"));
+        if let Some(root) = &self.root {
+            command.arg("--root").arg(root);
+        }
     }
 
     /// Starts it, and waits until it answers.
@@ -152,9 +162,14 @@ impl Agent {
 
     /// Registers it, approved at the hub by the words it showed. Gives the last answer.
     pub fn register(&self, hub: &Hub, name: &str) -> Value {
+        self.register_with(hub, &["--name", name])
+    }
+
+    /// The same, with these arguments instead of a name.
+    pub fn register_with(&self, hub: &Hub, args: &[&str]) -> Value {
         let mut command = self.program(&[]);
-        command.args(["register", "--json", "--name", name, "--hub", &hub.url()]);
-        command.args(["--hub-pin", &hub.pin]);
+        command.args(["register", "--json", "--hub", &hub.url(), "--hub-pin", &hub.pin]);
+        command.args(args);
         self.with_paths(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a command");

@@ -31,6 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "features", "hub",
         ],
     ),
+    // What the fuzz targets reach into.
+    ("fuzz", &["daemon", "egress", "features", "platform", "state"]),
     ("bin", &["card", "cli", "features", "hub"]),
     ("lib", &[]),
 ];

@@ -14,6 +14,7 @@ mod c2;
 mod c3;
 mod c5;
 mod c6;
+mod c7;
 mod c8;
 mod d2;
 mod d5;
@@ -46,6 +47,9 @@ const GUARDS: &[(&str, &str)] = &[
     ("c5::c5_switching_off_erases_the_rows_of_that_feature", "hub-erase"),
     ("c5::c5_a_hub_that_was_down_erases_when_it_is_back", "erasure-owed"),
     ("c6::c6_every_subset_of_features_starts", "feature-switch"),
+    ("c6::c6_a_feature_that_cannot_start_takes_no_other_along", "feature-switch"),
+    ("c7::c7_a_box_that_tells_nothing_registers_and_works", "default-name"),
+    ("c7::c7_a_box_that_lies_works_and_its_lies_are_not_shown", "fact-believable"),
     ("c8::c8_the_catalogue_and_every_preview_work_before_anything_is_on", "preview-example"),
     ("d2::d2_the_name_answers_with_the_address_of_the_line", "hub-observed"),
     ("d2::d2_a_private_address_is_never_published", "hub-publishable"),

@@ -1,8 +1,9 @@
-//! What the box says: its clock, its kernel, and what the daemon's process may do.
+//! What the box says: what it is, its clock, its kernel, and what the daemon's process may do.
 
 use super::finding::Finding;
 use crate::clock::{self, BUILT};
 use crate::daemon::run::Options;
+use crate::platform::facts::in_short;
 use crate::platform::features;
 use crate::platform::root::Root;
 use serde_json::Value;
@@ -14,10 +15,15 @@ const OFF_SECONDS: u64 = 60;
 
 /// All of it.
 pub(super) fn all(options: &Options, daemon: Option<&Value>) -> Vec<Finding> {
-    let mut findings = vec![clock(daemon)];
+    let mut findings = vec![hardware(options), clock(daemon)];
     findings.push(kernel());
     findings.extend(daemon.and_then(|facts| process(options, facts)));
     findings
+}
+
+fn hardware(options: &Options) -> Finding {
+    let known = in_short(&Root::new(&options.root));
+    Finding::ok("box", known.unwrap_or_else(|| "it tells neither model nor firmware".into()))
 }
 
 fn clock(daemon: Option<&Value>) -> Finding {

@@ -4,7 +4,7 @@
 //! a name, addresses and byte counts, and forwards what it cannot read.
 
 mod serve;
-mod services;
+pub(crate) mod services;
 
 use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb, Warning};
 use crate::clock::{Boot, Now};

@@ -2,7 +2,7 @@
 
 use crate::egress::permit::Target;
 use crate::wire::label::{Label, printable};
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
 
 /// The service that answers at the device's bare link name.
@@ -29,16 +29,24 @@ impl Service {
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => {
-                (host, port.parse().map_err(|_| bad("the port is not a number up to 65535"))?)
+                // `u16::from_str` takes a sign.
+                let digits = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+                let number = digits.and_then(|digits| digits.parse().ok());
+                (host, number.ok_or_else(|| bad("the port is not a number up to 65535"))?)
             }
             Some(_) | None => (authority, 80),
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host != "localhost" && host.parse::<IpAddr>().is_err() {
+        let v6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let is_address = match v6 {
+            Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
+            None => host.parse::<Ipv4Addr>().is_ok(),
+        };
+        if host != "localhost" && !is_address {
             return Err(bad(
                 "the host is neither localhost nor an address; a path cannot be published",
             ));
         }
+        let host = v6.unwrap_or(host);
         if port == 0 {
             return Err(bad("the port is 0"));
         }
@@ -58,6 +66,11 @@ impl core::fmt::Display for Service {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "http://{}", self.0)
     }
+}
+
+/// The URL as it is understood.
+pub fn fuzz(url: &str) -> Option<String> {
+    Service::parse(url).ok().map(|service| service.to_string())
 }
 
 /// All that is published.
@@ -138,6 +151,10 @@ mod tests {
             "http://nas.local",
             "http://127.0.0.1/admin",
             "http://127.0.0.1:0",
+            "http://127.0.0.1:+80",
+            "http://::1:80",
+            "http://[127.0.0.1]:80",
+            "http://[[::1]]:80",
             "x",
         ] {
             assert!(of(bad).is_err(), "{bad}");

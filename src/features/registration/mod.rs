@@ -4,7 +4,7 @@
 //! comparing four check words, and the device, which polls with signatures of its key, gets a
 //! certificate. The key never leaves the device, and the owner's password never reaches it.
 
-mod url;
+pub(crate) mod url;
 
 use crate::card::{Arg, ArgKind, Card, Exit, Switch, Verb};
 use crate::clock::{Boot, Now};

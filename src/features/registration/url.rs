@@ -32,19 +32,30 @@ pub(super) fn parse(text: &str, pin: Option<String>) -> Result<HubAddress, BadUr
     Ok(HubAddress { host, port, pin })
 }
 
+/// Host and port as they are understood.
+pub fn fuzz(text: &str) -> Option<(String, u16)> {
+    parse(text, None).ok().map(|hub| (hub.host, hub.port))
+}
+
 fn split(authority: &str) -> Option<(String, u16)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (inside, after) = rest.split_once(']')?;
             inside.parse::<core::net::Ipv6Addr>().ok()?;
-            (inside, after.strip_prefix(':').map_or(Some("443"), Some)?)
+            let port = if after.is_empty() { "443" } else { after.strip_prefix(':')? };
+            (inside, port)
         }
-        None => authority.rsplit_once(':').unwrap_or((authority, "443")),
+        None => {
+            let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+            let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+            let fits = (1..=253).contains(&host.len()) && host.bytes().all(is_name);
+            fits.then_some((host, port))?
+        }
     };
-    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':');
-    let fits = (1..=253).contains(&host.len()) && host.bytes().all(is_name);
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    fits.then(|| (host.to_ascii_lowercase(), port))
+    // `u16::from_str` takes a sign.
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| *port != 0 && digits)?;
+    Some((host.to_ascii_lowercase(), port))
 }
 
 #[cfg(test)]
@@ -66,6 +77,11 @@ mod tests {
             "https://a:0",
             "https://a:x",
             "https://a/b",
+            "https://a:b:443",
+            "https://a:+443",
+            "https://[::1]a",
+            "https://[::1]a:443",
+            "https://::1",
             "https://u@a",
         ] {
             assert!(matches!(of(bad), Err(BadUrl::Shape(_))), "{bad}");
