@@ -8,6 +8,7 @@ pub mod egress;
 pub mod print;
 pub mod privacy;
 mod reconcile;
+mod run;
 pub mod status;
 pub mod talk;
 pub mod tree;
@@ -17,8 +18,10 @@ pub mod r#try;
 use crate::card::Exit;
 use crate::daemon::control::Request;
 use crate::daemon::feature::{Answer, Row};
-use crate::daemon::run::{Agent, Options};
+use crate::daemon::run::Options;
 use crate::platform::facts;
+use crate::platform::helper;
+use crate::platform::privilege;
 use crate::platform::root::Root;
 use clap::ArgMatches;
 use print::Printer;
@@ -37,6 +40,9 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
         Ok(matches) => matches,
         Err(error) => return print::usage(&error),
     };
+    if matches!(matches.subcommand_name(), Some("run" | helper::VERB)) {
+        privilege::close_inherited();
+    }
     start_logging(&matches);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let printer = Printer::new(matches.get_flag("json"));
@@ -54,7 +60,12 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
 async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer) -> Exit {
     let options = options(matches);
     match matches.subcommand() {
-        Some(("run", _)) => run(rows, options, printer).await,
+        Some(("run", _)) => run::daemon(rows, options, printer).await,
+        Some((helper::VERB, sub)) => {
+            let user = sub.get_one::<String>("user").map(String::as_str).unwrap_or_default();
+            run::root_helper(rows, &options, user, printer).await
+        }
+        Some(("reset", sub)) => run::reset(rows, &options, sub.get_flag("yes"), printer).await,
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
         Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,
@@ -66,32 +77,6 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
         Some(("try", sub)) => r#try::run(sub.get_flag("once"), sub.get_one("break"), printer).await,
         Some((noun, sub)) => feature(rows, &options, noun, sub, printer).await,
         None => Exit::Usage,
-    }
-}
-
-/// The daemon, in the foreground.
-async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit {
-    let listener = crate::daemon::control::Listener::open;
-    let state_dir = options.state_dir.clone();
-    let agent = match Agent::open(rows, options) {
-        Ok(agent) => agent,
-        Err(error) => return printer.fail(error.exit(), &print::chain(&error)),
-    };
-    let (asked, questions) = tokio::sync::mpsc::channel(16);
-    match listener(&state_dir) {
-        Ok(listener) => {
-            // The daemon outlives its socket: a clone keeps the channel open.
-            tokio::spawn(listener.serve(asked.clone()));
-        }
-        Err(error) => {
-            let text =
-                format!("cannot open the control socket in {}: {error}", state_dir.display());
-            return printer.fail(Exit::Failed, &text);
-        }
-    }
-    match agent.run(questions).await {
-        Ok(()) => Exit::Done,
-        Err(error) => printer.fail(error.exit(), &print::chain(&error)),
     }
 }
 

@@ -6,8 +6,10 @@ use crate::card::Exit;
 use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
 use crate::daemon::run::{Agent, Options, RunError};
+use crate::daemon::start;
 use crate::state::StateDir;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Prints the status of the agent, or of one feature.
 pub async fn print(
@@ -39,8 +41,7 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
     if let Some(answer) = talk::ask_running(options, &request).await? {
         return Ok(answer.json);
     }
-    let failed = |error: RunError| Failed { exit: error.exit(), text: super::print::chain(&error) };
-    let mut agent = stopped(rows, options).map_err(failed)?;
+    let mut agent = stopped(rows, options)?;
     let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
     if !options.state_dir.exists() {
         // The key it has is in RAM, and gone with this command.
@@ -50,12 +51,14 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
 }
 
 /// An agent that is only looked at. Where there is no state yet, none is made.
-fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, RunError> {
+fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, Failed> {
     if options.state_dir.exists() {
-        Agent::open(rows, options.clone())
-    } else {
-        Agent::with_state(rows, options.clone(), StateDir::memory())
+        return talk::open(rows, options);
     }
+    let failed = |error: RunError| Failed { exit: error.exit(), text: super::print::chain(&error) };
+    let config = start::config(rows, options).map_err(failed)?;
+    let state = Arc::new(StateDir::memory());
+    Agent::with_state(rows, options.clone(), state, config).map_err(failed)
 }
 
 /// The whole screen.

@@ -2,6 +2,7 @@
 
 use super::feature::Row;
 use super::supervisor::Sections;
+use crate::platform::root::Root;
 use core::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,6 +11,11 @@ use std::path::{Path, PathBuf};
 
 /// Where the file is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/qcloud-agent/config.toml";
+
+/// Where the maker of a firmware says what its boxes start with; read before the owner's file.
+pub const VENDOR_PATH: &str = "/usr/share/qcloud-agent/vendor.toml";
+/// More than any configuration has.
+const FILE_MOST: u64 = 1024 * 1024;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +36,35 @@ pub struct AgentConfig {
     pub volatile_ledger: bool,
     /// Names that need no name server.
     pub hosts: BTreeMap<String, IpAddr>,
+    /// Whom the daemon becomes when it was started as root: a name, a number, or `root`.
+    pub user: Option<UserName>,
+    /// Where the maker of the firmware says this box was sold; shown, and never sent.
+    pub region: Option<String>,
+    /// Where the box's web server reads its certificate: the root helper puts a renewed one there.
+    pub web_certificate: Option<PathBuf>,
+    /// Where the web server reads the key; without it, beside the certificate in the same file.
+    pub web_key: Option<PathBuf>,
+    /// What makes the web server read both again: a program and its arguments.
+    pub web_reload: Vec<String>,
+}
+
+/// A user of the box.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum UserName {
+    /// By number.
+    Number(u32),
+    /// By name.
+    Name(String),
+}
+
+impl core::fmt::Display for UserName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// A configuration file that cannot be used.
@@ -63,19 +98,61 @@ pub enum ConfigError {
     },
 }
 
-/// Reads the file. One that was not named and does not exist is an empty configuration.
+/// Reads the vendor's file below the root and then the owner's, which wins key by key. An owner's file that was
+/// not named and does not exist is an empty one, and so is a vendor's that does not exist.
 ///
 /// # Errors
-/// See [`ConfigError`].
-pub fn load(named: Option<&Path>, rows: &[Row]) -> Result<Config, ConfigError> {
-    let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, path, rows),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(Config::default())
-        }
+/// See [`ConfigError`]; they name the file that is wrong.
+pub fn load(named: Option<&Path>, root: &Root, rows: &[Row]) -> Result<Config, ConfigError> {
+    let (vendor_path, default_path) = (root.path(VENDOR_PATH), root.path(DEFAULT_PATH));
+    let vendor = read(&vendor_path, root.read_text(VENDOR_PATH, FILE_MOST), false)?;
+    let path = named.unwrap_or(&default_path);
+    let text = match named {
+        Some(path) => std::fs::read_to_string(path),
+        None => root.read_text(DEFAULT_PATH, FILE_MOST),
+    };
+    let owner = read(path, text, named.is_some())?;
+    let Some(vendor) = vendor else {
+        return owner.map_or(Ok(Config::default()), |text| parse(&text, path, rows));
+    };
+    // Each is right by itself before one is laid over the other.
+    parse(&vendor, &vendor_path, rows)?;
+    let owner = owner.unwrap_or_default();
+    parse(&owner, path, rows)?;
+    let merged = merge(table(&vendor, &vendor_path)?, table(&owner, path)?);
+    from_table(merged, path, rows)
+}
+
+fn read(
+    path: &Path,
+    text: std::io::Result<String>,
+    must_exist: bool,
+) -> Result<Option<String>, ConfigError> {
+    match text {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ConfigError::Read { path: path.into(), source }),
     }
+}
+
+type Table = BTreeMap<String, Value>;
+
+/// One configuration over another, key by key of each section.
+fn merge(mut below: Table, above: Table) -> Table {
+    for (name, section) in above {
+        match (below.get_mut(&name), section) {
+            (Some(Value::Object(below)), Value::Object(above)) => below.extend(above),
+            (_, section) => drop(below.insert(name, section)),
+        }
+    }
+    below
+}
+
+fn table(text: &str, path: &Path) -> Result<Table, ConfigError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| ConfigError::Parse {
+        path: path.into(),
+        why: error.to_string().trim_end().into(),
+    })
 }
 
 /// Reads a configuration from its text; `path` is for the errors.
@@ -83,9 +160,11 @@ pub fn load(named: Option<&Path>, rows: &[Row]) -> Result<Config, ConfigError> {
 /// # Errors
 /// [`ConfigError::Parse`] and [`ConfigError::Section`].
 pub fn parse(text: &str, path: &Path, rows: &[Row]) -> Result<Config, ConfigError> {
+    from_table(table(text, path)?, path, rows)
+}
+
+fn from_table(table: Table, path: &Path, rows: &[Row]) -> Result<Config, ConfigError> {
     let wrong = |why: String| ConfigError::Parse { path: path.into(), why };
-    let table: BTreeMap<String, Value> =
-        toml::from_str(text).map_err(|e| wrong(e.to_string().trim_end().into()))?;
     let mut config = Config::default();
     for (name, value) in table {
         if name == "agent" {
@@ -145,6 +224,46 @@ mod tests {
         assert!(error.contains("line 2"), "{error}");
         let error = of("[agent]\nresolver = []\n").expect_err("a typo");
         assert!(error.contains("resolver"), "{error}");
+        let error = of("[agent]\nuser = []\n").expect_err("no user");
+        assert!(error.contains("[agent]"), "{error}");
         assert!(of("ddns = 1").expect_err("no section").contains("write [ddns]"));
+    }
+
+    #[test]
+    fn the_owners_file_wins_over_the_vendors_key_by_key_and_each_error_names_its_file() {
+        let tree = crate::platform::root::tests::scratch("vendor");
+        let write = |path: &str, text: &str| {
+            let path = tree.join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let root = Root::new(&tree);
+        let load = || load(None, &root, ALL);
+        assert_eq!(load().unwrap().agent.region, None);
+        write(
+            VENDOR_PATH,
+            "[agent]\nregion = 'EU'\nuser = 77\n[registration]\nhub = 'https://a.test'\nhub_pin = 'p'\n[ddns]\nenabled = true\n",
+        );
+        let vendor = load().unwrap();
+        assert_eq!(vendor.agent.region.as_deref(), Some("EU"));
+        assert_eq!(vendor.sections.enabled["ddns"], true);
+        write(
+            DEFAULT_PATH,
+            "[agent]\nuser = 'root'\n[registration]\nhub = 'https://b.test'\n[ddns]\nenabled = false\n",
+        );
+        let both = load().unwrap();
+        assert_eq!(both.agent.region.as_deref(), Some("EU"));
+        assert_eq!(both.agent.user, Some(UserName::Name("root".into())));
+        let registration = serde_json::json!({ "hub": "https://b.test", "hub_pin": "p" });
+        assert_eq!(both.sections.values["registration"], registration);
+        assert_eq!(both.sections.enabled["ddns"], false);
+
+        write(DEFAULT_PATH, "[agent]\nusr = 1\n");
+        assert!(load().unwrap_err().to_string().contains("etc/qcloud-agent/config.toml"));
+        write(DEFAULT_PATH, "");
+        for wrong in ["[agent]\nregio = 'EU'\n", "[nosuch]\n", "region = 'EU'\n"] {
+            write(VENDOR_PATH, wrong);
+            assert!(load().unwrap_err().to_string().contains("vendor.toml"), "{wrong}");
+        }
     }
 }
