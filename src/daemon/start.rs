@@ -158,7 +158,11 @@ pub async fn start(rows: &[Row], options: &Options) -> Result<Started, RunError>
         tracing::warn!(%why, "the agent's system calls are not confined");
     }
     let serial = match &mut helper {
-        Some(helper) => helper.serial().await,
+        Some(open) => open.serial().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "there is no root helper");
+            helper = None;
+            None
+        }),
         None => None,
     };
     let region = config.agent.region.clone();

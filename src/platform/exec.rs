@@ -122,6 +122,7 @@ impl Exec {
         let mut command = program(std::env::current_exe()?.as_os_str());
         command
             .args(arguments)
+            .envs(crate::sabotage::passed_on())
             .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

@@ -148,10 +148,13 @@ impl Helper {
     }
 
     /// The serial number of the box, if root can read one.
-    pub async fn serial(&mut self) -> Option<String> {
-        match self.ask(&Request::Serial {}).await {
-            Ok(Answer::Serial(serial)) => serial,
-            Ok(Answer::Done | Answer::Failed(_)) | Err(_) => None,
+    ///
+    /// # Errors
+    /// As [`Helper::ask`].
+    pub async fn serial(&mut self) -> Result<Option<String>, HelperError> {
+        match self.ask(&Request::Serial {}).await? {
+            Answer::Serial(serial) => Ok(serial),
+            Answer::Done | Answer::Failed(_) => Ok(None),
         }
     }
 }
@@ -167,12 +170,17 @@ pub async fn serve(plan: Plan, root: &Root) -> Result<(), HelperError> {
     let programs = !plan.reload.is_empty() || root.path(GET_HWSN).exists();
     privilege::keep_files_only(programs)
         .map_err(|error: PrivilegeError| start(io::Error::other(error)))?;
+    answer_all(&socket, &plan, root).await
+}
+
+/// Answers until the other side is gone.
+async fn answer_all(socket: &Readable, plan: &Plan, root: &Root) -> Result<(), HelperError> {
     loop {
-        let Some(bytes) = receive(&socket).await.map_err(HelperError::Silent)? else {
+        let Some(bytes) = receive(socket).await.map_err(HelperError::Silent)? else {
             return Ok(());
         };
         let answer = match parse(Some(&bytes)) {
-            Ok(request) => obey(&plan, root, request).await,
+            Ok(request) => obey(plan, root, request).await,
             Err(why) => Answer::Failed(why),
         };
         write(socket.fd(), &answer).map_err(HelperError::Silent)?;
