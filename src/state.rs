@@ -67,7 +67,7 @@ pub enum StateError {
         why: String,
     },
     /// Written by a later version. It is neither read nor replaced.
-    #[error("{} has format {schema}, and this version knows {SCHEMA}", path.display())]
+    #[error("{} has format {schema}, and this version knows {SCHEMA}; nothing was changed\nhint: install the version that wrote it, or start with another --state DIR", path.display())]
     Future {
         /// Which file.
         path: PathBuf,

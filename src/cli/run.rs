@@ -6,8 +6,7 @@ use crate::daemon::control::Listener;
 use crate::daemon::feature::Row;
 use crate::daemon::moving;
 use crate::daemon::run::{Agent, Ended, Options, RunError};
-use crate::daemon::start::{self, Standing, Started};
-use crate::state::StateDir;
+use crate::daemon::start::{self, Started};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -38,8 +37,21 @@ impl<E: Into<RunError>> From<E> for Failure {
 async fn serve(rows: &'static [Row], options: Options) -> Result<(), Failure> {
     let Started { mut config, mut standing } = start::start(rows, &options).await?;
     let mut state = Arc::new(moving::open(&options.state_dir, standing.place)?);
+    // Who asks between two lives is answered in the second one.
+    let (asked, mut questions) = mpsc::channel(16);
+    let mut listens_in = None;
     loop {
-        let (ended, stood) = once(rows, &options, &state, config, standing).await?;
+        let mut agent = Agent::with_state(rows, options.clone(), Arc::clone(&state), config.clone())?;
+        agent.set_standing(standing);
+        let dir = state.path().map_or_else(|| start::run_dir(&options), PathBuf::from);
+        if listens_in.as_ref() != Some(&dir) {
+            let listener = Listener::open(&dir);
+            let listener = listener.map_err(|error| Failure::Socket(dir.clone(), error))?;
+            // The daemon outlives its socket: a clone keeps the channel open.
+            tokio::spawn(listener.serve(asked.clone()));
+            listens_in = Some(dir);
+        }
+        let (ended, stood) = agent.run(&mut questions).await?;
         standing = stood;
         match ended {
             Ended::Stopped => return Ok(()),
@@ -48,30 +60,11 @@ async fn serve(rows: &'static [Row], options: Options) -> Result<(), Failure> {
                 state = moving::move_to(&options.state_dir, state, &mut standing);
             }
         }
-        config = start::config(rows, &options)?;
+        match start::config(rows, &options) {
+            Ok(read) => config = read,
+            Err(error) => tracing::error!(%error, "the configuration of the last life serves on"),
+        }
     }
-}
-
-/// One life on one state.
-async fn once(
-    rows: &'static [Row],
-    options: &Options,
-    state: &Arc<StateDir>,
-    config: crate::daemon::config::Config,
-    standing: Standing,
-) -> Result<(Ended, Standing), Failure> {
-    let dir = state.path().map_or_else(|| start::run_dir(options), PathBuf::from);
-    let mut agent = Agent::with_state(rows, options.clone(), Arc::clone(state), config)?;
-    agent.set_standing(standing);
-    let (asked, questions) = mpsc::channel(16);
-    let listener = Listener::open(&dir).map_err(|error| Failure::Socket(dir, error))?;
-    // The daemon outlives its socket: a clone keeps the channel open.
-    let serving = tokio::spawn(listener.serve(asked.clone()));
-    let ran = agent.run(questions).await;
-    serving.abort();
-    // The socket is gone before the next life makes its own.
-    let _ = serving.await;
-    Ok(ran?)
 }
 
 /// The root helper, until its daemon is gone.

@@ -92,7 +92,7 @@ async fn host(
     mut show: impl FnMut(Answer),
 ) -> Result<Answer, Failed> {
     let (state, agent) = open_with(rows, options)?;
-    let (asked, questions) = mpsc::channel(1);
+    let (asked, mut questions) = mpsc::channel(1);
     let (answers, mut answered) = mpsc::channel(8);
     // The channel was just made and has room for one.
     let _ = asked.try_send(Asked { request, uid: control::own_uid(), answers });
@@ -107,7 +107,7 @@ async fn host(
             }
         }
     };
-    let (ran, ()) = tokio::join!(agent.run(questions), read);
+    let (ran, ()) = tokio::join!(agent.run(&mut questions), read);
     let failed = |error: RunError| Failed { exit: error.exit(), text: print::chain(&error) };
     if let (Ended::Reset, _) = ran.map_err(failed)? {
         moving::start_anew(&state).map_err(|error| failed(error.into()))?;

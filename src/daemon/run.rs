@@ -165,7 +165,7 @@ impl Agent {
     /// [`RunError::System`] when signals or timers cannot be had.
     pub async fn run(
         mut self,
-        mut asked: mpsc::Receiver<Asked>,
+        asked: &mut mpsc::Receiver<Asked>,
     ) -> Result<(Ended, Standing), RunError> {
         let system = |what| move |source| RunError::System { what, source };
         let mut signals = Signals::open().map_err(system("listen to signals"))?;
