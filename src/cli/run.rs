@@ -41,7 +41,8 @@ async fn serve(rows: &'static [Row], options: Options) -> Result<(), Failure> {
     let (asked, mut questions) = mpsc::channel(16);
     let mut listens_in = None;
     loop {
-        let mut agent = Agent::with_state(rows, options.clone(), Arc::clone(&state), config.clone())?;
+        let mut agent =
+            Agent::with_state(rows, options.clone(), Arc::clone(&state), config.clone())?;
         agent.set_standing(standing);
         let dir = state.path().map_or_else(|| start::run_dir(&options), PathBuf::from);
         if listens_in.as_ref() != Some(&dir) {

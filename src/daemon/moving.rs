@@ -11,7 +11,7 @@ use crate::card::Warning;
 use crate::identity::key::KEY_FILE;
 use crate::platform::mounts;
 use crate::platform::privilege::{self, PrivilegeError, User};
-use crate::state::{StateDir, StateError};
+use crate::state::{Contents, StateDir, StateError};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -159,20 +159,28 @@ pub(super) fn move_in(from: &StateDir, to: &StateDir) -> Result<(), StateError> 
         tracing::info!("the state on the disk that appeared serves from now on");
         return Ok(());
     }
-    let contents = from.contents()?;
-    to.save(MARKER, &json!({ "moving": true }))?;
-    for (name, body) in &contents.documents {
-        to.save(name, body)?;
-    }
-    for (name, bytes) in contents.files.iter().filter(|(name, _)| name != KEY_FILE) {
-        to.write_once(name, bytes)?;
-    }
-    if let Some((_, key)) = contents.files.iter().find(|(name, _)| name == KEY_FILE) {
-        to.write_once(KEY_FILE, key)?;
-    }
-    to.remove(MARKER)?;
+    write_until(from, to, usize::MAX)?;
     tracing::info!("the state moved from RAM to the disk that appeared");
     Ok(())
+}
+
+/// Writes everything, the key last; in tests, no more than so many files.
+fn write_until(from: &StateDir, to: &StateDir, most: usize) -> Result<(), StateError> {
+    let Contents { documents, files } = from.contents()?;
+    let (key, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| name == KEY_FILE);
+    to.save(MARKER, &json!({ "moving": true }))?;
+    let mut left = most;
+    let mut may = || {
+        left = left.saturating_sub(1);
+        left > 0
+    };
+    for (name, body) in documents.iter().filter(|_| may()) {
+        to.save(name, body)?;
+    }
+    for (name, bytes) in files.iter().chain(&key).filter(|_| may()) {
+        to.write_once(name, bytes)?;
+    }
+    if may() { to.remove(MARKER) } else { Ok(()) }
 }
 
 /// Finishes or takes back a move that a power cut interrupted.
@@ -197,4 +205,65 @@ pub(super) fn settle(state: &StateDir) -> Result<(), StateError> {
 pub(super) fn wipe(state: &StateDir) -> Result<(), StateError> {
     state.remove(KEY_FILE)?;
     state.wipe(HOUSEHOLD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::root::tests::scratch;
+
+    fn in_ram() -> StateDir {
+        let state = StateDir::memory();
+        state.save(HOUSEHOLD, &json!({ "switches": { "ddns": true } })).unwrap();
+        state.write_once("web.pem", b"a certificate").unwrap();
+        state.append("ledger.jsonl", b"{}\n").unwrap();
+        state.write_once(KEY_FILE, b"a key").unwrap();
+        state
+    }
+
+    #[test]
+    fn a_power_cut_at_any_file_leaves_nothing_or_everything() {
+        let (from, dir) = (in_ram(), scratch("moving"));
+        let wanted = from.contents().unwrap();
+        let mut whole = 0;
+        for most in 1..9 {
+            let path = dir.join(most.to_string());
+            let to = StateDir::open(&path).unwrap();
+            write_until(&from, &to, most).unwrap();
+            // The next start, with or without a state in RAM.
+            settle(&to).unwrap();
+            let left = to.contents().unwrap();
+            assert!(left == Contents::default() || left == wanted, "after {most}: {left:?}");
+            whole += usize::from(left == wanted);
+            move_in(&from, &to).unwrap();
+            assert_eq!(to.contents().unwrap(), wanted, "moved again after {most}");
+        }
+        assert!((1..8).contains(&whole), "{whole}");
+    }
+
+    #[test]
+    fn a_disk_with_a_key_is_never_written_to() {
+        let (from, dir) = (in_ram(), scratch("moving-other"));
+        let to = StateDir::open(dir.join("state")).unwrap();
+        to.write_once(KEY_FILE, b"another key").unwrap();
+        let before = to.contents().unwrap();
+        move_in(&from, &to).unwrap();
+        assert_eq!(to.contents().unwrap(), before);
+        assert_eq!(appeared(&dir.join("state"), true), Appeared::Conflict);
+        assert_eq!(appeared(&dir.join("state"), false), Appeared::Disk);
+        assert_eq!(appeared(&dir.join("new"), true), Appeared::Disk);
+    }
+
+    #[test]
+    fn what_is_wiped_is_empty_but_for_what_is_locked() {
+        let dir = scratch("wipe").join("state");
+        let state = StateDir::open(&dir).unwrap();
+        move_in(&in_ram(), &state).unwrap();
+        state.save(HOUSEHOLD, &json!({ "reset": true })).unwrap();
+        wipe(&state).unwrap();
+        assert_eq!(state.contents().unwrap(), Contents::default());
+        let names: Vec<_> =
+            std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["lock"]);
+    }
 }
