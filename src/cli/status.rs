@@ -74,6 +74,9 @@ pub fn screen(status: &Value) -> String {
     if status["running"] == false {
         lines.push("the agent is not running (qcloud-agent run)".into());
     }
+    if let Some(why) = status["agent"]["seccomp_missing"].as_str() {
+        lines.push(format!("its system calls are not confined: {why}"));
+    }
     lines.push(String::new());
     for feature in status["features"].as_array().into_iter().flatten() {
         let summary = match text(feature, "summary") {

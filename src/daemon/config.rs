@@ -246,7 +246,7 @@ mod tests {
         );
         let vendor = load().unwrap();
         assert_eq!(vendor.agent.region.as_deref(), Some("EU"));
-        assert_eq!(vendor.sections.enabled["ddns"], true);
+        assert!(vendor.sections.enabled["ddns"]);
         write(
             DEFAULT_PATH,
             "[agent]\nuser = 'root'\n[registration]\nhub = 'https://b.test'\n[ddns]\nenabled = false\n",
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(both.agent.user, Some(UserName::Name("root".into())));
         let registration = serde_json::json!({ "hub": "https://b.test", "hub_pin": "p" });
         assert_eq!(both.sections.values["registration"], registration);
-        assert_eq!(both.sections.enabled["ddns"], false);
+        assert!(!both.sections.enabled["ddns"]);
 
         write(DEFAULT_PATH, "[agent]\nusr = 1\n");
         assert!(load().unwrap_err().to_string().contains("etc/qcloud-agent/config.toml"));

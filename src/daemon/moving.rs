@@ -137,9 +137,7 @@ pub(super) enum Appeared {
 pub(super) fn appeared(dir: &Path, is_registered: bool) -> Appeared {
     match look(dir) {
         Place::Disk if is_torn(dir) || !has_key(dir) => Appeared::Disk,
-        Place::Disk if is_registered && !crate::sabotage::off("move-conflict") => {
-            Appeared::Conflict
-        }
+        Place::Disk if is_registered => Appeared::Conflict,
         Place::Disk => Appeared::Disk,
         Place::Volatile | Place::Memory => Appeared::Nothing,
     }
@@ -191,7 +189,7 @@ pub(super) fn settle(state: &StateDir) -> Result<(), StateError> {
     if state.path().is_none() || state.load(MARKER)?.is_none() {
         return Ok(());
     }
-    if state.read_private(KEY_FILE)?.is_none() && !crate::sabotage::off("move-torn") {
+    if state.read_private(KEY_FILE)?.is_none() {
         tracing::warn!("a move to this disk was interrupted; what it left is removed");
         state.wipe(MARKER)?;
     }
