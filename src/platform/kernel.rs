@@ -77,6 +77,9 @@ pub(super) fn set_capabilities(bits: u64) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// An argument of `prctl(2)` that means nothing, as wide as the processor's words: the call is variadic.
+const NOTHING: libc::c_ulong = 0;
+
 /// Takes every capability out of the bounding and the ambient set of this thread: no program that it starts
 /// can have one again.
 ///
@@ -84,22 +87,23 @@ pub(super) fn set_capabilities(bits: u64) -> io::Result<()> {
 /// `EPERM` without `CAP_SETPCAP`, as long as there is something to take.
 pub(super) fn drop_bounding_set() -> io::Result<()> {
     // 64 are more than the sets have bits; the kernel ends the list with EINVAL.
-    for capability in 0_u64..64 {
+    for capability in NOTHING..64 {
         // SAFETY: these options of prctl take numbers only.
-        let has = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0_u64, 0_u64, 0_u64) };
+        let has =
+            unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, NOTHING, NOTHING, NOTHING) };
         if has < 0 {
             break;
         }
         // SAFETY: as above.
         let dropped =
-            || unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0_u64, 0_u64, 0_u64) };
+            || unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, NOTHING, NOTHING, NOTHING) };
         if has == 1 && dropped() != 0 {
             return Err(io::Error::last_os_error());
         }
     }
     // SAFETY: numbers only. Kernels before 4.3 have no ambient set and answer EINVAL: nothing to clear.
     unsafe {
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0_u64, 0_u64, 0_u64)
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, NOTHING, NOTHING, NOTHING)
     };
     Ok(())
 }
@@ -113,7 +117,7 @@ pub(super) fn close_inherited() {
 }
 
 /// Makes a system call with every argument all ones: an address, descriptor, length or flag that none takes.
-#[cfg(test)]
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn attempt(number: i64) -> io::Result<()> {
     let ones = -1_i64;
     // SAFETY: all ones is no address of this process, so nothing is read or written through it.

@@ -88,7 +88,6 @@ mod filter {
         libc::SYS_finit_module,
         libc::SYS_delete_module,
         libc::SYS_kexec_load,
-        libc::SYS_kexec_file_load,
         libc::SYS_bpf,
         libc::SYS_userfaultfd,
         libc::SYS_io_uring_setup,
@@ -130,14 +129,16 @@ mod filter {
     /// Those of one processor only.
     #[cfg(target_arch = "x86_64")]
     pub(super) const DENIED_HERE: &[i64] = &[
+        libc::SYS_kexec_file_load,
         libc::SYS_iopl,
         libc::SYS_ioperm,
         libc::SYS_modify_ldt,
         libc::SYS_mknod,
         libc::SYS_uselib,
     ];
+    /// `kexec_file_load`, which libc names for some C libraries only (`asm-generic/unistd.h`).
     #[cfg(not(target_arch = "x86_64"))]
-    pub(super) const DENIED_HERE: &[i64] = &[];
+    pub(super) const DENIED_HERE: &[i64] = &[294];
 
     /// Bit of the x32 calling convention, whose calls have numbers of their own.
     #[cfg(target_arch = "x86_64")]
