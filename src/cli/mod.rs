@@ -10,6 +10,7 @@ pub mod facts;
 pub mod print;
 pub mod privacy;
 mod reconcile;
+mod run;
 pub mod status;
 pub mod talk;
 pub mod tree;
@@ -19,8 +20,10 @@ pub mod r#try;
 use crate::card::Exit;
 use crate::daemon::control::Request;
 use crate::daemon::feature::{Answer, Row};
-use crate::daemon::run::{Agent, Options};
+use crate::daemon::run::Options;
 use crate::platform::facts::{default_name, hostname};
+use crate::platform::helper;
+use crate::platform::privilege;
 use crate::platform::root::Root;
 use clap::ArgMatches;
 use print::Printer;
@@ -28,8 +31,9 @@ use serde_json::Value;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-/// What the runtime (7), the state's lock, the control socket and one question take at least.
-const DESCRIPTORS: usize = 10;
+/// What the runtime (7), the state's directory and lock, the root helper, the control socket and one question take
+/// at least.
+const DESCRIPTORS: usize = 12;
 
 /// Runs one command line, program name first, and gives the exit code.
 pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
@@ -43,6 +47,9 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
         Ok(matches) => matches,
         Err(error) => return print::usage(&error, &args),
     };
+    if matches!(matches.subcommand_name(), Some("run" | helper::VERB)) {
+        privilege::close_inherited();
+    }
     start_logging(&matches);
     if let Err(error) = descriptors() {
         let text = format!(
@@ -66,7 +73,12 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
 async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer) -> Exit {
     let options = options(matches);
     match matches.subcommand() {
-        Some(("run", _)) => run(rows, options, printer).await,
+        Some(("run", _)) => run::daemon(rows, options, printer).await,
+        Some((helper::VERB, sub)) => {
+            let user = sub.get_one::<String>("user").map(String::as_str).unwrap_or_default();
+            run::root_helper(rows, &options, user, printer).await
+        }
+        Some(("reset", sub)) => run::reset(rows, &options, sub.get_flag("yes"), printer).await,
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
         Some(("doctor", _)) => doctor::run(rows, &options, printer).await,
         Some(("facts", _)) => facts::print(&options, printer),
@@ -87,32 +99,6 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
 fn descriptors() -> std::io::Result<()> {
     let one = || std::io::stderr().as_fd().try_clone_to_owned();
     core::iter::repeat_with(one).take(DESCRIPTORS).collect::<Result<Vec<_>, _>>().map(drop)
-}
-
-/// The daemon, in the foreground.
-async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit {
-    let listener = crate::daemon::control::Listener::open;
-    let (state_dir, told) = (options.state_dir.clone(), options.clone());
-    let agent = match Agent::open(rows, options) {
-        Ok(agent) => agent,
-        Err(error) => return printer.fail(error.exit(), &print::explain(&error, &told)),
-    };
-    let (asked, questions) = tokio::sync::mpsc::channel(16);
-    match listener(&state_dir) {
-        Ok(listener) => {
-            // The daemon outlives its socket: a clone keeps the channel open.
-            tokio::spawn(listener.serve(asked.clone()));
-        }
-        Err(error) => {
-            let text =
-                format!("cannot open the control socket in {}: {error}", state_dir.display());
-            return printer.fail(Exit::Failed, &text);
-        }
-    }
-    match agent.run(questions).await {
-        Ok(()) => Exit::Done,
-        Err(error) => printer.fail(error.exit(), &print::explain(&error, &told)),
-    }
 }
 
 /// A verb of a feature's card, or `on`, `off` and `status`.

@@ -137,6 +137,7 @@ pub fn explain(error: &RunError, options: &Options) -> String {
         RunError::Identity(IdentityError::BadKey(file)) => format!(
             "it was not replaced; put a copy of {dir}/{file} back, or begin as another device: mv {dir} {dir}.old"
         ),
+        RunError::Privilege(error) => error.hint(),
         RunError::Identity(_) | RunError::System { .. } => {
             format!("qcloud-agent doctor --state {dir}")
         }
@@ -150,12 +151,13 @@ fn state_hint(error: &StateError, dir: &str) -> String {
             "nothing was replaced; put a copy of these files back, or give the newest state up: mv {dir}/household.*.json ELSEWHERE"
         ),
         StateError::Future { .. } => {
-            "nothing was replaced; install the version that wrote it, or a later one".into()
+            "nothing was replaced; install the version that wrote it, or a later one, or start with another --state DIR".into()
         }
         StateError::Unsafe { path, .. } => {
             format!("see who read it, then: ls -ld {}", path.display())
         }
         StateError::Io { .. } if error.exit() == Exit::NoSpace => format!("df {dir}"),
+        StateError::Gone { path } => format!("see what is mounted there: df {}", path.display()),
         StateError::Busy { .. } => format!("qcloud-agent status --state {dir}"),
         StateError::Io { .. } | StateError::Exists { .. } | StateError::Name(_) => {
             format!("qcloud-agent doctor --state {dir}")

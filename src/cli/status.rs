@@ -6,10 +6,12 @@ use crate::card::Exit;
 use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
 use crate::daemon::run::{Agent, Options, RunError};
+use crate::daemon::start;
 use crate::platform::facts::in_short;
 use crate::platform::root::Root;
 use crate::state::StateDir;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Prints the status of the agent, or of one feature.
 pub async fn print(
@@ -42,11 +44,7 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
     if let Some(answer) = talk::ask_running(options, &request).await? {
         return Ok(answer.json);
     }
-    let failed = |error: RunError| Failed {
-        exit: error.exit(),
-        text: super::print::explain(&error, options),
-    };
-    let mut agent = stopped(rows, options).map_err(failed)?;
+    let mut agent = stopped(rows, options)?;
     let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
     if !options.state_dir.exists() {
         // The key it has is in RAM, and gone with this command.
@@ -56,12 +54,14 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
 }
 
 /// An agent that is only looked at. Where there is no state yet, none is made.
-fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, RunError> {
+fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, Failed> {
     if options.state_dir.exists() {
-        Agent::open(rows, options.clone())
-    } else {
-        Agent::with_state(rows, options.clone(), StateDir::memory())
+        return talk::open(rows, options);
     }
+    let failed = |error: RunError| talk::failed(&error, options);
+    let config = start::config(rows, options).map_err(failed)?;
+    let state = Arc::new(StateDir::memory());
+    Agent::with_state(rows, options.clone(), state, config).map_err(failed)
 }
 
 /// The whole screen.
@@ -78,6 +78,9 @@ pub fn screen(status: &Value) -> String {
     }
     if status["running"] == false {
         lines.push("the agent is not running (qcloud-agent run)".into());
+    }
+    if let Some(why) = status["agent"]["seccomp_missing"].as_str() {
+        lines.push(format!("its system calls are not confined: {why}"));
     }
     lines.push(String::new());
     for feature in status["features"].as_array().into_iter().flatten() {

@@ -1,8 +1,10 @@
-//! The configuration: one TOML file, a section for each feature and `[agent]`. Unknown keys are refused.
+//! The configuration: TOML with a section for each feature and `[agent]`, the owner's file over that of the
+//! firmware's maker. Unknown keys are refused.
 
 use super::feature::Row;
 use super::shape::{Shape, nearest};
 use super::supervisor::Sections;
+use crate::platform::root::Root;
 use crate::wire::label::printable;
 use core::net::{IpAddr, SocketAddr};
 use nix::fcntl::OFlag;
@@ -19,10 +21,15 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 /// Where the file is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/qcloud-agent/config.toml";
 
+/// Where the maker of a firmware says what its boxes start with; read before the owner's file.
+pub const VENDOR_PATH: &str = "/usr/share/qcloud-agent/vendor.toml";
+
 /// A file of every key with a comment on each is below 8 KiB; a longer one is something else.
 const MOST: u64 = 256 * 1024;
 /// The house's own key in the section of each feature.
 const ENABLED: &str = "enabled";
+/// The house's own section.
+const AGENT: &str = "agent";
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +50,35 @@ pub struct AgentConfig {
     pub volatile_ledger: bool,
     /// Names that need no name server.
     pub hosts: BTreeMap<String, IpAddr>,
+    /// Whom the daemon becomes when it was started as root: a name, a number, or `root`.
+    pub user: Option<UserName>,
+    /// Where the maker of the firmware says this box was sold; shown, and never sent.
+    pub region: Option<String>,
+    /// Where the box's web server reads its certificate: the root helper puts a renewed one there.
+    pub web_certificate: Option<PathBuf>,
+    /// Where the web server reads the key; without it, beside the certificate in the same file.
+    pub web_key: Option<PathBuf>,
+    /// What makes the web server read both again: a program and its arguments.
+    pub web_reload: Vec<String>,
+}
+
+/// A user of the box.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum UserName {
+    /// By number.
+    Number(u32),
+    /// By name.
+    Name(String),
+}
+
+impl core::fmt::Display for UserName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// A configuration file that cannot be used.
@@ -76,24 +112,34 @@ impl ConfigError {
     }
 }
 
-/// Reads the file. One that was not named and does not exist is an empty configuration.
+/// Reads the vendor's file below the root and then the owner's, which wins key by key. An owner's file that was
+/// not named and does not exist is an empty one, and so is a vendor's that does not exist.
 ///
 /// # Errors
-/// See [`ConfigError`].
-pub fn load(named: Option<&Path>, rows: &[Row]) -> Result<Config, ConfigError> {
-    let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-    match read(path) {
-        Ok(text) => parse(&text, path, rows),
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            Ok(Config::default())
-        }
-        Err(source) => Err(ConfigError::Read { path: path.into(), source }),
+/// See [`ConfigError`]; they name the file that is wrong.
+pub fn load(named: Option<&Path>, root: &Root, rows: &[Row]) -> Result<Config, ConfigError> {
+    let vendor_path = root.path(VENDOR_PATH);
+    let mut all = Sectioned::new();
+    let vendor = read(&vendor_path, root.read(VENDOR_PATH, MOST), false)?;
+    if let Some(text) = vendor {
+        all = sections(&text, &vendor_path, rows)?;
+        of_sections(all.clone(), &vendor_path)?;
     }
+    let path = named.map_or_else(|| root.path(DEFAULT_PATH), PathBuf::from);
+    let bytes = named.map_or_else(|| root.read(DEFAULT_PATH, MOST), read_named);
+    if let Some(text) = read(&path, bytes, named.is_some())? {
+        let owners = sections(&text, &path, rows)?;
+        // Each is right by itself before one is laid over the other.
+        of_sections(owners.clone(), &path)?;
+        for (name, section) in owners {
+            all.entry(name).or_default().extend(section);
+        }
+    }
+    of_sections(all, &path)
 }
 
 /// A FIFO in its place must not make the agent wait, nor a disk image fill the memory.
-fn read(path: &Path) -> io::Result<String> {
-    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+fn read_named(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_NONBLOCK.bits();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
@@ -104,10 +150,30 @@ fn read(path: &Path) -> io::Result<String> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST) {
         return Err(invalid(format!("it is longer than {MOST} bytes")));
     }
-    String::from_utf8(bytes).map_err(|e| {
+    Ok(bytes)
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// The text of a file that was read; nothing for one that may be missing, and is.
+fn read(
+    path: &Path,
+    bytes: io::Result<Vec<u8>>,
+    must_exist: bool,
+) -> Result<Option<String>, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.into(), source };
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(error) if !must_exist && error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    let text = String::from_utf8(bytes).map_err(|e| {
         let before = e.as_bytes().get(..e.utf8_error().valid_up_to()).unwrap_or_default();
-        invalid(format!("line {} is not UTF-8", line_at(before)))
-    })
+        failed(invalid(format!("line {} is not UTF-8", line_at(before))))
+    });
+    text.map(Some)
 }
 
 /// The line that begins or goes on behind these bytes.
@@ -120,28 +186,47 @@ fn line_at(before: &[u8]) -> usize {
 /// # Errors
 /// [`ConfigError::Line`] for the first line that is wrong.
 pub fn parse(text: &str, path: &Path, rows: &[Row]) -> Result<Config, ConfigError> {
+    of_sections(sections(text, path, rows)?, path)
+}
+
+/// What a file says, section by section; each key is one that its section may hold.
+type Sectioned = BTreeMap<String, Map<String, Value>>;
+
+fn sections(text: &str, path: &Path, rows: &[Row]) -> Result<Sectioned, ConfigError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let place = Place { path, text };
     let document = DeTable::parse(text).map_err(|e| place.parser("", &e))?;
-    let mut sections: Vec<_> = document.into_inner().into_iter().collect();
-    sections.sort_by_key(|(name, _)| name.span().start);
-    let mut config = Config::default();
-    for (name, value) in sections {
+    let mut found: Vec<_> = document.into_inner().into_iter().collect();
+    found.sort_by_key(|(name, _)| name.span().start);
+    let mut sections = Sectioned::new();
+    for (name, value) in found {
         let at = name.span().start;
         let name = name.into_inner().into_owned();
-        if name == "agent" {
-            let value = place.section(&name, at, value, &Shape::of::<AgentConfig>(), &[])?;
-            config.agent = serde_json::from_value(Value::Object(value))
-                .map_err(|e| place.wrong(Some(at), format!("[agent] {e}")))?;
-            continue;
-        }
-        let Some(row) = rows.iter().find(|row| row.card.name == name) else {
-            let known = rows.iter().map(|row| row.card.name).chain(["agent"]);
+        let section = if name == AGENT {
+            place.section(&name, at, value, &Shape::of::<AgentConfig>(), &[])?
+        } else if let Some(row) = rows.iter().find(|row| row.card.name == name) {
+            place.section(&name, at, value, &row.shape, &[ENABLED])?
+        } else {
+            let known = rows.iter().map(|row| row.card.name).chain([AGENT]);
             let guess = nearest(&name, known).map(|guess| format!("; did you mean [{guess}]?"));
             let (name, guess) = (printable(&name, 60), guess.unwrap_or_default());
             return Err(place.wrong(Some(at), format!("there is no section [{name}]{guess}")));
         };
-        let mut section = place.section(&name, at, value, &row.shape, &[ENABLED])?;
+        sections.insert(name, section);
+    }
+    Ok(sections)
+}
+
+fn of_sections(sections: Sectioned, path: &Path) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    for (name, mut section) in sections {
+        if name == AGENT {
+            config.agent = serde_json::from_value(Value::Object(section)).map_err(|e| {
+                let why = printable(&format!("[{AGENT}] {e}"), 300);
+                ConfigError::Line { path: path.into(), line: None, why }
+            })?;
+            continue;
+        }
         if let Some(enabled) = section.remove(ENABLED).as_ref().and_then(Value::as_bool) {
             config.sections.enabled.insert(name.clone(), enabled);
         }
@@ -261,6 +346,7 @@ mod tests {
             ("[ddns]\n[link]\n[ddns]\n", "line 3: "),
             ("[link]\nenabled = true\nenabled = true\n", "line 3: "),
             ("[ddns]\n\0\n", "line 2: "),
+            ("[agent]\n\nuser = []\n", "line 3: [agent] "),
         ] {
             let error = of(text).expect_err("a mistake");
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
@@ -273,5 +359,43 @@ mod tests {
         assert_eq!(config.sections.enabled.get("ddns"), Some(&true));
         let error = of("\u{feff}[ddns]\r\n\r\nenabeld = true\r\n").expect_err("a typo");
         assert!(error.contains("line 3: "), "{error}");
+    }
+
+    #[test]
+    fn the_owners_file_wins_over_the_vendors_key_by_key_and_each_error_names_its_file() {
+        let tree = crate::platform::root::tests::scratch("vendor");
+        let write = |path: &str, text: &str| {
+            let path = tree.join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let root = Root::new(&tree);
+        let load = || load(None, &root, ALL);
+        assert_eq!(load().unwrap().agent.region, None);
+        write(
+            VENDOR_PATH,
+            "[agent]\nregion = 'EU'\nuser = 77\n[registration]\nhub = 'https://a.test'\nhub_pin = 'p'\n[ddns]\nenabled = true\n",
+        );
+        let vendor = load().unwrap();
+        assert_eq!(vendor.agent.region.as_deref(), Some("EU"));
+        assert!(vendor.sections.enabled["ddns"]);
+        write(
+            DEFAULT_PATH,
+            "[agent]\nuser = 'root'\n[registration]\nhub = 'https://b.test'\n[ddns]\nenabled = false\n",
+        );
+        let both = load().unwrap();
+        assert_eq!(both.agent.region.as_deref(), Some("EU"));
+        assert_eq!(both.agent.user, Some(UserName::Name("root".into())));
+        let registration = serde_json::json!({ "hub": "https://b.test", "hub_pin": "p" });
+        assert_eq!(both.sections.values["registration"], registration);
+        assert!(!both.sections.enabled["ddns"]);
+
+        write(DEFAULT_PATH, "[agent]\nusr = 1\n");
+        assert!(load().unwrap_err().to_string().contains("etc/qcloud-agent/config.toml"));
+        write(DEFAULT_PATH, "");
+        for wrong in ["[agent]\nregio = 'EU'\n", "[nosuch]\n", "region = 'EU'\n"] {
+            write(VENDOR_PATH, wrong);
+            assert!(load().unwrap_err().to_string().contains("vendor.toml"), "{wrong}");
+        }
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn examine(agent: &Agent, now: Now) -> Value {
     let end = membership.and_then(|(member, _)| validity::ends(&member.certificate));
     json!({
         "pid": std::process::id(),
+        "standing": agent.standing().facts(),
         "clock": { "trusted": now.wall, "system": clock::system_wall() },
         "name_servers": agent.world().name_servers(),
         "known_hosts": agent.world().known_hosts(),
@@ -20,7 +21,8 @@ pub(super) fn examine(agent: &Agent, now: Now) -> Value {
         "lookup": last(agent, |line| line.parcel == crate::wire::lookup::LOOKUP.id),
         "contact": membership.and_then(|(_, hub)| {
             let hub = Target { host: hub.host.clone(), port: hub.port }.to_string();
-            last(agent, |line| line.dest == hub)
+            // A flow that was let begin has not been answered yet.
+            last(agent, |line| line.dest == hub && line.result != "open")
         }),
     })
 }

@@ -3,26 +3,31 @@
 //! There is no timer without a reason: the only one is armed to the supervisor's next deadline. With
 //! everything off the loop sleeps in the kernel until something happens to the box.
 
-use super::config::{self, Config, ConfigError};
+use super::config::{self, Config};
 use super::control::{Asked, DAEMON};
 use super::dial::{Dial, HandParts};
 use super::feature::{Answer, Asker, Event, Row};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
+use super::moving::{self, Appeared, Place};
 use super::records::Records;
+use super::reset;
 use super::saving::Saving;
+use super::start::{self, KEPT_ROOT, Standing};
+pub use super::start::{DEFAULT_STATE, Options, RunError};
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::warnings::{DAMAGED, NOT_RELOADED, UNSAVED};
+use super::watch::{self, Signals, Told};
 use super::world::World;
 use crate::card::Exit;
 use crate::clock::{self, Clock, Wall};
 use crate::egress::gate::Gate;
 use crate::egress::ledger::Ledger;
 use crate::egress::reconcile::Baseline;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::Identity;
 use crate::platform::exec::Exec;
-use crate::platform::netlink::Watcher;
+use crate::platform::mounts::Mounts;
 use crate::platform::root::Root;
 use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
@@ -32,60 +37,23 @@ use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// Where state is kept when no directory is named.
-pub const DEFAULT_STATE: &str = "/var/lib/qcloud-agent";
 /// A suspend shorter than this leaves connections as they are.
 const SUSPEND_NOTICED: Duration = Duration::from_secs(2);
 /// The longest an orderly stop waits for connections to say goodbye (SIGTERM: exit within 5 s).
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How the daemon is started.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The state directory.
-    pub state_dir: PathBuf,
-    /// A configuration that must exist, or the default one.
-    pub config_path: Option<PathBuf>,
-    /// Prefix of every system path.
-    pub root: PathBuf,
-}
-
-/// Why the daemon cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// State.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Identity.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The system.
-    #[error("cannot {what}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
-
-impl RunError {
-    /// The exit code of a command that failed of it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::State(error) | Self::Identity(IdentityError::State(error)) => error.exit(),
-            Self::Config(_) => Exit::Usage,
-            Self::Identity(_) | Self::System { .. } => Exit::Failed,
-        }
-    }
+/// Why an agent ran no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop, or everything it was asked is answered.
+    Stopped,
+    /// A disk appeared that its state belongs to.
+    DiskAppeared,
+    /// Key and state are to go, and no hub holds anything of this device any more.
+    Reset,
 }
 
 /// The agent, ready to run.
@@ -107,6 +75,7 @@ pub struct Agent {
     saving: Saving,
     /// What the kernel had counted when this began to run.
     baseline: Option<Baseline>,
+    standing: Standing,
 }
 
 impl Agent {
@@ -116,20 +85,22 @@ impl Agent {
     /// See [`RunError`].
     pub fn open(rows: &'static [Row], options: Options) -> Result<Self, RunError> {
         let state = StateDir::open(&options.state_dir)?;
-        Self::with_state(rows, options, state)
+        let root = Root::new(&options.root);
+        let config = config::load(options.config_path.as_deref(), &root, rows)?;
+        Self::with_state(rows, options, Arc::new(state), config)
     }
 
-    /// As [`Agent::open`], with state that is open already or lives in RAM.
+    /// As [`Agent::open`], with state that is open already or lives in RAM, and a configuration that was read.
     ///
     /// # Errors
     /// See [`RunError`].
     pub fn with_state(
         rows: &'static [Row],
         options: Options,
-        state: StateDir,
+        state: Arc<StateDir>,
+        config: Config,
     ) -> Result<Self, RunError> {
-        let config = config::load(options.config_path.as_deref(), rows)?;
-        let state = Arc::new(state);
+        moving::settle(&state)?;
         let (household, damaged) = Records::load(&state)?;
         if let Some(damaged) = &damaged {
             tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
@@ -166,26 +137,54 @@ impl Agent {
             suspended: clock::suspended(),
             saving: Saving::new(),
             baseline: None,
+            standing: Standing::default(),
         })
     }
 
-    /// Runs until SIGTERM or SIGINT, or until every question of `asked` is answered and no more can come.
+    /// Says how the process stands that this runs in.
+    pub fn set_standing(&mut self, standing: Standing) {
+        self.supervisor.warn(&KEPT_ROOT, standing.is_root().then(|| "as [agent] user says".into()));
+        let why = match standing.place {
+            Place::Disk => None,
+            Place::Volatile => Some("the state directory is in RAM"),
+            Place::Memory => Some("the state directory cannot be made"),
+        };
+        self.supervisor.warn(&moving::VOLATILE, why.map(String::from));
+        self.standing = standing;
+    }
+
+    /// Runs until SIGTERM or SIGINT, until every question of `asked` is answered and no more can come, or until
+    /// its state has to go elsewhere. Gives back how the process stands.
     ///
     /// # Errors
     /// [`RunError::System`] when signals or timers cannot be had.
-    pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> Result<(), RunError> {
+    pub async fn run(
+        mut self,
+        asked: &mut mpsc::Receiver<Asked>,
+    ) -> Result<(Ended, Standing), RunError> {
         let system = |what| move |source| RunError::System { what, source };
         let mut signals = Signals::open().map_err(system("listen to signals"))?;
         let timer = WakeTimer::open().map_err(system("make a timer"))?;
         let jump = ClockJump::open().map_err(system("watch the wall clock"))?;
-        let watcher = tokio::spawn(watch_addresses(self.events.clone()));
+        let watcher = tokio::spawn(watch::addresses(self.events.clone()));
         let service = Service::from_environment();
         self.baseline = self.counted();
+        let mut mounts = self.mounts();
         self.supervisor.start(self.clock.now());
+        self.heed_marker();
         self.obey();
         service.ready();
-        let mut more = true;
+        let (mut more, mut ended) = (true, Ended::Stopped);
         while more || !self.askers.is_empty() {
+            if self.supervisor.is_reset_due() {
+                ended = Ended::Reset;
+                break;
+            }
+            let is_free = self.supervisor.household().membership.is_none();
+            if self.standing.conflict && is_free && self.disk_appeared().await {
+                ended = Ended::DiskAppeared;
+                break;
+            }
             let wake = self.supervisor.next_wake().map(|(at, ..)| at);
             let wake = wake.into_iter().chain(self.saving.next_wake()).min();
             timer.arm(wake).map_err(system("arm a timer"))?;
@@ -202,6 +201,10 @@ impl Agent {
                 },
                 _ = timer.fired() => self.supervisor.wake(self.clock.now()),
                 _ = jump.jumped() => self.supervisor.event(Event::WallClockSet, self.clock.now()),
+                () = watch::volumes(&mut mounts) => if self.disk_appeared().await {
+                    ended = Ended::DiskAppeared;
+                    break;
+                },
                 signal = signals.next() => match signal {
                     Told::Stop => break,
                     Told::Reload => self.reload(&service),
@@ -212,8 +215,52 @@ impl Agent {
         }
         service.stopping();
         watcher.abort();
-        self.stop().await;
-        Ok(())
+        Ok((ended, self.stop().await))
+    }
+
+    /// What tells of volumes, for one that waits for a disk.
+    fn mounts(&self) -> Option<Mounts> {
+        if self.standing.place == Place::Disk {
+            return None;
+        }
+        let opened = Mounts::open();
+        opened.inspect_err(|error| tracing::warn!(%error, "volumes cannot be watched")).ok()
+    }
+
+    /// Whether there is a disk now that the state goes to.
+    async fn disk_appeared(&mut self) -> bool {
+        let is_registered = self.supervisor.household().membership.is_some();
+        self.standing.conflict = false;
+        self.supervisor.warn(&moving::CONFLICT, None);
+        match moving::appeared(&self.options.state_dir, is_registered) {
+            Appeared::Nothing => false,
+            Appeared::Conflict => {
+                let dir = self.options.state_dir.display().to_string();
+                tracing::warn!(dir, "the disk that appeared holds another state");
+                self.supervisor.warn(&moving::CONFLICT, Some(dir));
+                self.standing.conflict = true;
+                false
+            }
+            Appeared::Disk => match start::prepare_state(&mut self.standing).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%error, "the state directory cannot be made");
+                    false
+                }
+            },
+        }
+    }
+
+    /// The firmware asked for a reset with its marker.
+    fn heed_marker(&mut self) {
+        let dir = self.records.dir().map(std::path::Path::to_path_buf);
+        if reset::is_marked(dir.as_deref()) {
+            self.supervisor.begin_reset(None, self.clock.now());
+            self.save(false);
+            if !self.saving.has_failed() {
+                reset::unmark(dir.as_deref());
+            }
+        }
     }
 
     fn happened(&mut self, happening: Happening) {
@@ -240,6 +287,9 @@ impl Agent {
         let asker = Asker(self.asked_so_far);
         self.askers.insert(asker, answers);
         let now = self.clock.now();
+        if request.noun == DAEMON && request.verb == "reset" {
+            return reset::ask(self, asker, &request.args, now);
+        }
         if request.noun == DAEMON {
             let answer = super::house::answer(self, &request.verb, &request.args, uid, now);
             return self.answer(asker, answer);
@@ -322,7 +372,8 @@ impl Agent {
 
     fn reload(&mut self, service: &Service) {
         service.reloading(self.clock.now());
-        match config::load(self.options.config_path.as_deref(), self.rows) {
+        let root = Root::new(&self.options.root);
+        match config::load(self.options.config_path.as_deref(), &root, self.rows) {
             Ok(Config { agent, sections }) => {
                 self.world.set_config(&agent);
                 self.supervisor.warn(&NOT_RELOADED, None);
@@ -338,8 +389,8 @@ impl Agent {
     }
 
     /// Ends everything in order, within [`GOODBYE`] and one save.
-    async fn stop(self) {
-        let Self { jobs, world, mut supervisor, records, gate, clock, .. } = self;
+    async fn stop(self) -> Standing {
+        let Self { jobs, world, mut supervisor, records, gate, clock, standing, .. } = self;
         drop(jobs);
         world.goodbye(GOODBYE).await;
         let lines = gate.with_ledger(|ledger| !ledger.unsaved().is_empty());
@@ -350,6 +401,7 @@ impl Agent {
                 tracing::error!(%error, "state cannot be saved at the stop");
             }
         }
+        standing
     }
 
     /// Every line in RAM, and what vouches for the chain: the signed head and the key that signed it.
@@ -369,6 +421,10 @@ impl Agent {
 
     pub(super) const fn world(&self) -> &World {
         &self.world
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     pub(super) fn supervisor(&self) -> &Supervisor {
@@ -436,56 +492,7 @@ fn gate_of(
     Ok(gate)
 }
 
-async fn watch_addresses(events: mpsc::Sender<Happening>) {
-    let mut watcher = match Watcher::open() {
-        Ok(watcher) => watcher,
-        Err(error) => return tracing::error!(%error, "the box's own addresses cannot be watched"),
-    };
-    loop {
-        match watcher.changed().await {
-            Ok(addresses) => {
-                let event = Event::Addresses(Arc::new(addresses));
-                if events.send(Happening::Event(event)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                return tracing::error!(%error, "the box's own addresses are not watched any more");
-            }
-        }
-    }
-}
-
 fn error_chain(error: &dyn std::error::Error) -> String {
     let source = error.source().map(|source| format!(": {source}"));
     format!("{error}{}", source.unwrap_or_default())
-}
-
-enum Told {
-    Stop,
-    Reload,
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn open() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.term.recv() => Told::Stop,
-            _ = self.int.recv() => Told::Stop,
-            _ = self.hup.recv() => Told::Reload,
-        }
-    }
 }

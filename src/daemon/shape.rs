@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_those_of_the_type() {
-        assert_eq!((Shape::of::<super::super::config::AgentConfig>().keys)().len(), 3);
+        assert_eq!((Shape::of::<super::super::config::AgentConfig>().keys)().len(), 8);
         assert!((Shape::of::<u8>().keys)().is_empty());
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::common::World;
 use crate::common::agent::Agent;
-use crate::common::net::Line;
+use crate::common::net::{Line, Net};
 use crate::common::page::Page;
 use crate::common::process::until;
+use crate::common::scratch::Scratch;
 use crate::common::watch::Counter;
 use nix::sys::signal::Signal;
+use qcloud_agent::platform::privilege::SERVICE_UID;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -145,5 +147,24 @@ fn an_agent_that_hangs_is_said_to_hang() {
     assert!(says(&found, "agent").contains("does not answer in 5 s"), "{found}");
     assert!(says(&found, "configuration").starts_with("ok: "), "{found}");
     agent.process().signal(Signal::SIGCONT);
-    assert!(says(&examined(&agent, 3), "agent").starts_with("ok: runs"));
+    assert!(says(&examined(&agent, 0), "agent").starts_with("ok: runs"));
+}
+
+#[test]
+fn root_is_warned_of_where_it_was_kept_and_nowhere_else() {
+    let net = Net::new(Line::Direct);
+    let scratch = Scratch::new();
+    let mut agent = Agent::new(&net.device, &scratch.path("agent"), None, "");
+    agent.start();
+    let found = examined(&agent, 0);
+    let said = says(&found, "privileges");
+    let words = "capabilities 0000000000000000, a seccomp filter, no new privileges, a root helper";
+    assert!(said.starts_with(&format!("ok: uid {SERVICE_UID}, {words}")), "{said}");
+
+    let mut agent = Agent::new(&net.device, &scratch.path("root"), None, "");
+    let path = scratch.path("root").join("config.toml");
+    std::fs::write(path, "[agent]\nuser = 'root'\n").expect("a file");
+    agent.start();
+    let said = says(&examined(&agent, 3), "privileges");
+    assert!(said.starts_with("warn: it runs as root"), "{said}");
 }

@@ -31,6 +31,7 @@ mod r5;
 mod s1;
 mod s14;
 mod s2;
+mod s20;
 mod s3;
 mod u4;
 mod y2;
@@ -59,6 +60,15 @@ const GUARDS: &[(&str, &str)] = &[
     ("b2::b2_the_relay_cannot_read_what_it_carries", "link-tls"),
     ("s1::s1_no_word_of_a_whole_life_passes_in_clear", "api-tls"),
     ("s3::s3_another_authoritys_certificate_is_refused", "pin"),
+    ("s20::s20_started_as_root_it_keeps_nothing_of_root", "privilege-drop"),
+    ("s20::s20_started_by_anybody_it_stays_that_user_and_can_gain_nothing", "hardening"),
+    ("s20::s20_the_kernel_refuses_what_an_agent_never_needs", "seccomp"),
+    ("s20::s20_it_keeps_no_file_open_that_its_starter_left_open", "inherited-descriptors"),
+    ("s20::s20_a_command_of_root_leaves_no_file_of_roots_in_the_state", "state-owner"),
+    (
+        "s20::s20_root_helps_by_a_configuration_of_its_own_only_and_no_longer_than_its_daemon",
+        "helper-config",
+    ),
     ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
     ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),

@@ -9,6 +9,7 @@ mod erasure;
 mod hub;
 mod life;
 mod link;
+mod offline;
 mod panics;
 mod quiet;
 mod spread;

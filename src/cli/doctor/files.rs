@@ -5,10 +5,11 @@ use crate::cli::print;
 use crate::daemon::config;
 use crate::daemon::feature::Row;
 use crate::daemon::run::Options;
+use crate::platform::root::Root;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde_json::Value;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The state directory takes at most 2 MiB of ledger and a few KiB beside it.
 const ENOUGH_BYTES: u64 = 4 * 1024 * 1024;
@@ -17,15 +18,20 @@ const ENOUGH_BYTES: u64 = 4 * 1024 * 1024;
 pub(super) fn configuration(rows: &[Row], options: &Options) -> Finding {
     let what = "configuration";
     let named = options.config_path.as_deref();
-    let path = named.unwrap_or(Path::new(config::DEFAULT_PATH));
-    match config::load(named, rows) {
-        Ok(_) if path.exists() => Finding::ok(what, path.display().to_string()),
-        Ok(_) => {
-            Finding::ok(what, format!("{} does not exist: the defaults serve", path.display()))
-        }
+    let root = Root::new(&options.root);
+    let path = named.map_or_else(|| root.path(config::DEFAULT_PATH), PathBuf::from);
+    let vendor_path = root.path(config::VENDOR_PATH);
+    let vendor = if root.exists(config::VENDOR_PATH) {
+        format!("; below it {}, of the firmware's maker", vendor_path.display())
+    } else {
+        String::new()
+    };
+    let shown = path.display();
+    match config::load(named, &root, rows) {
+        Ok(_) if path.exists() => Finding::ok(what, format!("{shown}{vendor}")),
+        Ok(_) => Finding::ok(what, format!("{shown} does not exist: the defaults serve{vendor}")),
         Err(error) => {
-            let hint =
-                format!("mend the line, then: qcloud-agent doctor --config {}", path.display());
+            let hint = format!("mend the line, then: {}", error.hint());
             Finding::bad(what, print::chain(&error), &hint)
         }
     }

@@ -66,23 +66,27 @@ fn process(options: &Options, facts: &Value) -> Option<Finding> {
         line.and_then(|line| line.split_whitespace().next()).unwrap_or("?").to_owned()
     };
     let (uid, caps) = (field("Uid"), field("CapEff"));
-    let seccomp = match field("Seccomp").as_str() {
-        "0" => "no seccomp filter",
-        "2" => "a seccomp filter",
-        _ => "seccomp not told",
+    let standing = &facts["standing"];
+    let seccomp = match (field("Seccomp").as_str(), standing["seccomp_missing"].as_str()) {
+        ("0", Some(why)) => format!("no seccomp filter ({why})"),
+        ("0", None) => "no seccomp filter".into(),
+        ("2", _) => "a seccomp filter".into(),
+        _ => "seccomp not told".into(),
     };
+    let helper = if standing["root_helper"] == true { "a root helper" } else { "no root helper" };
     let fresh =
         if field("NoNewPrivs") == "1" { "no new privileges" } else { "may gain privileges" };
     let memory =
         field("VmHWM").parse::<u64>().map_or_else(|_| "?".into(), |kib| (kib / 1024).to_string());
-    let shown =
-        format!("uid {uid}, capabilities {caps}, {seccomp}, {fresh}, at most {memory} MiB so far");
+    let shown = format!(
+        "uid {uid}, capabilities {caps}, {seccomp}, {fresh}, {helper}, at most {memory} MiB so far"
+    );
     if uid == "0" && !caps.trim_start_matches('0').is_empty() {
         let text = format!("it runs as root, which it does not need: {shown}");
         return Some(Finding::warn(
             "privileges",
             text,
-            "run it under its unit file, or as a user of its own",
+            "leave `user` out of section [agent], then: systemctl restart qcloud-agent",
         ));
     }
     Some(Finding::ok("privileges", shown))
