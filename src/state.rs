@@ -84,6 +84,13 @@ pub enum StateError {
         /// Which file.
         path: PathBuf,
     },
+    /// Another file system was mounted over it, or it was removed: what is written there now would be lost, or
+    /// fall among somebody else's.
+    #[error("{} is another directory now than the one that was opened", path.display())]
+    Gone {
+        /// Which one.
+        path: PathBuf,
+    },
     /// Not a name for a file.
     #[error("`{0}` cannot be a name in the state directory")]
     Name(String),
@@ -100,6 +107,7 @@ impl StateError {
             | Self::Damaged { .. }
             | Self::Future { .. }
             | Self::Exists { .. }
+            | Self::Gone { .. }
             | Self::Name(_) => Exit::Failed,
         }
     }
@@ -116,6 +124,15 @@ pub struct Loaded {
     pub body: Value,
     /// What is wrong with the other generation, when this is one to be told: the newest change may be lost.
     pub damaged: Option<String>,
+}
+
+/// All of a state directory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// The documents by name, each as its newest generation has it.
+    pub documents: Vec<(String, Value)>,
+    /// The other files by name.
+    pub files: Vec<(String, Vec<u8>)>,
 }
 
 /// The place where state is kept. Holds the lock of its directory as long as it lives.
@@ -310,6 +327,38 @@ impl StateDir {
                 Ok(())
             }
         }
+    }
+
+    /// Everything that is kept here, whole: documents by name, and the other files.
+    ///
+    /// A directory that a volume was mounted over meanwhile is still read.
+    ///
+    /// # Errors
+    /// As [`StateDir::load`].
+    pub fn contents(&self) -> Result<Contents, StateError> {
+        match &self.place {
+            Place::Directory(directory) => directory.contents(),
+            Place::Memory(memory) => {
+                let memory = lock(memory);
+                Ok(Contents {
+                    documents: memory.documents.clone().into_iter().collect(),
+                    files: memory.files.clone().into_iter().collect(),
+                })
+            }
+        }
+    }
+
+    /// Removes everything but the document `last`, and then that one.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]. A second call goes on where the first one stopped.
+    pub fn wipe(&self, last: &str) -> Result<(), StateError> {
+        check(last)?;
+        match &self.place {
+            Place::Directory(directory) => directory.wipe(last)?,
+            Place::Memory(memory) => *lock(memory) = Memory::default(),
+        }
+        self.remove(last)
     }
 
     /// Removes everything of that name: a document with both generations, or a file with its rotated one.

@@ -13,7 +13,7 @@ use qcloud_agent::wire::link::{self, Hello, Origin, ToDevice, ToHub, Visitor};
 use qcloud_agent::wire::lookup::Lookup;
 use qcloud_agent::wire::privacy::{self, Page, Restrictable, Restrictions};
 use qcloud_agent::wire::receipt::{self, Forgotten, Kept, Receipt};
-use qcloud_agent::wire::registration::{self, Membership, Poll, Polled, Start, Started};
+use qcloud_agent::wire::registration::{self, Membership, Operator, Poll, Polled, Start, Started};
 use qcloud_agent::wire::{ParcelBody, label::Label, signed};
 use ring::signature::Ed25519KeyPair;
 use serde::Serialize;
@@ -155,6 +155,7 @@ fn every_answer_is_what_the_other_side_reads() {
             interval_seconds: 5,
             expires_in_seconds: 600,
             challenge: "Y2hhbGxlbmdl".into(),
+            operator: None,
         },
     );
     message("registration.poll-pending", &Polled::AuthorizationPending);
@@ -168,6 +169,7 @@ fn every_answer_is_what_the_other_side_reads() {
         receipt_key: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
         certificate_until: Wall::default(),
         device: String::new(),
+        operator: None,
     };
     message("registration.poll-approved", &Polled::Approved(Box::new(membership.clone())));
     let until = Wall::from_unix_seconds(1_797_933_600);
@@ -189,6 +191,34 @@ fn every_answer_is_what_the_other_side_reads() {
     let (device, next) = ("abcdefghijklmnopqrstuvwxyz".into(), Some("link_log.17".into()));
     message("privacy.export-answer", &Page { device, at, restricted, tables: vec![table], next });
     message("ddns.update-answer-empty", &Updated { a: None, aaaa: None, observed });
+}
+
+#[test]
+fn a_hub_says_who_runs_it_and_where_it_stands() {
+    let operator =
+        || Some(Operator { contact: "privacy@example.test".into(), region: "Sweden".into() });
+    message(
+        "registration.start-answer-operator",
+        &Started {
+            device_code: "3q2-7wAAAAAAAAAAAAAAAA".into(),
+            user_code: "BCDF-GHJK".into(),
+            verification_uri: "https://hub.example.test/approve".into(),
+            interval_seconds: 5,
+            expires_in_seconds: 600,
+            challenge: "Y2hhbGxlbmdl".into(),
+            operator: operator(),
+        },
+    );
+    let membership = Membership {
+        name: Label::parse("box").unwrap(),
+        zone: "example.test".into(),
+        certificate: "-----BEGIN CERTIFICATE-----\n".into(),
+        receipt_key: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+        operator: operator(),
+        certificate_until: Wall::default(),
+        device: String::new(),
+    };
+    message("registration.poll-approved-operator", &Polled::Approved(Box::new(membership)));
 }
 
 #[test]

@@ -28,7 +28,7 @@ const GUARDS: &[(&str, &str)] =
     &[("every_destination_of_a_life_stands_in_the_ledger", "ledger-peer")];
 /// Everything that opens, closes, copies and uses sockets, and what would get around these.
 const TRACED: &str =
-    "trace=%net,close,dup,dup2,dup3,fcntl,write,writev,sendfile,splice,io_uring_setup";
+    "trace=%net,close,dup,dup2,dup3,fcntl,write,writev,sendfile,splice,io_uring_setup,execve";
 const SOON: Duration = Duration::from_secs(20);
 /// Where the device goes when its line gets another address.
 const MOVED: &str = "203.0.113.77";

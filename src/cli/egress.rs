@@ -7,7 +7,7 @@ use crate::card::{Card, Exit, Parcel};
 use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
 use crate::daemon::records::LEDGER;
-use crate::daemon::run::{Agent, Options};
+use crate::daemon::run::Options;
 use crate::egress::catalogue;
 use crate::egress::ledger::{self, Line, SignedHead};
 use crate::wire::lookup::LOOKUP;
@@ -139,9 +139,7 @@ async fn gather(rows: &'static [Row], options: &Options) -> Result<Gathered, Fai
     let answer = talk::ask_running(options, &request).await?;
     let ledger = match answer {
         Some(answer) => answer.json,
-        None if options.state_dir.exists() => Agent::open(rows, options.clone())
-            .map_err(|e| Failed { exit: e.exit(), text: print::chain(&e) })?
-            .ledger(),
+        None if options.state_dir.exists() => talk::open(rows, options)?.ledger(),
         None => json!({}),
     };
     let mut lines = Vec::new();

@@ -4,12 +4,14 @@
 //! what and why, then a hint.
 
 pub mod consent;
+pub mod doctor;
 pub mod egress;
 pub mod facts;
 pub mod print;
 pub mod privacy;
 mod reconcile;
 mod register;
+mod run;
 pub mod status;
 pub mod talk;
 pub mod tree;
@@ -19,12 +21,19 @@ pub mod r#try;
 use crate::card::Exit;
 use crate::daemon::control::Request;
 use crate::daemon::feature::{Answer, Row};
-use crate::daemon::run::{Agent, Options};
+use crate::daemon::run::Options;
+use crate::platform::helper;
 use crate::platform::memory;
+use crate::platform::privilege;
 use clap::ArgMatches;
 use print::Printer;
 use serde_json::Value;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+
+/// What the runtime (7), the state's directory and lock, the root helper, the control socket and one question take
+/// at least.
+const DESCRIPTORS: usize = 12;
 
 /// Runs one command line, program name first, and gives the exit code.
 pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
@@ -34,11 +43,20 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
         // The hub of `try`: `cargo run` builds this program only.
         return crate::hub::cli::main(args.into_iter().skip(1));
     }
-    let matches = match tree::command(rows).try_get_matches_from(args) {
+    let matches = match tree::command(rows).try_get_matches_from(&args) {
         Ok(matches) => matches,
-        Err(error) => return print::usage(&error),
+        Err(error) => return print::usage(&error, &args),
     };
+    if matches!(matches.subcommand_name(), Some("run" | helper::VERB)) {
+        privilege::close_inherited();
+    }
     start_logging(&matches);
+    if let Err(error) = descriptors() {
+        let text = format!(
+            "fewer than {DESCRIPTORS} file descriptors are free: {error}\nhint: ulimit -n 64"
+        );
+        return Printer::new(matches.get_flag("json")).fail(Exit::Failed, &text);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let printer = Printer::new(matches.get_flag("json"));
     if let Err(error) = memory::close() {
@@ -58,8 +76,14 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
 async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer) -> Exit {
     let options = options(matches);
     match matches.subcommand() {
-        Some(("run", _)) => run(rows, options, printer).await,
+        Some(("run", _)) => run::daemon(rows, options, printer).await,
+        Some((helper::VERB, sub)) => {
+            let user = sub.get_one::<String>("user").map(String::as_str).unwrap_or_default();
+            run::root_helper(rows, &options, user, printer).await
+        }
+        Some(("reset", sub)) => run::reset(rows, &options, sub.get_flag("yes"), printer).await,
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
+        Some(("doctor", _)) => doctor::run(rows, &options, printer).await,
         Some(("facts", _)) => facts::print(&options, printer),
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
         Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,
@@ -74,33 +98,10 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
     }
 }
 
-/// The daemon, in the foreground.
-async fn run(rows: &'static [Row], options: Options, printer: &Printer) -> Exit {
-    let listener = crate::daemon::control::Listener::open;
-    let state_dir = options.state_dir.clone();
-    let agent = match Agent::open(rows, options) {
-        Ok(agent) => agent,
-        Err(error) => return printer.fail(error.exit(), &print::chain(&error)),
-    };
-    if let Err(error) = agent.keep_identity() {
-        return printer.fail(error.exit(), &print::chain(&error));
-    }
-    let (asked, questions) = tokio::sync::mpsc::channel(16);
-    match listener(&state_dir) {
-        Ok(listener) => {
-            // The daemon outlives its socket: a clone keeps the channel open.
-            tokio::spawn(listener.serve(asked.clone()));
-        }
-        Err(error) => {
-            let text =
-                format!("cannot open the control socket in {}: {error}", state_dir.display());
-            return printer.fail(Exit::Failed, &text);
-        }
-    }
-    match agent.run(questions).await {
-        Ok(()) => Exit::Done,
-        Err(error) => printer.fail(error.exit(), &print::chain(&error)),
-    }
+/// Whether there are enough descriptors to begin: without some of its own the runtime panics.
+fn descriptors() -> std::io::Result<()> {
+    let one = || std::io::stderr().as_fd().try_clone_to_owned();
+    core::iter::repeat_with(one).take(DESCRIPTORS).collect::<Result<Vec<_>, _>>().map(drop)
 }
 
 /// A verb of a feature's card, or `on`, `off` and `status`.

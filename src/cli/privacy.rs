@@ -164,12 +164,13 @@ fn facts(cards: &[&'static Card], status: &Value) -> Value {
 /// owed (promise R2).
 fn screen(cards: &[&'static Card], status: &Value) -> String {
     let place = status.get("registered").filter(|place| !place.is_null());
-    let mut lines = vec![match place {
+    let mut lines = match place {
         Some(place) => {
-            format!("registered as {} at {}", text(place, "name"), text(place, "hub"))
+            let at = format!("registered as {} at {}", text(place, "name"), text(place, "hub"));
+            vec![at, status::operator(place)]
         }
-        None => "not registered: no hub holds anything of this device".into(),
-    }];
+        None => vec!["not registered: no hub holds anything of this device".into()],
+    };
     lines.push(format!("privacy text: version {PRIVACY_TEXT_VERSION} of {PRIVACY_TEXT_DATE}"));
     lines.push(match status["consents"].as_array().map_or(0, Vec::len) {
         0 => "consent: nothing that can leave needs it".into(),

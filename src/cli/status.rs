@@ -6,10 +6,12 @@ use crate::card::Exit;
 use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::feature::Row;
 use crate::daemon::run::{Agent, Options, RunError};
+use crate::daemon::start;
 use crate::platform::facts::in_short;
 use crate::platform::root::Root;
 use crate::state::StateDir;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Prints the status of the agent, or of one feature.
 pub async fn print(
@@ -42,8 +44,7 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
     if let Some(answer) = talk::ask_running(options, &request).await? {
         return Ok(answer.json);
     }
-    let failed = |error: RunError| Failed { exit: error.exit(), text: super::print::chain(&error) };
-    let mut agent = stopped(rows, options).map_err(failed)?;
+    let mut agent = stopped(rows, options)?;
     let mut status = serde_json::to_value(agent.status()).unwrap_or_default();
     if !agent.has_identity() {
         // The key it has is in RAM, and gone with this command.
@@ -53,12 +54,14 @@ pub async fn gather(rows: &'static [Row], options: &Options) -> Result<Value, Fa
 }
 
 /// An agent that is only looked at. Where there is no state yet, none is made.
-fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, RunError> {
+fn stopped(rows: &'static [Row], options: &Options) -> Result<Agent, Failed> {
     if options.state_dir.exists() {
-        Agent::open(rows, options.clone())
-    } else {
-        Agent::with_state(rows, options.clone(), StateDir::memory())
+        return talk::open(rows, options);
     }
+    let failed = |error: RunError| talk::failed(&error, options);
+    let config = start::config(rows, options).map_err(failed)?;
+    let state = Arc::new(StateDir::memory());
+    Agent::with_state(rows, options.clone(), state, config).map_err(failed)
 }
 
 /// The whole screen.
@@ -68,12 +71,16 @@ pub fn screen(status: &Value) -> String {
     lines.extend(status["box"].as_str().map(|words| format!("box {words}")));
     match status.get("registered").filter(|r| !r.is_null()) {
         Some(place) => {
-            lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub")))
+            lines.push(format!("registered as {} at {}", text(place, "name"), text(place, "hub")));
+            lines.push(operator(place));
         }
         None => lines.push("not registered (qcloud-agent register --hub https://HOST)".into()),
     }
     if status["running"] == false {
         lines.push("the agent is not running (qcloud-agent run)".into());
+    }
+    if let Some(why) = status["agent"]["seccomp_missing"].as_str() {
+        lines.push(format!("its system calls are not confined: {why}"));
     }
     lines.push(String::new());
     for feature in status["features"].as_array().into_iter().flatten() {
@@ -111,6 +118,19 @@ pub fn screen(status: &Value) -> String {
     }
     lines.push(format!("\nledger: {} lines (qcloud-agent egress ledger)", status["ledger_lines"]));
     lines.join("\n")
+}
+
+/// Whom the owner turns to, complaints to an authority included (promise R10).
+pub fn operator(place: &Value) -> String {
+    let operator = &place["operator"];
+    let region = match text(operator, "region") {
+        "" => String::new(),
+        region => format!(", in {region}"),
+    };
+    match text(operator, "contact") {
+        "" => format!("hub run by: not told by the hub{region}"),
+        contact => format!("hub run by: {contact}{region}"),
+    }
 }
 
 fn one(feature: &Value) -> String {

@@ -15,7 +15,19 @@ pub fn command(rows: &'static [Row]) -> Command {
         .arg_required_else_help(true)
         .args(global())
         .subcommand(Command::new("run").about("Run the agent in the foreground"))
+        .subcommand(root_helper())
+        .subcommand(
+            Command::new("reset")
+                .about("Have the hub erase this device, then remove its key and state")
+                .arg(
+                    Arg::new("yes")
+                        .long("yes")
+                        .action(ArgAction::SetTrue)
+                        .help("Do it: the device is a new one afterwards"),
+                ),
+        )
         .subcommand(Command::new("status").about("Show what is on, what it does and what is wrong"))
+        .subcommand(Command::new("doctor").about("Say what works, what does not, and what to do"))
         .subcommand(Command::new("facts").about("Show what this box says of itself, and where"))
         .subcommand(egress())
         .subcommand(super::consent::noun())
@@ -32,6 +44,13 @@ pub fn command(rows: &'static [Row]) -> Command {
         }
     }
     with_try(root)
+}
+
+/// What the daemon starts beside itself; nobody types it.
+fn root_helper() -> Command {
+    Command::new(crate::platform::helper::VERB)
+        .hide(true)
+        .arg(Arg::new("user").required(true).help("UID:GID of the daemon"))
 }
 
 /// The noun of a feature; one that is always there has no `on` and `off`.

@@ -2,12 +2,13 @@
 //!
 //! A unix socket in the state directory, 0660, never a TCP port. One request a connection: a line of
 //! JSON in, lines of JSON out, the last one with an exit code. Who may ask is read from the socket
-//! (SO_PEERCRED): root, and the user the daemon runs as.
+//! (SO_PEERCRED): root and the user the daemon runs as may ask everything, their group may read, and
+//! others get no answer but a refusal.
 
 use super::feature::Answer;
 use crate::card::Exit;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::{Uid, geteuid};
+use nix::unistd::{getegid, geteuid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
@@ -101,16 +102,18 @@ impl Drop for Listener {
 }
 
 async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) {
-    let peer = getsockopt(&stream, PeerCredentials).map(|peer| Uid::from_raw(peer.uid()));
-    let allowed = peer.is_ok_and(may_ask);
+    let peer = getsockopt(&stream, PeerCredentials).map(|peer| (peer.uid(), peer.gid()));
+    let access = peer.map_or(Access::Nothing, |(uid, gid)| {
+        access(uid, gid, geteuid().as_raw(), getegid().as_raw())
+    });
     let (reader, mut writer) = stream.into_split();
     let mut answers = match read_request(reader).await {
-        Ok(_) if !allowed => {
-            let text = "permission denied\nhint: only root and the agent's own user may ask";
+        Ok(request) if !access.covers(&request) => {
+            let text = "permission denied\nhint: run this as root or as the agent's own user";
             return write_answer(&mut writer, Answer::failed(Exit::Failed, text)).await;
         }
         Ok(request) => {
-            let uid = peer.map_or(u32::MAX, Uid::as_raw);
+            let uid = peer.map_or(u32::MAX, |(uid, _)| uid);
             let (answers, receiver) = mpsc::channel(8);
             if asked.send(Asked { request, uid, answers }).await.is_err() {
                 return;
@@ -128,8 +131,34 @@ async fn converse(stream: UnixStream, asked: mpsc::Sender<Asked>) {
     }
 }
 
-fn may_ask(uid: Uid) -> bool {
-    uid.is_root() || uid == geteuid()
+/// What somebody may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Everything,
+    Reading,
+    Nothing,
+}
+
+/// What the daemon itself is asked without changing anything; `checkpoint` puts on disk what it reads out.
+const READING: [&str; 5] = ["status", "checkpoint", "show", "preview", "reconcile"];
+
+impl Access {
+    fn covers(self, request: &Request) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Reading => request.noun == DAEMON && READING.contains(&request.verb.as_str()),
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// Root's group has no word here: its members are not root.
+fn access(uid: u32, gid: u32, own_uid: u32, own_gid: u32) -> Access {
+    match (uid, gid) {
+        (uid, _) if uid == 0 || uid == own_uid => Access::Everything,
+        (_, gid) if gid == own_gid && gid != 0 => Access::Reading,
+        _ => Access::Nothing,
+    }
 }
 
 /// The user this very process runs as.
@@ -156,20 +185,27 @@ async fn write_answer(writer: &mut (impl tokio::io::AsyncWrite + Unpin), answer:
     let _ = writer.write_all(&line).await;
 }
 
-/// Asks a running daemon. `None` when none runs there.
+/// Asks a running daemon that listens in one of these directories. `None` when none does.
 ///
 /// # Errors
 /// The system's own; `UnexpectedEof` when the daemon stops in the middle.
 pub async fn ask(
-    state_dir: &Path,
+    dirs: &[PathBuf],
     request: &Request,
     mut show: impl FnMut(Answer),
 ) -> io::Result<Option<Answer>> {
-    let stream = match UnixStream::connect(state_dir.join(SOCKET)).await {
-        Ok(stream) => stream,
-        Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let mut found = None;
+    for dir in dirs {
+        match UnixStream::connect(dir.join(SOCKET)).await {
+            Ok(stream) => {
+                found = Some(stream);
+                break;
+            }
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let Some(stream) = found else { return Ok(None) };
     let (reader, mut writer) = stream.into_split();
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
@@ -191,4 +227,43 @@ pub async fn ask(
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_and_the_agents_user_may_all_its_group_may_read_and_others_nothing() {
+        let (own_uid, own_gid) = (60653, 60653);
+        let of = |uid, gid| access(uid, gid, own_uid, own_gid);
+        let request = |noun: &str, verb: &str| Request {
+            noun: noun.into(),
+            verb: verb.into(),
+            args: Value::Null,
+        };
+        let reads = READING.map(|verb| request(DAEMON, verb));
+        let changes = [
+            request(DAEMON, "reset"),
+            request(DAEMON, "consent"),
+            request(DAEMON, "deny"),
+            request("ddns", "off"),
+            request("ddns", "status"),
+            request("registration", "unregister"),
+            request("link", "publish"),
+        ];
+        for (uid, gid, may_read, may_change) in [
+            (0, 0, true, true),
+            (own_uid, 1, true, true),
+            (1000, own_gid, true, false),
+            (1000, 1000, false, false),
+            (1000, 0, false, false),
+            (u32::MAX, u32::MAX, false, false),
+        ] {
+            let access = of(uid, gid);
+            assert!(reads.iter().all(|r| access.covers(r) == may_read), "{uid}:{gid}");
+            assert!(changes.iter().all(|r| access.covers(r) == may_change), "{uid}:{gid}");
+        }
+        assert_eq!(access(1000, 0, 0, 0), Access::Nothing, "root's group");
+    }
 }

@@ -330,7 +330,8 @@ impl Supervisor {
 
 fn erased(kept: &KeptReceipt) -> Answer {
     let Receipt { feature, rows, erased_at, .. } = &kept.receipt;
-    let total: u64 = rows.values().sum();
+    // The hub signed for these numbers; that makes them its own, not small.
+    let total = rows.values().fold(0, |sum: u64, rows| sum.saturating_add(*rows));
     let text = format!(
         "{feature} is off; the hub erased {total} rows at {} and signed for it",
         erased_at.rfc3339()

@@ -7,6 +7,7 @@
 //! everything as tasks with channels (no virtual time, no replay).
 
 use super::dial::{HandParts, Hands};
+use super::shape::Shape;
 use crate::card::{Card, Exit, Parcel, Warning};
 use crate::clock::{Boot, Now};
 use crate::egress::outside::{Pending, Reply, SendError};
@@ -443,6 +444,8 @@ pub struct Row {
     pub open: Open,
     /// What makes the hub forget it, from its raw section and saved value.
     pub forget: fn(&Value, &Value, &str) -> Option<Body>,
+    /// What its section may hold.
+    pub shape: Shape,
 }
 
 impl Row {
@@ -461,6 +464,7 @@ impl Row {
                 let config = section::<F>(config).or_else(|_| empty()).ok()?;
                 F::forget(&config, &saved_of::<F>(saved), nonce)
             },
+            shape: Shape::of::<F::Config>(),
         }
     }
 }

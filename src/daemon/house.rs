@@ -21,7 +21,9 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
         "withdraw" => agent.supervisor_mut().withdraw_consent(arg("parcel"), now),
         "status" => {
             let status = agent.supervisor().status(now);
-            Answer::done("", serde_json::to_value(status).unwrap_or_default())
+            let mut status = serde_json::to_value(status).unwrap_or_default();
+            status["agent"] = agent.standing().facts();
+            Answer::done("", status)
         }
         // Puts every line on disk; the asker reads it there, or here what a device without a disk has.
         "checkpoint" => {
@@ -38,6 +40,7 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
             Answer::done("", json!({ "line": line, "body": body }))
         }
         "reconcile" => reconcile(agent),
+        "examine" => Answer::done("", super::examine::examine(agent, now)),
         "preview" => {
             let id = arg("parcel");
             let supervisor = agent.supervisor();

@@ -45,8 +45,16 @@ pub struct Household {
     pub signed_head_seq: u64,
     /// A wall time that has passed, for boxes that wake up in 1970.
     pub last_good: Wall,
+    /// Whether key and state go as soon as no hub holds anything of this device.
+    #[serde(skip_serializing_if = "is_false")]
+    pub reset: bool,
     /// Whether the agent stopped in an orderly way after this was written.
     pub stopped: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// An erasure the hub owes us a receipt for.

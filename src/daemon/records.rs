@@ -128,6 +128,11 @@ impl Records {
         self.state.append(LEDGER, lines.as_bytes())
     }
 
+    /// The state directory, `None` in RAM.
+    pub fn dir(&self) -> Option<&Path> {
+        self.state.path()
+    }
+
     fn ledger_path(&self) -> Option<PathBuf> {
         self.state.path().filter(|_| !self.volatile).map(|dir| dir.join(LEDGER))
     }

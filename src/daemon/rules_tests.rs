@@ -141,6 +141,7 @@ fn house(household: Household) -> Supervisor {
         receipt_key: String::new(),
         certificate_until: Wall::from_unix_seconds(4_000_000_000),
         device: String::new(),
+        operator: None,
     };
     let hub = HubAddress { host: "hub.example.test".into(), port: 443, pin: None };
     let household = Household {

@@ -3,26 +3,32 @@
 //! There is no timer without a reason: the only one is armed to the supervisor's next deadline. With
 //! everything off the loop sleeps in the kernel until something happens to the box.
 
-use super::addresses;
-use super::config::{self, Config, ConfigError};
+use super::config::{self, Config};
 use super::control::{Asked, DAEMON};
 use super::dial::{Dial, HandParts};
 use super::feature::{Answer, Asker, Event, Row};
-use super::handover::{Handover, Place};
+use super::handover::{self, Handover};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
+use super::moving::{self, Appeared, Place};
 use super::records::Records;
-use super::signals::{Signals, Told};
+use super::reset;
+use super::saving::Saving;
+use super::start::{self, KEPT_ROOT, Standing};
+pub use super::start::{DEFAULT_STATE, Options, RunError};
 use super::status::Status;
 use super::supervisor::{Command, Supervisor};
+use super::warnings::{DAMAGED, NOT_RELOADED, UNSAVED};
+use super::watch::{self, Signals, Told};
 use super::world::{CLOCK, World};
-use crate::card::{Exit, Warning};
+use crate::card::Exit;
 use crate::clock::{self, Clock, Wall};
 use crate::egress::gate::Gate;
 use crate::egress::ledger::Ledger;
 use crate::egress::reconcile::Baseline;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::Identity;
 use crate::platform::exec::Exec;
+use crate::platform::mounts::Mounts;
 use crate::platform::root::Root;
 use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
@@ -34,66 +40,23 @@ use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Where state is kept when no directory is named.
-pub const DEFAULT_STATE: &str = "/var/lib/qcloud-agent";
 /// A suspend shorter than this leaves connections as they are.
 const SUSPEND_NOTICED: Duration = Duration::from_secs(2);
 /// The longest an orderly stop waits for connections to say goodbye (SIGTERM: exit within 5 s).
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Raised while the state directory takes nothing.
-static UNSAVED: Warning = Warning {
-    code: "daemon-state",
-    title: "What changes now would be lost in a power cut",
-    hint: "qcloud-agent status",
-};
-
-/// How the daemon is started.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The state directory.
-    pub state_dir: PathBuf,
-    /// A configuration that must exist, or the default one.
-    pub config_path: Option<PathBuf>,
-    /// Prefix of every system path.
-    pub root: PathBuf,
-}
-
-/// Why the daemon cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// State.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Identity.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The system.
-    #[error("cannot {what}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
-
-impl RunError {
-    /// The exit code of a command that failed of it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::State(error) => error.exit(),
-            Self::Config(_) => Exit::Usage,
-            Self::Identity(_) | Self::System { .. } => Exit::Failed,
-        }
-    }
+/// Why an agent ran no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop, or everything it was asked is answered.
+    Stopped,
+    /// A disk appeared that its state belongs to.
+    DiskAppeared,
+    /// Key and state are to go, and no hub holds anything of this device any more.
+    Reset,
 }
 
 /// The agent, ready to run.
@@ -112,11 +75,11 @@ pub struct Agent {
     askers: HashMap<Asker, mpsc::Sender<Answer>>,
     asked_so_far: u64,
     suspended: Duration,
-    save_due: bool,
-    save_failed: bool,
+    saving: Saving,
     handover: Handover,
     /// What the kernel had counted when this began to run.
     baseline: Option<Baseline>,
+    standing: Standing,
 }
 
 impl Agent {
@@ -126,22 +89,24 @@ impl Agent {
     /// See [`RunError`].
     pub fn open(rows: &'static [Row], options: Options) -> Result<Self, RunError> {
         let state = StateDir::open(&options.state_dir)?;
-        Self::with_state(rows, options, state)
+        let root = Root::new(&options.root);
+        let config = config::load(options.config_path.as_deref(), &root, rows)?;
+        Self::with_state(rows, options, Arc::new(state), config)
     }
 
-    /// As [`Agent::open`], with state that is open already or lives in RAM.
+    /// As [`Agent::open`], with state that is open already or lives in RAM, and a configuration that was read.
     ///
     /// # Errors
     /// See [`RunError`].
     pub fn with_state(
         rows: &'static [Row],
         options: Options,
-        state: StateDir,
+        state: Arc<StateDir>,
+        config: Config,
     ) -> Result<Self, RunError> {
-        let config = config::load(options.config_path.as_deref(), rows)?;
-        let state = Arc::new(state);
+        moving::settle(&state)?;
         let (mut household, damaged) = Records::load(&state)?;
-        if let Some(damaged) = damaged {
+        if let Some(damaged) = &damaged {
             tracing::warn!(damaged, "the newest state could not be read; the one before it serves");
         }
         let clock = Clock::system(household.last_good);
@@ -157,8 +122,9 @@ impl Agent {
         let dial = Dial::new("", gate.clone(), world.outside());
         let parts = HandParts { dial, identity: Arc::clone(&identity), root, exec: Exec };
         let key = identity.key();
-        let mut supervisor =
-            Supervisor::new(rows, gate.clone(), config.sections, household, key.id());
+        let sections = config.sections;
+        let mut supervisor = Supervisor::new(rows, gate.clone(), sections, household, key.id());
+        supervisor.warn(&DAMAGED, damaged);
         let differing = identity.differing();
         if !differing.is_empty() {
             supervisor.suspect(&differing);
@@ -180,10 +146,10 @@ impl Agent {
             askers: HashMap::new(),
             asked_so_far: 0,
             suspended: clock::suspended(),
-            save_due: false,
-            save_failed: false,
+            saving: Saving::new(),
             handover: Handover::default(),
             baseline: None,
+            standing: Standing::default(),
         })
     }
 
@@ -205,26 +171,53 @@ impl Agent {
         self.parts.identity.hello()
     }
 
-    /// Runs until SIGTERM or SIGINT, or until every question of `asked` is answered and no more can come.
+    /// Says how the process stands that this runs in.
+    pub fn set_standing(&mut self, standing: Standing) {
+        self.supervisor.warn(&KEPT_ROOT, standing.is_root().then(|| "as [agent] user says".into()));
+        let why = match standing.place {
+            Place::Disk => None,
+            Place::Volatile => Some("the state directory is in RAM"),
+            Place::Memory => Some("the state directory cannot be made"),
+        };
+        self.supervisor.warn(&moving::VOLATILE, why.map(String::from));
+        self.standing = standing;
+    }
+
+    /// Runs until SIGTERM or SIGINT, until every question of `asked` is answered and no more can come, or until
+    /// its state has to go elsewhere. Gives back how the process stands.
     ///
     /// # Errors
     /// [`RunError::System`] when signals or timers cannot be had.
-    pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> Result<(), RunError> {
+    pub async fn run(
+        mut self,
+        asked: &mut mpsc::Receiver<Asked>,
+    ) -> Result<(Ended, Standing), RunError> {
         let system = |what| move |source| RunError::System { what, source };
         let mut signals = Signals::open().map_err(system("listen to signals"))?;
         let timer = WakeTimer::open().map_err(system("make a timer"))?;
         let jump = ClockJump::open().map_err(system("watch the wall clock"))?;
-        let watcher = tokio::spawn(addresses::watch(self.events.clone()));
+        let watcher = tokio::spawn(watch::addresses(self.events.clone()));
         let service = Service::from_environment();
         self.baseline = self.counted();
+        let mut mounts = self.mounts();
         self.supervisor.start(self.clock.now());
+        self.heed_marker();
         self.obey();
         service.ready();
-        let mut more = true;
+        let (mut more, mut ended) = (true, Ended::Stopped);
         while more || !self.askers.is_empty() {
-            timer
-                .arm(self.supervisor.next_wake().map(|(at, ..)| at))
-                .map_err(system("arm a timer"))?;
+            if self.supervisor.is_reset_due() {
+                ended = Ended::Reset;
+                break;
+            }
+            let is_free = self.supervisor.household().membership.is_none();
+            if self.standing.conflict && is_free && self.disk_appeared().await {
+                ended = Ended::DiskAppeared;
+                break;
+            }
+            let wake = self.supervisor.next_wake().map(|(at, ..)| at);
+            let wake = wake.into_iter().chain(self.saving.next_wake()).min();
+            timer.arm(wake).map_err(system("arm a timer"))?;
             tokio::select! {
                 happening = self.happenings.recv() => {
                     if let Some(happening) = happening { self.happened(happening); }
@@ -238,6 +231,10 @@ impl Agent {
                 },
                 _ = timer.fired() => self.supervisor.wake(self.clock.now()),
                 _ = jump.jumped() => self.supervisor.event(Event::WallClockSet, self.clock.now()),
+                () = watch::volumes(&mut mounts) => if self.disk_appeared().await {
+                    ended = Ended::DiskAppeared;
+                    break;
+                },
                 signal = signals.next() => match signal {
                     Told::Stop => break,
                     Told::Reload => self.reload(&service),
@@ -248,8 +245,52 @@ impl Agent {
         }
         service.stopping();
         watcher.abort();
-        self.stop().await;
-        Ok(())
+        Ok((ended, self.stop().await))
+    }
+
+    /// What tells of volumes, for one that waits for a disk.
+    fn mounts(&self) -> Option<Mounts> {
+        if self.standing.place == Place::Disk {
+            return None;
+        }
+        let opened = Mounts::open();
+        opened.inspect_err(|error| tracing::warn!(%error, "volumes cannot be watched")).ok()
+    }
+
+    /// Whether there is a disk now that the state goes to.
+    async fn disk_appeared(&mut self) -> bool {
+        let is_registered = self.supervisor.household().membership.is_some();
+        self.standing.conflict = false;
+        self.supervisor.warn(&moving::CONFLICT, None);
+        match moving::appeared(&self.options.state_dir, is_registered) {
+            Appeared::Nothing => false,
+            Appeared::Conflict => {
+                let dir = self.options.state_dir.display().to_string();
+                tracing::warn!(dir, "the disk that appeared holds another state");
+                self.supervisor.warn(&moving::CONFLICT, Some(dir));
+                self.standing.conflict = true;
+                false
+            }
+            Appeared::Disk => match start::prepare_state(&mut self.standing).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%error, "the state directory cannot be made");
+                    false
+                }
+            },
+        }
+    }
+
+    /// The firmware asked for a reset with its marker.
+    fn heed_marker(&mut self) {
+        let dir = self.records.dir().map(std::path::Path::to_path_buf);
+        if reset::is_marked(dir.as_deref()) {
+            self.supervisor.begin_reset(None, self.clock.now());
+            self.save(false);
+            if !self.saving.has_failed() {
+                reset::unmark(dir.as_deref());
+            }
+        }
     }
 
     fn happened(&mut self, happening: Happening) {
@@ -276,6 +317,9 @@ impl Agent {
         let asker = Asker(self.asked_so_far);
         self.askers.insert(asker, answers);
         let now = self.clock.now();
+        if request.noun == DAEMON && request.verb == "reset" {
+            return reset::ask(self, asker, &request.args, now);
+        }
         if request.noun == DAEMON {
             let answer = super::house::answer(self, &request.verb, &request.args, uid, now);
             return self.answer(asker, answer);
@@ -307,22 +351,24 @@ impl Agent {
                 }
                 Command::Cancel(feature, ticket) => self.jobs.cancel(feature, ticket),
                 Command::CancelAll(feature) => self.jobs.cancel_all(feature),
-                Command::Save => self.save_due = true,
+                Command::Save => self.saving.change(),
                 // After the save, so that what a person was told survives a power cut.
                 Command::Answer(asker, answer) => answers.push((asker, answer)),
                 Command::Hub(hub, membership) => {
                     let place = (hub, membership);
                     match self.handover.offer(&self.parts.identity, place) {
                         Some(place) => self.show(place),
-                        None => self.save_due = true,
+                        None => self.saving.change(),
                     }
                 }
             }
         }
-        if self.save_due || self.gate.with_ledger(|ledger| ledger.is_due()) {
+        let due = self.saving.is_due(self.clock.now());
+        let failed = self.saving.has_failed();
+        if due || !failed && self.gate.with_ledger(|ledger| ledger.is_due()) {
             self.save(false);
         }
-        if !self.save_failed
+        if !self.saving.has_failed()
             && let Some(place) = self.handover.saved()
         {
             self.show(place);
@@ -333,7 +379,7 @@ impl Agent {
     }
 
     /// Shows ourselves to this hub from here on.
-    fn show(&mut self, (hub, membership): Place) {
+    fn show(&mut self, (hub, membership): handover::Place) {
         settle(&self.parts.identity, membership.as_deref());
         self.supervisor.set_key(self.parts.identity.key().id());
         self.world.set_hub(hub.as_ref(), membership.as_deref());
@@ -345,20 +391,19 @@ impl Agent {
         household.stopped = stopped;
         match self.records.save(household, &self.gate, self.clock.now().wall) {
             Ok(()) => {
-                if self.save_failed {
+                if self.saving.has_failed() {
+                    tracing::info!("state is saved again");
                     self.supervisor.warn(&UNSAVED, None);
                 }
-                self.save_due = false;
-                self.save_failed = false;
+                self.saving.succeed();
             }
             Err(error) => {
                 let why = error_chain(&error);
-                if !self.save_failed {
+                if !self.saving.has_failed() {
                     tracing::error!(why, "state cannot be saved");
                 }
                 self.supervisor.warn(&UNSAVED, Some(why));
-                self.save_due = false;
-                self.save_failed = true;
+                self.saving.fail(self.clock.now());
             }
         }
     }
@@ -374,21 +419,25 @@ impl Agent {
 
     fn reload(&mut self, service: &Service) {
         service.reloading(self.clock.now());
-        match config::load(self.options.config_path.as_deref(), self.rows) {
+        let root = Root::new(&self.options.root);
+        match config::load(self.options.config_path.as_deref(), &root, self.rows) {
             Ok(Config { agent, sections }) => {
                 self.world.set_config(&agent);
+                self.supervisor.warn(&NOT_RELOADED, None);
                 self.supervisor.reload(sections, self.clock.now());
             }
             Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded; the old one serves on")
+                let why = error_chain(&error);
+                tracing::error!(why, "the configuration was not reloaded; the old one serves on");
+                self.supervisor.warn(&NOT_RELOADED, Some(why));
             }
         }
         service.ready();
     }
 
     /// Ends everything in order, within [`GOODBYE`] and one save.
-    async fn stop(self) {
-        let Self { jobs, world, mut supervisor, records, gate, clock, .. } = self;
+    async fn stop(self) -> Standing {
+        let Self { jobs, world, mut supervisor, records, gate, clock, standing, .. } = self;
         drop(jobs);
         world.goodbye(GOODBYE).await;
         let lines = gate.with_ledger(|ledger| !ledger.unsaved().is_empty());
@@ -399,6 +448,7 @@ impl Agent {
                 tracing::error!(%error, "state cannot be saved at the stop");
             }
         }
+        standing
     }
 
     /// Every line in RAM, and what vouches for the chain: the signed head and the key that signed it.
@@ -417,6 +467,14 @@ impl Agent {
     pub fn status(&mut self) -> Status {
         self.supervisor.check_consents();
         self.supervisor.status(self.clock.now())
+    }
+
+    pub(super) const fn world(&self) -> &World {
+        &self.world
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     pub(super) fn supervisor(&self) -> &Supervisor {
@@ -452,7 +510,7 @@ impl Agent {
         let now = self.clock.now();
         let answer = super::house::answer(self, verb, args, uid, now);
         self.save(true);
-        if self.save_failed {
+        if self.saving.has_failed() {
             let text = "the decision could not be saved\nhint: qcloud-agent status";
             return Answer::failed(Exit::Failed, text);
         }

@@ -7,6 +7,7 @@ use crate::card::{Parcel, Switch};
 use crate::clock::Now;
 use crate::egress::consent::Consent;
 use crate::wire::Body;
+use crate::wire::registration::Operator;
 use serde::Serialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -46,6 +47,8 @@ pub struct Registered {
     pub zone: String,
     /// The hub.
     pub hub: String,
+    /// Who runs it, as far as it told.
+    pub operator: Option<Operator>,
 }
 
 /// One feature.
@@ -139,6 +142,7 @@ impl Supervisor {
                     name: m.name.to_string(),
                     zone: m.zone.clone(),
                     hub: format!("{}:{}", hub.host, hub.port),
+                    operator: m.operator.clone(),
                 },
             ),
             features: self.rows.iter().map(|row| self.feature_status(row.card)).collect(),

@@ -40,8 +40,7 @@ impl World {
     /// With the name servers of the configuration, or those of the box.
     pub fn new(config: &AgentConfig, root: &Root, clock: &Clock, identity: Arc<Identity>) -> Self {
         let servers = servers(config, root);
-        let hosts = config.hosts.iter().map(|(host, ip)| (host.clone(), *ip)).collect();
-        let resolver = Resolver::new(servers, hosts, clock.clone());
+        let resolver = Resolver::new(servers, hosts(config), clock.clone());
         // A box that does not tell how much memory it has gets the small windows.
         let available = facts::Live::read(root).map_or(0, |live| live.available_bytes);
         let settings = Settings::new(Memory::for_available(available));
@@ -78,6 +77,7 @@ impl World {
     /// Takes a configuration that was read again.
     pub fn set_config(&self, config: &AgentConfig) {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        self.carriers.set_hosts(hosts(config));
         self.carriers.set_servers(servers(config, &self.root));
     }
 
@@ -88,6 +88,18 @@ impl World {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.carriers.set_servers(servers(&config, &self.root));
         self.probe();
+    }
+
+    /// The name servers that are asked.
+    pub fn name_servers(&self) -> Vec<SocketAddr> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        servers(&config, &self.root)
+    }
+
+    /// The names that need no name server.
+    pub fn known_hosts(&self) -> Vec<String> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.hosts.keys().cloned().collect()
     }
 
     /// Whether an address is one of this box.
@@ -110,6 +122,10 @@ impl World {
         // What does not close in time is closed by the end of the process.
         let _ = tokio::time::timeout(at_most, self.carriers.goodbye()).await;
     }
+}
+
+fn hosts(config: &AgentConfig) -> Vec<(String, IpAddr)> {
+    config.hosts.iter().map(|(host, ip)| (host.clone(), *ip)).collect()
 }
 
 /// The name servers of the configuration, or those the box has now.

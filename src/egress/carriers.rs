@@ -81,6 +81,11 @@ impl Carriers {
         self.resolver.set_servers(servers);
     }
 
+    /// Replaces the names that need no name server.
+    pub fn set_hosts(&self, hosts: Vec<(String, IpAddr)>) {
+        self.resolver.set_hosts(hosts);
+    }
+
     /// Asks the hub at once whether the session stands: the network changed, or the box woke up.
     pub fn probe(&self) {
         self.sessions.probe();

@@ -181,21 +181,20 @@ impl SendError {
         matches!(self, Self::NotTrusted { why, .. } if Distrust::is_clock(why))
     }
 
-    /// What went wrong, and where something can be done about it a hint on a line of its own.
+    /// What went wrong, and on a line of its own a hint of what can be done about it.
     pub fn explained(&self) -> String {
-        match self {
-            Self::NotTrusted { why, .. } => format!("{self}\nhint: {}", Distrust::hint(why)),
-            Self::Refused(_)
-            | Self::NoAddress { .. }
+        let hint = match self {
+            Self::NotTrusted { why, .. } => Distrust::hint(why),
+            Self::NoAddress { .. }
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
-            | Self::Declined { .. }
-            | Self::CertificateExpired
-            | Self::Quarantined { .. }
-            | Self::NoIdentity(_)
-            | Self::NotUnderstood(_)
-            | Self::Revoked => self.to_string(),
-        }
+            | Self::NoIdentity(_) => "qcloud-agent doctor",
+            Self::Declined { .. } | Self::CertificateExpired => "qcloud-agent status",
+            Self::Quarantined { .. } => "qcloud-agent register --fork",
+            Self::NotUnderstood(_) => "nothing was changed; ask the hub's operator",
+            Self::Refused(_) | Self::Revoked => "qcloud-agent privacy status",
+        };
+        format!("{self}\nhint: {hint}")
     }
 
     /// Whether the hub does not know this device's key: it was revoked, or never registered there.

@@ -29,7 +29,7 @@ const HOSTS_KEPT: usize = 8;
 /// The resolver. Its servers may be replaced while it is in use.
 pub struct Resolver {
     servers: Mutex<Vec<SocketAddr>>,
-    hosts: Vec<(String, IpAddr)>,
+    hosts: Mutex<Vec<(String, IpAddr)>>,
     kept: Mutex<BTreeMap<String, (Boot, Vec<IpAddr>)>>,
     clock: Clock,
     wait: Duration,
@@ -38,14 +38,19 @@ pub struct Resolver {
 impl Resolver {
     /// Asks `servers` in their order; `hosts` (as in `/etc/hosts`) go before.
     pub fn new(servers: Vec<SocketAddr>, hosts: Vec<(String, IpAddr)>, clock: Clock) -> Self {
-        let kept = Mutex::default();
-        Self { servers: Mutex::new(servers), hosts, kept, clock, wait: WAIT }
+        let (servers, hosts) = (Mutex::new(servers), Mutex::new(hosts));
+        Self { servers, hosts, kept: Mutex::default(), clock, wait: WAIT }
     }
 
     /// Replaces the servers, and forgets what the old ones said.
     pub fn set_servers(&self, servers: Vec<SocketAddr>) {
         *lock(&self.servers) = servers;
         lock(&self.kept).clear();
+    }
+
+    /// Replaces the names that need no question.
+    pub fn set_hosts(&self, hosts: Vec<(String, IpAddr)>) {
+        *lock(&self.hosts) = hosts;
     }
 
     /// The addresses of the host a permit goes to, IPv6 first. Literals, `localhost` (RFC 6761) and
@@ -100,8 +105,9 @@ impl Resolver {
         if let Ok(literal) = host.trim_matches(['[', ']']).parse() {
             return Some(vec![literal]);
         }
-        let fixed = self.hosts.iter().filter(|(name, _)| name.eq_ignore_ascii_case(host));
-        let fixed: Vec<IpAddr> = fixed.map(|(_, ip)| *ip).collect();
+        let is_it = |(name, _): &&(String, IpAddr)| name.eq_ignore_ascii_case(host);
+        let fixed: Vec<IpAddr> =
+            lock(&self.hosts).iter().filter(is_it).map(|(_, ip)| *ip).collect();
         if !fixed.is_empty() {
             return Some(fixed);
         }

@@ -1,5 +1,7 @@
 //! `hub.toml`: what the operator decides.
 
+use crate::wire::label::acts;
+use crate::wire::registration::OPERATOR_MOST;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -57,6 +59,10 @@ pub struct Config {
     /// The hub's own public addresses: its A and AAAA records, and those of all `*.link` names.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// Whom owners write to, complaints to an authority included; shown to them before they register (promise
+    /// R10).
+    #[serde(default)]
+    pub contact: Option<String>,
     /// Where the hub stands, shown to owners before they register (promise G1).
     #[serde(default)]
     pub region: Option<String>,
@@ -154,8 +160,6 @@ impl Config {
     /// The file's text, with a word on each key.
     pub fn to_toml(&self) -> String {
         let addresses: Vec<String> = self.addresses.iter().map(|ip| format!("\"{ip}\"")).collect();
-        // A name, an address and a region text need no escapes once `check` let them pass.
-        let region = self.region.as_ref().map(|text| format!("region = \"{text}\"\n"));
         let pages = self.pages.as_ref().map(|pages| {
             format!(
                 "# The pages people sign in at. For a certificate that browsers know:\n\
@@ -164,6 +168,12 @@ impl Config {
                 pages.host
             )
         });
+        // A name, an address and these texts need no escapes once `check` let them pass.
+        let text = |key: &str, text: &Option<String>| {
+            text.as_ref().map(|text| format!("{key} = \"{text}\"\n")).unwrap_or_default()
+        };
+        let contact = text("contact", &self.contact);
+        let region = text("region", &self.region);
         format!(
             "# The DNS zone of this hub. Delegate it here with an NS record at its parent.\n\
              zone = \"{}\"\n\
@@ -175,13 +185,13 @@ impl Config {
              dns = \"{}\"\n\
              # The public addresses of this machine.\n\
              addresses = [{}]\n\
-             {}sandbox = {}\n{}",
+             # Whom owners write to, and where this hub stands: shown to them before they register.\n\
+             {contact}{region}sandbox = {}\n{}",
             self.zone,
             self.host,
             self.listen,
             self.dns,
             addresses.join(", "),
-            region.unwrap_or_default(),
             self.sandbox,
             pages.unwrap_or_default(),
         )
@@ -190,8 +200,8 @@ impl Config {
     /// Checks what the types do not.
     ///
     /// # Errors
-    /// [`BadConfig::Value`] for a name that is no lower-case DNS name, a region with control characters or
-    /// quotes, and a sandbox with a listener that others can reach.
+    /// [`BadConfig::Value`] for a name that is no lower-case DNS name, a contact or region with control
+    /// characters or quotes or of more than 200 characters, and a sandbox with a listener that others can reach.
     pub fn check(&self) -> Result<(), BadConfig> {
         for (key, name) in [("zone", &self.zone), ("host", &self.host)] {
             if !is_name(name) {
@@ -199,15 +209,14 @@ impl Config {
                 return Err(BadConfig::Value { key, value: name.clone(), why });
             }
         }
-        if let Some(region) = &self.region
-            && region.chars().any(|c| c.is_control() || c == '"' || c == '\\')
-        {
-            let why = "write it without quotes, backslashes and control characters";
-            return Err(BadConfig::Value {
-                key: "region",
-                value: region.escape_debug().to_string(),
-                why,
-            });
+        for (key, text) in [("contact", &self.contact), ("region", &self.region)] {
+            let Some(text) = text else { continue };
+            let bad = text.chars().any(|c| acts(c) || c == '"' || c == '\\');
+            if bad || text.chars().count() > OPERATOR_MOST {
+                let why = "write at most 200 characters without quotes, backslashes and control characters";
+                let value = text.escape_debug().to_string();
+                return Err(BadConfig::Value { key, value, why });
+            }
         }
         if let Some(pages) = &self.pages {
             pages.check(&self.zone)?;
@@ -240,6 +249,7 @@ mod tests {
             listen: "0.0.0.0:443".parse().expect("an address"),
             dns: "0.0.0.0:53".parse().expect("an address"),
             addresses: vec!["203.0.113.1".parse().expect("an address")],
+            contact: Some("Åsa, +46 8 123, privacy@example.test".into()),
             region: Some("Sweden".into()),
             mail: None,
             sandbox: false,

@@ -88,6 +88,12 @@ pub struct Serving {
 /// [`ServeError`], before anything was answered.
 pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
+    if config.contact.is_none() {
+        tracing::warn!(
+            "owners are not told whom to write to: add contact = \"…\" to {}",
+            dir.join(super::config::FILE).display()
+        );
+    }
     let keys = Keys::load(dir)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.join(STORE))?);
     // Before anything is served: one hub serves a directory.

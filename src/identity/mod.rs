@@ -13,6 +13,7 @@ mod testing;
 pub mod ticket;
 pub mod tls;
 pub mod trust;
+pub mod validity;
 pub mod webcert;
 
 pub use device::{HubTls, Identity, Web};

@@ -3,7 +3,9 @@
 use core::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -110,6 +112,23 @@ impl Exec {
         let log = std::fs::File::options().create(true).append(true).open(log_path)?;
         command(argv).stderr(log).spawn()
     }
+
+    /// Starts this very program with other arguments, a socket as its stdin, and its stderr where ours is. It is
+    /// not killed with us: it ends when the socket does.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn attach(&self, arguments: &[&OsStr], stdin: OwnedFd) -> io::Result<Child> {
+        let mut command = program(std::env::current_exe()?.as_os_str());
+        command
+            .args(arguments)
+            .envs(crate::sabotage::passed_on())
+            .stdin(stdin)
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(false)
+            .spawn()
+    }
 }
 
 fn start(argv: &[&str]) -> io::Result<Child> {
@@ -117,10 +136,15 @@ fn start(argv: &[&str]) -> io::Result<Child> {
 }
 
 fn command(argv: &[&str]) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
-    let mut command = Command::new(argv.first().copied().unwrap_or_default());
+    let mut command = program(argv.first().copied().unwrap_or_default().as_ref());
+    command.args(argv.iter().skip(1));
     command
-        .args(argv.iter().skip(1))
+}
+
+fn program(program: &OsStr) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
+    let mut command = Command::new(program);
+    command
         .env_clear()
         .envs(ENVIRONMENT)
         .current_dir("/")

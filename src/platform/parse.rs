@@ -60,6 +60,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Whether nothing can be reached: no address, and no way out for packets.
+    pub fn is_offline(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty() && !self.default_route
+    }
+
     /// Whether an address is among them.
     pub fn contains(&self, ip: core::net::IpAddr) -> bool {
         match ip {

@@ -2,13 +2,15 @@
 
 use super::document::{self, Read};
 use super::watch::{Change, Watch};
-use super::{Loaded, MAX_FILE, StateError};
+use super::{Contents, Loaded, MAX_FILE, StateError};
+use crate::platform::root::Root;
 use core::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde_json::Value;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +25,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Directory {
     path: PathBuf,
     watch: Watch,
+    /// Itself, whatever is mounted over its path.
+    opened: File,
     _lock: Flock<File>,
 }
 
@@ -54,20 +58,12 @@ impl Directory {
             OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
         };
         // A link is followed here: systemd's StateDirectory= is one. What it leads to is what counts.
-        let found = open(path, OFlag::O_DIRECTORY).and_then(|file| file.metadata());
-        refuse_unsafe(path, &found.map_err(failed("open", path))?, "directory", 0o700)?;
+        let opened = open(path, OFlag::O_DIRECTORY).map_err(failed("open", path))?;
+        let found = opened.metadata().map_err(failed("open", path))?;
+        refuse_unsafe(path, &found, "directory", 0o700)?;
         let lock_path = path.join("lock");
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(&lock_path)
-            .map_err(failed("open", &lock_path))?;
-        match lock_soon(lock) {
-            Ok(lock) => Ok(Self { path: path.into(), watch, _lock: lock }),
+        match lock_soon(lock_file(&lock_path).map_err(failed("open", &lock_path))?) {
+            Ok(lock) => Ok(Self { path: path.into(), watch, opened, _lock: lock }),
             Err(Errno::EWOULDBLOCK) => Err(StateError::Busy { path: path.into() }),
             Err(errno) => Err(failed("lock", &lock_path)(errno.into())),
         }
@@ -77,9 +73,65 @@ impl Directory {
         &self.path
     }
 
+    /// Refuses to write into another directory than the one that was opened.
+    fn still_there(&self) -> Result<(), StateError> {
+        let failed = failed("look at", &self.path);
+        let (now, then) = (self.path.metadata(), self.opened.metadata().map_err(failed)?);
+        let same = |now: Metadata| (now.dev(), now.ino()) == (then.dev(), then.ino());
+        if now.is_ok_and(same) { Ok(()) } else { Err(StateError::Gone { path: self.path.clone() }) }
+    }
+
+    /// The names in it, but for the lock, the socket and what a crash left.
+    fn names(&self, dir: &Path) -> Result<Vec<String>, StateError> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(failed("list", &self.path))? {
+            let entry = entry.map_err(failed("list", &self.path))?;
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            let name = entry.file_name().into_string();
+            names.extend(name.ok().filter(|name| is_file && name != "lock"));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub(super) fn contents(&self) -> Result<Contents, StateError> {
+        // By way of the descriptor, since something else may be at the path by now.
+        let descriptor = self.opened.as_raw_fd();
+        let path = Root::system().path(&format!("/proc/self/fd/{descriptor}"));
+        let mut contents = Contents::default();
+        for name in self.names(&path)? {
+            if name.ends_with(".tmp") {
+                continue;
+            }
+            match name.strip_suffix(".json").and_then(|name| name.rsplit_once('.')) {
+                Some((document, "0" | "1")) => {
+                    let known = contents.documents.iter().any(|(known, _)| known == document);
+                    if let Some((_, _, found)) = newest(&path, document)?.filter(|_| !known) {
+                        contents.documents.push((document.to_owned(), found.body));
+                    }
+                }
+                Some(_) | None => {
+                    if let Some(bytes) = read(&path.join(&name))? {
+                        contents.files.push((name, bytes));
+                    }
+                }
+            }
+        }
+        Ok(contents)
+    }
+
+    pub(super) fn wipe(&self, last: &str) -> Result<(), StateError> {
+        self.still_there()?;
+        let kept = [0, 1].map(|slot| format!("{last}.{slot}.json"));
+        for name in self.names(&self.path)?.into_iter().filter(|name| !kept.contains(name)) {
+            let path = self.path.join(name);
+            self.clear(&path).map_err(failed("remove", &path))?;
+        }
+        self.sync()
+    }
+
     pub(super) fn load(&self, name: &str) -> Result<Option<Loaded>, StateError> {
-        let Some((_, _, loaded)) = self.newest(name)? else { return Ok(None) };
-        Ok(Some(loaded))
+        Ok(newest(&self.path, name)?.map(|(_, _, loaded)| loaded))
     }
 
     pub(super) fn save(&self, name: &str, body: &Value) -> Result<(), StateError> {
@@ -93,19 +145,21 @@ impl Directory {
         body: &Value,
         steps: &[Step],
     ) -> Result<(), StateError> {
-        let (slot, generation) = match self.newest(name)? {
+        let (number, generation) = match newest(&self.path, name)? {
             Some((_, _, loaded)) if loaded.damaged.is_none() && loaded.body == *body => {
                 return Ok(());
             }
             // Never over the newest good one.
-            Some((slot, generation, _)) => (1 - slot, generation.saturating_add(1)),
+            Some((number, generation, _)) => (1 - number, generation.saturating_add(1)),
             None => (0, 1),
         };
-        let target = self.slot(name, slot);
+        self.still_there()?;
+        let target = slot(&self.path, name, number);
         self.put(&target, &document::encode(generation, body), steps)
     }
 
     pub(super) fn write_once(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.still_there()?;
         let target = self.path.join(name);
         // The lock keeps other processes out, so what is not there now is not there at the rename.
         match target.symlink_metadata() {
@@ -120,6 +174,7 @@ impl Directory {
     }
 
     pub(super) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.still_there()?;
         let path = self.path.join(name);
         let failed = failed("append to", &path);
         (self.watch)(Change::Create(&path)).map_err(&failed)?;
@@ -194,49 +249,13 @@ impl Directory {
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), StateError> {
-        let [first, second] = [self.slot(name, 0), self.slot(name, 1)];
+        let [first, second] = [slot(&self.path, name, 0), slot(&self.path, name, 1)];
         let mut all = vec![self.path.join(name), self.path.join(format!("{name}.1"))];
         all.extend([temporary(&first), temporary(&second), first, second]);
         for path in all {
             self.clear(&path).map_err(failed("remove", &path))?;
         }
         self.sync()
-    }
-
-    fn slot(&self, name: &str, slot: u64) -> PathBuf {
-        self.path.join(format!("{name}.{slot}.json"))
-    }
-
-    /// Slot, generation and content of the newest generation that holds.
-    fn newest(&self, name: &str) -> Result<Option<(u64, u64, Loaded)>, StateError> {
-        let paths = [self.slot(name, 0), self.slot(name, 1)];
-        let mut best: Option<(u64, u64, Value)> = None;
-        let mut damage = Vec::new();
-        for (slot, path) in [0, 1].into_iter().zip(&paths) {
-            match read_document(path)? {
-                Read::Missing => {}
-                Read::Future { schema } => {
-                    return Err(StateError::Future { path: path.clone(), schema });
-                }
-                Read::Bad(why) => damage.push(format!("{}: {why}", path.display())),
-                Read::Good { generation, body } => {
-                    if best.as_ref().is_none_or(|(_, newest, _)| generation > *newest) {
-                        best = Some((slot, generation, body));
-                    }
-                }
-            }
-        }
-        let damaged = Some(damage.join("; ")).filter(|text| !text.is_empty());
-        match (best, damaged) {
-            (Some((slot, generation, body)), damaged) => {
-                Ok(Some((slot, generation, Loaded { body, damaged })))
-            }
-            (None, None) => Ok(None),
-            (None, Some(why)) => {
-                let [first, second] = paths;
-                Err(StateError::Damaged { first, second, why })
-            }
-        }
     }
 
     /// Puts a file in place, whole or not at all.
@@ -298,6 +317,42 @@ fn wipe(file: &mut File) -> io::Result<()> {
     let length = file.metadata()?.len().min(MAX_FILE);
     io::copy(&mut io::repeat(0).take(length), file)?;
     file.sync_all()
+}
+
+fn slot(dir: &Path, name: &str, slot: u64) -> PathBuf {
+    dir.join(format!("{name}.{slot}.json"))
+}
+
+/// Slot, generation and content of the newest generation that holds.
+fn newest(dir: &Path, name: &str) -> Result<Option<(u64, u64, Loaded)>, StateError> {
+    let paths = [slot(dir, name, 0), slot(dir, name, 1)];
+    let mut best: Option<(u64, u64, Value)> = None;
+    let mut damage = Vec::new();
+    for (slot, path) in [0, 1].into_iter().zip(&paths) {
+        match read_document(path)? {
+            Read::Missing => {}
+            Read::Future { schema } => {
+                return Err(StateError::Future { path: path.clone(), schema });
+            }
+            Read::Bad(why) => damage.push(format!("{}: {why}", path.display())),
+            Read::Good { generation, body } => {
+                if best.as_ref().is_none_or(|(_, newest, _)| generation > *newest) {
+                    best = Some((slot, generation, body));
+                }
+            }
+        }
+    }
+    let damaged = Some(damage.join("; ")).filter(|text| !text.is_empty());
+    match (best, damaged) {
+        (Some((slot, generation, body)), damaged) => {
+            Ok(Some((slot, generation, Loaded { body, damaged })))
+        }
+        (None, None) => Ok(None),
+        (None, Some(why)) => {
+            let [first, second] = paths;
+            Err(StateError::Damaged { first, second, why })
+        }
+    }
 }
 
 fn temporary(target: &Path) -> PathBuf {
@@ -370,6 +425,21 @@ fn refuse_unsafe(
 fn failed(tried: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
     let path = path.to_path_buf();
     move |source| StateError::Io { tried, path: path.clone(), source }
+}
+
+/// Opened for reading: a file that is open for writing would keep its volume from being made read-only.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    let open = || options.clone().read(true).open(path);
+    match open() {
+        Err(error) if is_missing(&error) => {
+            // Not exclusively: another process may make it at the same time, and one of the two gets the lock.
+            options.clone().write(true).create(true).truncate(false).open(path)?;
+            open()
+        }
+        opened => opened,
+    }
 }
 
 fn lock_soon(mut file: File) -> Result<Flock<File>, Errno> {

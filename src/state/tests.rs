@@ -238,3 +238,21 @@ fn random_bytes_are_damage() {
         assert!(matches!(decode(bytes), Read::Bad(_)));
     }
 }
+
+#[test]
+fn a_directory_that_is_another_one_now_is_not_written_to_and_the_old_one_is_still_read() {
+    let tree = scratch("state-gone");
+    let (path, aside) = (tree.join("state"), tree.join("aside"));
+    let state = StateDir::open(&path).unwrap();
+    state.save("document", &json!(1)).unwrap();
+    state.write_once("key", b"a key").unwrap();
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(matches!(state.save("document", &json!(2)), Err(StateError::Gone { .. })));
+    assert!(matches!(state.write_once("other", b""), Err(StateError::Gone { .. })));
+    assert!(matches!(state.append("lines", b""), Err(StateError::Gone { .. })));
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    let contents = state.contents().unwrap();
+    assert_eq!(contents.documents, [("document".to_owned(), json!(1))]);
+    assert_eq!(contents.files, [("key".to_owned(), b"a key".to_vec())]);
+}

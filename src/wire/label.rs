@@ -44,9 +44,29 @@ impl<'de> Deserialize<'de> for Label {
     }
 }
 
-/// A text from outside as it may be shown: control characters become `?`, and it is cut after `most` characters.
+/// A text from outside as it may be shown: what acts on a terminal or a page instead of standing in it becomes
+/// `?`, and it is cut after `most` characters.
 pub fn printable(text: &str, most: usize) -> String {
-    text.chars().take(most).map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().take(most).map(|c| if acts(c) { '?' } else { c }).collect()
+}
+
+/// Whether a character does something to the text around it: control characters (escapes, line ends, bells), and
+/// what Unicode has for the direction of writing, for joining and for breaking lines, which can make one text look
+/// like another (UTR #36 section 2.4; Trojan Source, CVE-2021-42574).
+pub fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -67,5 +87,10 @@ mod tests {
     fn what_is_shown_holds_no_control_characters() {
         assert_eq!(printable("a\u{1b}[31m\nb", 99), "a?[31m?b");
         assert_eq!(printable("abcdef", 3), "abc");
+        assert_eq!(
+            printable("a\u{202e}b\u{2066}c\u{200b}d\u{2028}e\u{feff}\u{9b}", 99),
+            "a?b?c?d?e??"
+        );
+        assert_eq!(printable("Åsö 日本 عربي", 99), "Åsö 日本 عربي");
     }
 }

@@ -2,12 +2,12 @@
 
 pub use super::authkey::AuthKey;
 
-use super::label::Label;
+use super::label::{Label, printable};
 use super::{ParcelBody, example_of};
 use crate::card::{Caller, Carriage, Destination, Field, Parcel, Purpose, Retention};
 use crate::clock::Wall;
 use core::time::Duration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How long a user code is good for (RFC 8628 section 3.2 `expires_in`).
 pub const CODE_LIFE: Duration = Duration::from_secs(600);
@@ -171,6 +171,43 @@ pub struct Started {
     pub expires_in_seconds: u64,
     /// Hub's random part of the check words, base64url.
     pub challenge: String,
+    /// Who runs the hub, to be shown before the owner decides. A hub may not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
+}
+
+/// Who runs the hub and where it stands: whom an owner turns to, and whose law holds (promise R10).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Operator {
+    /// Whom to write to; empty when the hub does not say.
+    #[serde(default, deserialize_with = "shown")]
+    pub contact: String,
+    /// Where the hub stands; empty when it does not say.
+    #[serde(default, deserialize_with = "shown")]
+    pub region: String,
+}
+
+/// A zone is shown, dialled and certified: what is no lower-case DNS name is none.
+fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    // RFC 1035 section 2.3.4: 255 octets, less `NAME.link.` before it.
+    if text.len() <= 185 && text.split('.').all(|label| Label::parse(label).is_ok()) {
+        return Ok(text);
+    }
+    let shown = printable(&text, 60);
+    Err(serde::de::Error::custom(format!("`{shown}` is not a zone of DNS names")))
+}
+
+/// The longest contact and the longest region, in characters.
+pub const OPERATOR_MOST: usize = 200;
+
+/// These texts are the hub's own and end on the owner's terminal: they are made fit for it as they are read.
+fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    if crate::sabotage::off("operator-printable") {
+        return Ok(text);
+    }
+    Ok(printable(text.trim(), OPERATOR_MOST))
 }
 
 const fn poll_seconds() -> u64 {
@@ -258,6 +295,7 @@ pub struct Membership {
     /// The name the device got.
     pub name: Label,
     /// The zone its names are in: DDNS `NAME.ZONE`, link `NAME.link.ZONE`.
+    #[serde(deserialize_with = "zone")]
     pub zone: String,
     /// Client certificate, PEM.
     pub certificate: String,
@@ -269,6 +307,9 @@ pub struct Membership {
     /// The device's id at the hub: that of its first key. Empty where a hub of before its time did not say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub device: String,
+    /// Who runs the hub, as far as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
 }
 
 fn is_unknown(wall: &Wall) -> bool {

@@ -5,6 +5,7 @@ use super::net::{HUB, Place};
 use super::process::{Process, Ran, run, until};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, chown};
+use qcloud_agent::daemon::start;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
@@ -107,11 +108,12 @@ impl Agent {
 
     /// Waits until it takes questions.
     pub fn wait_until_it_answers(&mut self) {
-        let (socket, log) = (self.state_dir().join("control.sock"), self.log_path());
+        let log = self.log_path();
+        let sockets = [self.state_dir(), self.run_dir()].map(|dir| dir.join("control.sock"));
         let process = self.process.as_mut().expect("it was started");
         until("the agent", SOON, || {
             assert!(process.runs(), "the agent ended; its log is {}", log.display());
-            UnixStream::connect(&socket).ok()
+            sockets.iter().find_map(|socket| UnixStream::connect(socket).ok())
         });
     }
 
@@ -123,12 +125,17 @@ impl Agent {
         run(command, SOON)
     }
 
-    /// Runs one of its commands, answering for people.
-    pub fn words(&self, args: &[&str]) -> Ran {
+    /// Runs one of its commands, answering to a person.
+    pub fn plain(&self, args: &[&str]) -> Ran {
+        self.plain_within(args, SOON)
+    }
+
+    /// The same, with another deadline.
+    pub fn plain_within(&self, args: &[&str], within: Duration) -> Ran {
         let mut command = self.program(&[]);
         command.args(args);
         self.with_paths(&mut command);
-        run(command, SOON)
+        run(command, within)
     }
 
     /// Runs one of its commands that must succeed.
@@ -247,6 +254,12 @@ impl Agent {
     /// Where its state is.
     pub fn state_dir(&self) -> PathBuf {
         self.dir.join("state")
+    }
+
+    /// Where it listens while there is no place for its state.
+    pub fn run_dir(&self) -> PathBuf {
+        let (state_dir, root) = (self.state_dir(), "/".into());
+        start::run_dir(&start::Options { state_dir, config_path: None, root })
     }
 
     /// What it logged so far.

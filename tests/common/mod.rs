@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
 pub mod agent;
+pub mod fake;
 pub mod hub;
 pub mod impostor;
 pub mod net;

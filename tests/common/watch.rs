@@ -2,6 +2,7 @@
 
 use super::net::Place;
 use super::process::{Process, until};
+use super::scratch::unique;
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,21 +10,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Counts the packets that a user's processes send in a namespace, loopback included.
-pub struct Counter(Place);
+pub struct Counter(Place, String);
 
 impl Counter {
     /// Counts from now on.
     pub fn new(place: &Place, uid: u32) -> Self {
+        let table = format!("watch{}", unique());
         let rules = format!(
-            "table inet watch {{ chain out {{ type filter hook output priority 0; meta skuid {uid} counter; }}; }}"
+            "table inet {table} {{ chain out {{ type filter hook output priority 0; meta skuid {uid} counter; }}; }}"
         );
         place.tool("nft", &[&rules]);
-        Self(place.clone())
+        Self(place.clone(), table)
     }
 
     /// How many there were.
     pub fn packets(&self) -> u64 {
-        let text = self.0.tool("nft", &["list", "table", "inet", "watch"]);
+        let text = self.0.tool("nft", &["list", "table", "inet", &self.1]);
         let after = text.split_once("counter packets ").map(|(_, rest)| rest);
         let number = after.and_then(|rest| rest.split_whitespace().next());
         number.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no counter in {text}"))

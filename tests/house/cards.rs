@@ -5,6 +5,7 @@ use qcloud_agent::card::{Caller, Card, Carriage, Destination, Parcel, Retention,
 use qcloud_agent::daemon::feature::Row;
 use qcloud_agent::daemon::quarantine::QUARANTINE;
 use qcloud_agent::daemon::supervisor::BAD_CONFIG;
+use qcloud_agent::daemon::warnings::{DAMAGED, NOT_RELOADED, UNSAVED};
 use qcloud_agent::daemon::world::CLOCK;
 use qcloud_agent::egress::catalogue;
 use qcloud_agent::egress::gate::fields_of;
@@ -173,7 +174,8 @@ fn every_path_at_the_hub_is_one_parcels() {
 #[test]
 fn warnings_are_named_after_their_feature() {
     let of = |card: &'static Card| card.warnings.iter().map(move |w| (card.name, *w));
-    let house = [("daemon", &QUARANTINE), ("daemon", &BAD_CONFIG), ("daemon", &CLOCK)];
+    let house = [&QUARANTINE, &BAD_CONFIG, &UNSAVED, &DAMAGED, &NOT_RELOADED, &CLOCK];
+    let house = house.map(|warning| ("daemon", warning));
     let all: Vec<(&str, &Warning)> = cards().flat_map(of).chain(house).collect();
     assert_unique("warning", all.iter().map(|(_, warning)| warning.code));
     for (name, warning) in all {

@@ -72,6 +72,7 @@ const ONLY: &[Only] = &[
             "egress/",
             "hub/",
             "daemon/control.rs",
+            "platform/helper.rs",
             "platform/netlink.rs",
             "platform/service.rs",
             "cli/try/",

@@ -26,6 +26,7 @@ mod m1;
 mod m2;
 mod n1;
 mod q1;
+mod r10;
 mod r12;
 mod r3;
 mod r3_offline;
@@ -35,6 +36,7 @@ mod s10;
 mod s14;
 mod s15;
 mod s2;
+mod s20;
 mod s3;
 mod s7;
 mod s9;
@@ -82,11 +84,25 @@ const GUARDS: &[(&str, &str)] = &[
     ("tls::s3_a_certificate_of_the_future_is_a_clock_problem_and_heals_by_itself", "tls-verify"),
     ("s9::s9_no_password_and_no_private_key_is_where_it_should_not_be", "memory-closed"),
     ("s7::s7_every_route_tells_nobody_anything_without_a_registered_key", "hub-device-auth"),
+    ("s20::s20_started_as_root_it_keeps_nothing_of_root", "privilege-drop"),
+    ("s20::s20_started_by_anybody_it_stays_that_user_and_can_gain_nothing", "hardening"),
+    ("s20::s20_the_kernel_refuses_what_an_agent_never_needs", "seccomp"),
+    ("s20::s20_it_keeps_no_file_open_that_its_starter_left_open", "inherited-descriptors"),
+    ("s20::s20_a_command_of_root_leaves_no_file_of_roots_in_the_state", "state-owner"),
+    (
+        "s20::s20_root_helps_by_a_configuration_of_its_own_only_and_no_longer_than_its_daemon",
+        "helper-config",
+    ),
     ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
     ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),
     ("h7::h7_not_a_byte_of_an_erased_device_is_left_in_any_file", "hub-log-emptied"),
     ("n1::n1_no_file_holds_a_visitors_address_even_for_a_moment", "hub-mask"),
+    ("r10::r10_who_runs_the_hub_is_shown_before_the_owner_decides_and_ever_after", "hub-operator"),
+    (
+        "r10::r10_a_hub_that_names_nobody_is_shown_as_that_and_none_writes_on_the_terminal",
+        "operator-printable",
+    ),
     ("r12::r12_what_the_receipt_does_not_name_is_not_kept", "hub-erase"),
     ("r12::r6_a_request_to_erase_is_carried_out_and_only_the_devices_own", "hub-erase"),
     ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),

@@ -49,9 +49,17 @@ impl Calls {
     pub fn read(text: &str) -> Self {
         let mut calls = Self::default();
         let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
+        let helpers = helpers(text);
         for line in text.lines() {
             let Some((pid, rest)) = line.split_once(' ') else { continue };
             let rest = rest.trim_start();
+            if helpers.contains(pid) {
+                // Its descriptors have numbers of their own. It talks to its daemon and to nobody else.
+                if rest.contains("AF_INET") {
+                    calls.strange.push(line.into());
+                }
+                continue;
+            }
             if let Some(start) = rest.strip_suffix("<unfinished ...>") {
                 begun.insert(pid, start);
             } else if let Some((_, end)) = rest.split_once(" resumed>") {
@@ -169,6 +177,18 @@ impl Calls {
         let ip = to.ip().to_canonical();
         self.sent_to.insert(Destination { transport, ip, port: to.port() });
     }
+}
+
+/// The processes that became another program: all but the first one, which is the agent.
+fn helpers(text: &str) -> BTreeSet<&str> {
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    let agent = lines.clone().next().map(|(pid, _)| pid);
+    let becomes = |rest: &str| rest.trim_start().starts_with("execve(");
+    lines
+        .filter(|(_, rest)| becomes(rest))
+        .map(|(pid, _)| pid)
+        .filter(|pid| Some(*pid) != agent)
+        .collect()
 }
 
 /// All socket addresses of a call's arguments.

@@ -288,6 +288,11 @@ impl World {
         self.event(Event::Addresses(Arc::new(addresses)));
     }
 
+    /// The box has no address and no route.
+    pub fn offline(&mut self) {
+        self.event(Event::Addresses(Arc::default()));
+    }
+
     /// A person asks; see [`World::answers`].
     pub fn ask(&mut self, noun: &str, verb: &str, args: Value) -> u64 {
         self.asked += 1;

@@ -179,6 +179,7 @@ impl Inner {
                 interval_seconds: 5,
                 expires_in_seconds: 600,
                 challenge: BASE64URL_NOPAD.encode(b"challenge"),
+                operator: None,
             }),
             "registration.poll" if self.polls_to_approve > 0 => {
                 self.polls_to_approve -= 1;
@@ -250,6 +251,7 @@ pub fn membership() -> Membership {
         receipt_key: BASE64URL_NOPAD.encode(key([7; 32]).public_key().as_ref()),
         certificate_until: Wall::from_unix_seconds(4_000_000_000),
         device: String::new(),
+        operator: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod grant;
 mod hub;
 mod life;
 mod link;
+mod offline;
 mod panics;
 mod power;
 mod quiet;

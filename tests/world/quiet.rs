@@ -69,6 +69,7 @@ async fn every_subset_of_the_features_starts_and_stops() {
             card: row.card,
             open: row.open,
             forget: row.forget,
+            shape: row.shape,
         });
         let rows: &'static [Row] = Vec::leak(rows.collect());
         let names: Vec<_> = rows.iter().map(|row| row.card.name).collect();

@@ -40,6 +40,7 @@ fn link_of_a_member(now: Now) -> Box<dyn AnyFeature> {
         receipt_key: String::new(),
         certificate_until: Wall::from_unix_seconds(4_000_000_000),
         device: String::new(),
+        operator: None,
     };
     let hub = HubAddress { host: "hub.example.test".into(), port: 443, pin: None };
     let _ = link.handle(Input::Opened(Opening::Started), now);

@@ -110,7 +110,7 @@ impl Stage {
     ) -> Result<Answer, String> {
         let request = Request { noun: noun.into(), verb: verb.into(), args };
         let state_dir = self.state_dir();
-        match timeout(Duration::from_secs(20), control::ask(&state_dir, &request, show)).await {
+        match timeout(Duration::from_secs(20), control::ask(&[state_dir], &request, show)).await {
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err("the agent does not run".into()),
             Ok(Err(error)) => Err(error.to_string()),
@@ -193,10 +193,10 @@ impl Stage {
     }
 }
 
-/// A new directory that only this user can read.
+/// A new directory that others can pass through and not list: the agent drops to a user of its own.
 fn directory() -> Result<PathBuf, String> {
     let dir = std::env::temp_dir().join(format!("qcloud-try-{}", std::process::id()));
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&dir);
+    let made = std::fs::DirBuilder::new().mode(0o711).create(&dir);
     made.map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
     Ok(dir)
 }

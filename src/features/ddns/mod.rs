@@ -240,6 +240,10 @@ impl Ddns {
         if !registered || self.pending.is_some() || self.wake.is_some() {
             return;
         }
+        // With the first address comes an event.
+        if self.addresses.as_ref().is_some_and(|addresses| addresses.is_offline()) {
+            return;
+        }
         let Some(update) = self.wanted() else { return };
         if self.is_confirmed(&update) || self.declined == Some(update) {
             return;

@@ -56,6 +56,7 @@ pub struct Link {
     later: Backoff,
     down_since: Option<Boot>,
     not_before: Option<Boot>,
+    offline: bool,
     certificate: Option<Certificate>,
     visits: VecDeque<Visit>,
     telling: Telling,
@@ -63,6 +64,8 @@ pub struct Link {
 
 enum State {
     Idle,
+    /// The box has no network: it is told when it has.
+    Offline,
     Dialling(Ticket),
     Up {
         ticket: Ticket,
@@ -217,6 +220,7 @@ impl Feature for Link {
             later: Backoff::new(RETRY_SOON, RETRY_MOST),
             down_since: None,
             not_before: None,
+            offline: false,
             certificate: None,
             visits: VecDeque::new(),
             telling: Telling::new(saved.told),
@@ -231,9 +235,11 @@ impl Feature for Link {
             }
             Input::Event(Event::Unregistered) => self.part(out),
             Input::Wake if self.is_due(now) => self.dial(out),
-            Input::Event(Event::Addresses(_) | Event::Resumed | Event::WallClockSet) => {
+            Input::Event(Event::Addresses(addresses)) => {
+                self.offline = addresses.is_offline();
                 self.redial(now, out);
             }
+            Input::Event(Event::Resumed | Event::WallClockSet) => self.redial(now, out),
             Input::Event(Event::RulesChanged(_)) => {
                 self.telling.anew(now);
                 if self.is_refused() {
@@ -283,7 +289,7 @@ impl Feature for Link {
     fn next_wake(&self) -> Option<(Boot, &'static str)> {
         let dial = match &self.state {
             State::Waiting { until, .. } => until.map(|until| (until, "dial the hub again")),
-            State::Idle | State::Dialling(_) | State::Up { .. } => None,
+            State::Idle | State::Offline | State::Dialling(_) | State::Up { .. } => None,
         };
         dial.into_iter().chain(self.telling.next_wake()).min()
     }
@@ -315,6 +321,7 @@ impl Feature for Link {
         let host = self.host.as_deref().unwrap_or_default();
         section.summary = match &self.state {
             State::Idle => "waits for this device to be registered".into(),
+            State::Offline => "waits for the box to have a network".into(),
             State::Dialling(_) => "dials the hub".into(),
             State::Waiting { why, .. } => format!("not reachable: {why}"),
             State::Up { .. } if services.is_empty() => {
@@ -349,7 +356,9 @@ impl Link {
         // Without a place at a hub there is nobody to be reached through (promise Q1).
         let unregistered = || crate::sabotage::off("registered-first").then(String::new);
         let Some(host) = self.host.clone().or_else(unregistered) else { return };
-        if matches!(self.state, State::Idle | State::Waiting { .. }) {
+        if self.offline {
+            self.state = State::Offline;
+        } else if matches!(self.state, State::Idle | State::Offline | State::Waiting { .. }) {
             let job =
                 Job { host, heartbeat: self.heartbeat, published: self.published.subscribe() };
             self.state = State::Dialling(out.run(job));
@@ -387,8 +396,24 @@ impl Link {
             self.telling.hurry(now);
         }
         let failed = matches!(self.state, State::Waiting { until: Some(_), .. });
-        if failed && self.down_since.is_some() && !asked_to_wait {
-            self.dial(out);
+        match &self.state {
+            State::Offline if !self.offline => match self.not_before.filter(|_| asked_to_wait) {
+                Some(until) => {
+                    let why = "the hub asked to wait".into();
+                    self.state = State::Waiting { until: Some(until), why };
+                }
+                None => self.dial(out),
+            },
+            State::Waiting { .. }
+                if failed && self.down_since.is_some() && (self.offline || !asked_to_wait) =>
+            {
+                self.dial(out);
+            }
+            State::Idle
+            | State::Offline
+            | State::Dialling(_)
+            | State::Up { .. }
+            | State::Waiting { .. } => {}
         }
     }
 
@@ -416,7 +441,7 @@ impl Link {
     fn is_current(&self, asked: Ticket) -> bool {
         match &self.state {
             State::Dialling(ticket) | State::Up { ticket, .. } => *ticket == asked,
-            State::Idle | State::Waiting { .. } => false,
+            State::Idle | State::Offline | State::Waiting { .. } => false,
         }
     }
 
@@ -466,11 +491,14 @@ impl Link {
     }
 
     fn down(&mut self, why: String, at_least: Option<Duration>, now: Now, out: &mut Out<Job>) {
+        if self.down_since.is_none() {
+            tracing::info!(%why, "the session to the hub is down");
+        }
         let since = *self.down_since.get_or_insert(now.boot);
         let backoff = if now.boot - since < SOON { &mut self.soon } else { &mut self.later };
         let until = Some(now.boot + backoff.fail(now, at_least));
-        tracing::info!(%why, "the session to the hub is down");
+        tracing::debug!(%why, "the session to the hub does not stand");
         out.raise(&DOWN, why.clone());
-        self.state = State::Waiting { until, why };
+        self.state = if self.offline { State::Offline } else { State::Waiting { until, why } };
     }
 }

@@ -6,12 +6,17 @@ use crate::egress::outside::SendError;
 use crate::wire::TO_HUB;
 use crate::wire::label::printable;
 use crate::wire::privacy::{self, MAX_PAGE, Page, Restrictable, Row};
+use core::time::Duration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The most pages that are taken: 400 bodies of 16 KiB hold some 35,000 visits, take about 40 MB of this box's
 /// memory while they are printed, and fit into what a feature may send at once (`egress/budget.rs`).
 pub(super) const MOST_PAGES: usize = 400;
+
+/// The most time they may take: 400 pages over a line of one second each way fit in, and a hub that takes its
+/// 15 s for each of them does not.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// All pages together.
 #[derive(Debug, Default)]
@@ -29,7 +34,7 @@ pub struct Export {
 pub enum Stop {
     /// The hub did not answer, or said no.
     Send(SendError),
-    /// The hub gave more pages than there can be.
+    /// The hub gave more pages than there can be, or took longer for them.
     Endless,
 }
 
@@ -39,8 +44,12 @@ impl From<SendError> for Stop {
     }
 }
 
-/// Asks for page after page.
+/// Asks for page after page, for at most [`LONGEST`].
 pub(super) async fn all(dial: &Dial) -> Result<Export, Stop> {
+    tokio::time::timeout(LONGEST, pages(dial)).await.unwrap_or(Err(Stop::Endless))
+}
+
+async fn pages(dial: &Dial) -> Result<Export, Stop> {
     let mut export = Export::default();
     let mut ask = privacy::Export::default();
     for _ in 0..MOST_PAGES {

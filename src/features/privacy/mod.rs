@@ -197,7 +197,7 @@ impl Privacy {
             Err(Stop::Send(error)) => return failed("show what the hub holds", &error, out),
             Err(Stop::Endless) => {
                 let text = format!(
-                    "the hub's answer has more than {} pages, or no end; nothing of it is shown\nhint: ask the hub's operator",
+                    "the hub's answer has more than {} pages, or takes too long; nothing of it is shown\nhint: ask the hub's operator",
                     export::MOST_PAGES
                 );
                 return Answer::failed(Exit::Failed, text);
@@ -259,7 +259,7 @@ fn failed(what: &str, error: &SendError, out: &mut Out<Job>) -> Answer {
     if *error == SendError::CertificateExpired {
         out.emit(Event::CertificateExpired);
     }
-    Answer::failed(exit_of(error), format!("cannot {what}: {error}"))
+    Answer::failed(exit_of(error), format!("cannot {what}: {}", error.explained()))
 }
 
 /// What was typed, or why it cannot be.

@@ -41,7 +41,9 @@ impl Registration {
         }
         let (asker, hub) = (*asker, hub.clone());
         match result {
-            Ok(Begun { started, words, with_key }) => {
+            Ok(Begun { mut started, words, with_key }) => {
+                started.user_code = printable(&started.user_code, 16);
+                started.verification_uri = printable(&started.verification_uri, 200);
                 let interval = Duration::from_secs(started.interval_seconds.max(1)).min(CODE_LIFE);
                 let life = Duration::from_secs(started.expires_in_seconds.min(3600));
                 // With a key the first answer is the last one; without it nobody can have approved yet.
@@ -106,9 +108,9 @@ impl Registration {
             }
             Ok(Polled::AccessDenied) => {
                 let text = if polling.with_key {
-                    "the hub declined this device: its auth key was used, withdrawn or its name taken meanwhile"
+                    "the hub declined this device: its auth key was used, withdrawn or its name taken meanwhile\nhint: ask the hub's operator for another key"
                 } else {
-                    "the owner declined this device"
+                    "the owner declined this device\nhint: qcloud-agent register"
                 };
                 self.fail_provision(asker, None, now);
                 return self.give_up(asker, Answer::failed(Exit::Consent, text), out);
@@ -184,7 +186,11 @@ impl Registration {
             }
         };
         self.fail_provision(asker, None, now);
-        self.give_up(asker, Answer::failed(Exit::Failed, "the registration broke off"), out);
+        self.give_up(
+            asker,
+            Answer::failed(Exit::Failed, "the registration broke off\nhint: qcloud-agent register"),
+            out,
+        );
     }
 
     /// Back to nothing: the hub is no longer ours to talk to.
@@ -212,12 +218,19 @@ impl Polling {
 }
 
 fn invitation(started: &Started, words: &[String; 4]) -> Answer {
-    let code = printable(&started.user_code, 16);
-    let uri = printable(&started.verification_uri, 200);
+    let Started { user_code: code, verification_uri: uri, .. } = started;
     let words = words.join(" ");
+    let operator = started.operator.clone().unwrap_or_default();
+    let said = |text: &str| if text.is_empty() { "not told by the hub" } else { text }.to_owned();
+    let (contact, region) = (said(&operator.contact), said(&operator.region));
     let text = format!(
-        "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nApprove only if the hub shows the same four words. Waiting …"
+        "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nrun by       {contact}\nstands in    {region}\n\nApprove only if the hub shows the same four words. Waiting …"
     );
-    let json = json!({ "user_code": code, "verification_uri": uri, "check_words": words });
+    let json = json!({
+        "user_code": code,
+        "verification_uri": uri,
+        "check_words": words,
+        "operator": started.operator,
+    });
     Answer::progress(text, json)
 }

@@ -9,7 +9,7 @@ use crate::hub::store::{Device, Enrolled, Hash, Opened, Pending, State};
 use crate::hub::tls;
 use crate::identity::id::device_id;
 use crate::wire::registration::{
-    CERTIFICATE_LIFE, CODE_LIFE, Membership, POLL_SECONDS, Poll, Polled, Start, Started,
+    CERTIFICATE_LIFE, CODE_LIFE, Membership, Operator, POLL_SECONDS, Poll, Polled, Start, Started,
     poll_message,
 };
 use axum::http::StatusCode;
@@ -112,7 +112,16 @@ fn started(hub: &Hub, device_code: String, row: &Pending) -> Started {
         interval_seconds: interval_seconds(hub),
         expires_in_seconds: CODE_LIFE.as_secs(),
         challenge: BASE64URL_NOPAD.encode(&row.challenge),
+        operator: operator(hub),
     }
+}
+
+/// Who runs this hub, for those who are about to trust it (promise R10).
+fn operator(hub: &Hub) -> Option<Operator> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let operator =
+        Operator { contact: text(&hub.config.contact), region: text(&hub.config.region) };
+    (operator != Operator::default() && !crate::sabotage::off("hub-operator")).then_some(operator)
 }
 
 /// A user code as it is shown: `BCDF-GHJK`.
@@ -206,5 +215,6 @@ pub(super) fn membership(hub: &Hub, device: &Device, now: Wall) -> Result<Member
         receipt_key: BASE64URL_NOPAD.encode(hub.keys.receipt.public_key().as_ref()),
         certificate_until: Wall(now.0.saturating_add(CERTIFICATE_LIFE)),
         device: device.id.clone(),
+        operator: operator(hub),
     })
 }

@@ -35,6 +35,7 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
         listen: at("listen").ok_or_else(|| missing("listen"))?,
         dns: at("dns").ok_or_else(|| missing("dns"))?,
         addresses: args.get_many::<IpAddr>("address").unwrap_or_default().copied().collect(),
+        contact: text("contact"),
         region: text("region"),
         sandbox: args.get_flag("sandbox"),
         pages: text("pages").map(|host| Pages {
@@ -64,6 +65,8 @@ fn next_steps(dir: &Path, config: &Config, pin: &str) -> String {
         config.addresses.iter().map(|ip| format!("  ns1.{zone}. {}\n", record(*ip))).collect();
     let no_address = "  (run init with --address to let the zone answer with this machine)\n";
     let glue = if glue.is_empty() { no_address.into() } else { glue.concat() };
+    let nobody = "\nOwners are not told whom to write to: add contact = \"…\" to hub.toml.\n";
+    let nobody = if config.contact.is_some() { "" } else { nobody };
     format!(
         "{dir} holds the hub of {zone}.\n\
          hub pin: {pin}\n\
@@ -74,7 +77,8 @@ fn next_steps(dir: &Path, config: &Config, pin: &str) -> String {
          Start it:\n\
          \x20 qcloud-hub serve --dir {dir}\n\
          On the NAS:\n\
-         \x20 qcloud-agent register --hub https://{host} --hub-pin {pin}\n"
+         \x20 qcloud-agent register --hub https://{host} --hub-pin {pin}\n\
+         {nobody}"
     )
 }
 

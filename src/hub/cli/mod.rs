@@ -11,6 +11,7 @@ pub use self::tree::tree;
 use super::serve::{Serving, start};
 use crate::card::Exit;
 use crate::clock::{Clock, Wall};
+use crate::wire::label::acts;
 use clap::ArgMatches;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -55,8 +56,16 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Ok(matches) => matches,
         Err(error) => {
             // A terminal that is gone takes no text.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let text: String = error.render().to_string();
+            // It shows what was typed as it was typed.
+            let text: String =
+                text.chars().map(|c| if c != '\n' && acts(c) { '?' } else { c }).collect();
+            if error.use_stderr() {
+                let _ = io::stderr().lock().write_all(text.as_bytes());
+                return Exit::Usage;
+            }
+            print(&text);
+            return Exit::Done;
         }
     };
     start_logging();

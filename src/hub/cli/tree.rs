@@ -96,6 +96,12 @@ fn init() -> Command {
                 .help("A public address of this machine; once for IPv4, once for IPv6"),
         )
         .arg(
+            Arg::new("contact")
+                .long("contact")
+                .value_name("TEXT")
+                .help("Whom owners write to, shown to them before they register"),
+        )
+        .arg(
             Arg::new("region")
                 .long("region")
                 .value_name("TEXT")
