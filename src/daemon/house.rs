@@ -46,8 +46,10 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
             let supervisor = agent.supervisor();
             let hub = supervisor.household().membership.as_ref().map(|(_, hub)| authority(hub));
             let body = match supervisor.parcel(id) {
-                // The house itself keeps the ticket.
-                Some(parcel) if *parcel == SESSION => Some(Body::of(&agent.hello())),
+                // The house itself keeps the ticket. Before the first session the example shows where it will stand.
+                Some(parcel) if *parcel == SESSION => {
+                    Some(agent.hello()).filter(|hello| hello.ticket.is_some()).map(|h| Body::of(&h))
+                }
                 parcel => parcel.and_then(|parcel| supervisor.preview(parcel)),
             };
             let body = body.map(|body| body.parcel().masked(agent.gate().shaped(&body)));

@@ -89,7 +89,9 @@ impl Records {
             household.ledger = ledger.head().clone();
             Ok::<_, StateError>(())
         })?;
-        if self.volatile {
+        // Switches alone are nothing to vouch for, and give a box no identity.
+        let vouches = household.ledger.seq > 0 || household.membership.is_some();
+        if self.volatile || !vouches {
             household.signed_head = None;
         } else {
             // A head that was signed by a key of which nothing is left vouches for nothing.

@@ -3,7 +3,7 @@
 use crate::common::World;
 use crate::common::net::Line;
 use crate::common::process::until_equal;
-use qcloud_agent::hub::sweep::RULES;
+use qcloud_agent::hub::sweep::{EXPIRING, RULES};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -42,6 +42,37 @@ fn h1_what_is_older_than_its_rule_goes_by_itself() {
     }
 }
 
+/// Guard: `hub-sweep`, the sweep of a table whose rows say themselves when they go.
+#[test]
+fn h1_what_says_when_it_goes_is_gone_by_then() {
+    let mut world = World::new(Line::Direct);
+    let database = world.hub.dir().join("hub.db");
+    world.hub.stop();
+    // A row of each such table that is over, and one that still has its time, which must stay.
+    for table in EXPIRING {
+        let connection = Connection::open(&database).expect("the database");
+        let sql = match *table {
+            "auth_key" => {
+                "INSERT INTO auth_key (id, hash, pattern, reusable, uses, expires_at, made_at)
+                 VALUES (?1, zeroblob(32), 'box-*', 1, 0, unixepoch() + ?2, unixepoch() - 600)"
+            }
+            other => panic!("the rows of {other} are not tried here"),
+        };
+        for (id, left) in [("over", -1), ("good", 600)] {
+            connection.execute(sql, (id, left)).expect("a row");
+        }
+        assert_eq!(world.hub.rows(table), 2);
+    }
+    world.hub.serve();
+    for table in EXPIRING {
+        until_equal(table, Duration::from_secs(10), &1, || world.hub.rows(table));
+    }
+    let connection = Connection::open(&database).expect("the database");
+    let left: String =
+        connection.query_row("SELECT id FROM auth_key", [], |row| row.get(0)).expect("a key");
+    assert_eq!(left, "good");
+}
+
 /// The attack: somebody adds a table and forgets its rule.
 #[test]
 fn h1_a_table_without_a_rule_is_found() {
@@ -52,8 +83,8 @@ fn h1_a_table_without_a_rule_is_found() {
     connection.execute("CREATE TABLE added (device TEXT) STRICT", []).expect("a table");
     assert_eq!(without_rule(&tables(&database)), BTreeSet::from(["added".to_owned()]));
     // Nor has a rule a table that is not there.
-    for rule in RULES {
-        assert!(tables(&database).contains(rule.table), "there is no {}", rule.table);
+    for table in RULES.iter().map(|rule| &rule.table).chain(EXPIRING) {
+        assert!(tables(&database).contains(*table), "there is no {table}");
     }
 }
 
@@ -67,6 +98,12 @@ fn tables(database: &PathBuf) -> BTreeSet<String> {
 
 /// `meta` holds the number of the schema, and nothing of anybody.
 fn without_rule(tables: &BTreeSet<String>) -> BTreeSet<String> {
-    let ruled = |table: &&String| RULES.iter().any(|rule| rule.table == table.as_str());
+    let ruled = |table: &&String| {
+        RULES
+            .iter()
+            .map(|rule| rule.table)
+            .chain(EXPIRING.iter().copied())
+            .any(|it| it == table.as_str())
+    };
     tables.iter().filter(|table| *table != "meta" && !ruled(table)).cloned().collect()
 }

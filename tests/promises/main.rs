@@ -95,6 +95,7 @@ const GUARDS: &[(&str, &str)] = &[
     ),
     ("u4::u4_an_applicant_shows_nothing_that_ties_its_connections", "tls-resumption"),
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
+    ("h1::h1_what_says_when_it_goes_is_gone_by_then", "hub-sweep"),
     ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),
     ("h7::h7_not_a_byte_of_an_erased_device_is_left_in_any_file", "hub-log-emptied"),
     ("n1::n1_no_file_holds_a_visitors_address_even_for_a_moment", "hub-mask"),
