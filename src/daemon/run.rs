@@ -11,20 +11,18 @@ use super::handover::{self, Handover};
 use super::household::Household;
 use super::jobs::{Happening, Jobs};
 use super::moving::{self, Appeared, Place};
+use super::opening::{gate_of, settle};
 use super::records::Records;
 use super::reset;
-use super::saving::Saving;
+use super::saving::{Saving, Unsaved};
 use super::start::{self, KEPT_ROOT, Standing};
 pub use super::start::{DEFAULT_STATE, Options, RunError};
-use super::status::Status;
 use super::supervisor::{Command, Supervisor};
 use super::warnings::{DAMAGED, NOT_RELOADED, UNSAVED};
 use super::watch::{self, Signals, Told};
 use super::world::{CLOCK, World};
-use crate::card::Exit;
-use crate::clock::{self, Clock, Wall};
+use crate::clock::{self, Clock};
 use crate::egress::gate::Gate;
-use crate::egress::ledger::Ledger;
 use crate::egress::reconcile::Baseline;
 use crate::identity::Identity;
 use crate::platform::exec::Exec;
@@ -33,12 +31,8 @@ use crate::platform::root::Root;
 use crate::platform::service::Service;
 use crate::platform::timer::{ClockJump, WakeTimer};
 use crate::platform::traffic;
-use crate::state::{StateDir, StateError};
-use crate::wire::link::Hello;
-use crate::wire::registration::Membership;
+use crate::state::StateDir;
 use core::time::Duration;
-use data_encoding::BASE64URL_NOPAD;
-use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -61,25 +55,25 @@ pub enum Ended {
 
 /// The agent, ready to run.
 pub struct Agent {
-    rows: &'static [Row],
-    options: Options,
-    clock: Clock,
-    supervisor: Supervisor,
-    gate: Gate,
-    records: Records,
-    world: World,
-    parts: HandParts,
-    jobs: Jobs,
-    happenings: mpsc::Receiver<Happening>,
-    events: mpsc::Sender<Happening>,
-    askers: HashMap<Asker, mpsc::Sender<Answer>>,
-    asked_so_far: u64,
-    suspended: Duration,
-    saving: Saving,
-    handover: Handover,
+    pub(super) rows: &'static [Row],
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) supervisor: Supervisor,
+    pub(super) gate: Gate,
+    pub(super) records: Records,
+    pub(super) world: World,
+    pub(super) parts: HandParts,
+    pub(super) jobs: Jobs,
+    pub(super) happenings: mpsc::Receiver<Happening>,
+    pub(super) events: mpsc::Sender<Happening>,
+    pub(super) askers: HashMap<Asker, mpsc::Sender<Answer>>,
+    pub(super) asked_so_far: u64,
+    pub(super) suspended: Duration,
+    pub(super) saving: Saving,
+    pub(super) handover: Handover,
     /// What the kernel had counted when this began to run.
-    baseline: Option<Baseline>,
-    standing: Standing,
+    pub(super) baseline: Option<Baseline>,
+    pub(super) standing: Standing,
 }
 
 impl Agent {
@@ -151,24 +145,6 @@ impl Agent {
             baseline: None,
             standing: Standing::default(),
         })
-    }
-
-    /// Gives this device its identity for good, if it has none yet: its key is put on the disk.
-    ///
-    /// # Errors
-    /// [`RunError::State`].
-    pub fn keep_identity(&self) -> Result<(), RunError> {
-        Ok(self.parts.identity.keep()?)
-    }
-
-    /// Whether the key is on the disk.
-    pub fn has_identity(&self) -> bool {
-        self.parts.identity.is_kept()
-    }
-
-    /// The first words of the next session.
-    pub(super) fn hello(&self) -> Hello {
-        self.parts.identity.hello()
     }
 
     /// Says how the process stands that this runs in.
@@ -399,11 +375,12 @@ impl Agent {
             }
             Err(error) => {
                 let why = error_chain(&error);
-                if !self.saving.has_failed() {
+                // An agent that only decides for a moment tells whoever asked.
+                if self.supervisor.started && !self.saving.has_failed() {
                     tracing::error!(why, "state cannot be saved");
                 }
-                self.supervisor.warn(&UNSAVED, Some(why));
-                self.saving.fail(self.clock.now());
+                self.supervisor.warn(&UNSAVED, Some(why.clone()));
+                self.saving.fail(Unsaved { exit: error.exit(), why }, self.clock.now());
             }
         }
     }
@@ -451,36 +428,6 @@ impl Agent {
         standing
     }
 
-    /// Every line in RAM, and what vouches for the chain: the signed head and the key that signed it.
-    pub fn ledger(&self) -> serde_json::Value {
-        let lines: Vec<String> =
-            self.gate.with_ledger(|ledger| ledger.lines().map(String::from).collect());
-        let head = &self.supervisor.household().signed_head;
-        let place = self.supervisor.household().membership.as_ref();
-        let certificate = place.map_or("", |(membership, _)| &membership.certificate);
-        let key = self.parts.identity.key_of(certificate);
-        let key = BASE64URL_NOPAD.encode(key.public_key());
-        serde_json::json!({ "lines": lines, "signed_head": head, "key": key })
-    }
-
-    /// What `status` shows of an agent that does not run.
-    pub fn status(&mut self) -> Status {
-        self.supervisor.check_consents();
-        self.supervisor.status(self.clock.now())
-    }
-
-    pub(super) const fn world(&self) -> &World {
-        &self.world
-    }
-
-    pub(super) fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    pub(super) fn supervisor(&self) -> &Supervisor {
-        &self.supervisor
-    }
-
     fn counted(&self) -> Option<Baseline> {
         let since = self.clock.now().wall;
         match traffic::read() {
@@ -491,67 +438,9 @@ impl Agent {
             }
         }
     }
-
-    pub(super) fn baseline(&self) -> Option<&Baseline> {
-        self.baseline.as_ref()
-    }
-
-    pub(super) fn is_own(&self, ip: core::net::IpAddr) -> bool {
-        self.world.is_own(ip)
-    }
-
-    pub(super) fn supervisor_mut(&mut self) -> &mut Supervisor {
-        &mut self.supervisor
-    }
-
-    /// Takes a decision of the owner on an agent that does not run: it is on disk when this returns, and nothing
-    /// is opened or sent.
-    pub fn decide_stopped(&mut self, verb: &str, args: &Value, uid: u32) -> Answer {
-        let now = self.clock.now();
-        let answer = super::house::answer(self, verb, args, uid, now);
-        self.save(true);
-        if self.saving.has_failed() {
-            let text = "the decision could not be saved\nhint: qcloud-agent status";
-            return Answer::failed(Exit::Failed, text);
-        }
-        answer
-    }
-
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
-    }
 }
 
-/// Makes the key that the membership's certificate was made for the device's.
-fn settle(identity: &Identity, membership: Option<&Membership>) {
-    if let Err(error) =
-        identity.settle(membership.map(|membership| membership.certificate.as_str()))
-    {
-        tracing::warn!(why = error_chain(&error), "a key that was replaced could not be removed");
-    }
-}
-
-fn gate_of(
-    household: &Household,
-    identity: &Identity,
-    clock: &Clock,
-    records: &Records,
-) -> Result<Gate, StateError> {
-    let mut ledger = Ledger::new(records.ledger_head(household)?, identity.ledger_key());
-    let is_new = household.last_good == Wall::default();
-    if !is_new && !household.stopped {
-        ledger.append_gap(
-            "the agent did not stop in an orderly way: lines of that run may be missing here",
-            clock.now().wall,
-        );
-    }
-    let gate = Gate::new(clock.clone(), ledger);
-    let records = records.clone();
-    gate.set_keep(Box::new(move |lines| records.keep_first(lines)));
-    Ok(gate)
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
+pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
     let source = error.source().map(|source| format!(": {source}"));
     format!("{error}{}", source.unwrap_or_default())
 }

@@ -1,5 +1,6 @@
 //! Whether what changed is on disk, and when a save that failed is tried again.
 
+use crate::card::Exit;
 use crate::clock::{Boot, Now};
 use crate::egress::backoff::Backoff;
 use core::time::Duration;
@@ -9,18 +10,31 @@ use core::time::Duration;
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_MOST: Duration = Duration::from_secs(300);
 
+/// A change that is not on disk.
+pub(super) struct Unsaved {
+    /// What the command that made it ends with.
+    pub(super) exit: Exit,
+    pub(super) why: String,
+}
+
 /// The state of saving.
 pub(super) struct Saving {
     /// Something changed.
     due: bool,
     /// The last save failed, and when the next one is tried without a change.
     failed: Option<Boot>,
+    unsaved: Option<Unsaved>,
     backoff: Backoff,
 }
 
 impl Saving {
     pub(super) fn new() -> Self {
-        Self { due: false, failed: None, backoff: Backoff::new(RETRY_FIRST, RETRY_MOST) }
+        Self {
+            due: false,
+            failed: None,
+            unsaved: None,
+            backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
+        }
     }
 
     /// Something changed.
@@ -43,14 +57,20 @@ impl Saving {
         self.failed.is_some()
     }
 
+    /// Why the last change is not on disk; `None` when it is.
+    pub(super) const fn unsaved(&self) -> Option<&Unsaved> {
+        self.unsaved.as_ref()
+    }
+
     /// Everything is on disk.
     pub(super) fn succeed(&mut self) {
         *self = Self::new();
     }
 
     /// It is not. The change itself is done in RAM; the next one, or the time, tries again.
-    pub(super) fn fail(&mut self, now: Now) {
+    pub(super) fn fail(&mut self, unsaved: Unsaved, now: Now) {
         self.due = false;
+        self.unsaved = Some(unsaved);
         self.failed = Some(now.boot + self.backoff.fail(now, None));
     }
 }

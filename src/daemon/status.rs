@@ -124,7 +124,7 @@ impl ReceiptStatus {
         Self {
             feature: kept.receipt.feature.clone(),
             erased_at: kept.receipt.erased_at.rfc3339(),
-            rows: kept.receipt.rows.values().sum(),
+            rows: kept.receipt.rows.values().fold(0, |sum: u64, rows| sum.saturating_add(*rows)),
             document: kept.document.clone(),
             key: kept.key.clone(),
         }

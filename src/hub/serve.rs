@@ -88,12 +88,7 @@ pub struct Serving {
 /// [`ServeError`], before anything was answered.
 pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
-    if config.contact.is_none() {
-        tracing::warn!(
-            "owners are not told whom to write to: add contact = \"…\" to {}",
-            dir.join(super::config::FILE).display()
-        );
-    }
+    complain(&config, dir);
     let keys = Keys::load(dir)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.join(STORE))?);
     // Before anything is served: one hub serves a directory.
@@ -134,18 +129,26 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api, pages));
     tasks.spawn(sweep::serve(Arc::clone(&hub)));
     tasks.spawn(operator.serve(Arc::clone(&hub)));
-    match post {
-        Some(post) => drop(tasks.spawn(mail::serve(post, Arc::clone(&hub)))),
-        None if hub.config.pages.is_some() => {
-            tracing::warn!("nobody is told of sign-ins: hub.toml has no [mail]");
-        }
-        None => {}
+    if let Some(post) = post {
+        tasks.spawn(mail::serve(post, Arc::clone(&hub)));
     }
     for leaf in [Some(leaf), page_leaf].into_iter().flatten() {
         tasks.spawn(renew(Arc::clone(&hub), leaf));
     }
     tracing::info!(listen = %ready.listen, dns = %ready.dns, "the hub serves");
     Ok(Serving { ready, hub, endpoint, tasks })
+}
+
+/// Says what people will miss with this configuration.
+fn complain(config: &Config, dir: &Path) {
+    let file = dir.join(super::config::FILE);
+    let file = file.display();
+    if config.contact.is_none() {
+        tracing::warn!("owners are not told whom to write to: add contact = \"…\" to {file}");
+    }
+    if config.pages.is_some() && config.mail.is_none() {
+        tracing::warn!("nobody is told of sign-ins: add [mail] to {file}");
+    }
 }
 
 impl Serving {

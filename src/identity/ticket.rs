@@ -52,7 +52,8 @@ impl TicketBook {
     /// Writes a fresh one down in the place of the one that was shown, and says whether it is on the disk.
     pub fn keep(&self, shown: Option<&str>, fresh: &str) -> bool {
         let mut held = self.lock();
-        let fits = (1..=MOST).contains(&fresh.len()) && fresh.is_ascii();
+        let plain = fresh.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = (1..=MOST).contains(&fresh.len()) && plain;
         if !fits || held.ticket.as_deref() != shown {
             return false;
         }
@@ -115,6 +116,7 @@ mod tests {
         assert!(!book.keep(None, "of another session"));
         assert!(!book.keep(Some("first"), ""));
         assert!(!book.keep(Some("first"), &"x".repeat(65)));
+        assert!(!book.keep(Some("first"), "\u{1b}[2J"));
         assert_eq!(book.held().as_deref(), Some("first"));
     }
 }

@@ -40,17 +40,17 @@ fn raw(body: &[u8]) -> Vec<u8> {
     [&u16::try_from(body.len()).expect("a frame").to_be_bytes(), body].concat()
 }
 
+/// Its ticket is none: the device keeps the one it has, and the honest hub knows it again.
 fn welcome() -> Vec<u8> {
     frame(
-        &json!({ "type": "welcome", "epoch": 1, "observed": "203.0.113.10", "tripwire": "AAECAwQFBgcICQoLDA0ODw" }),
+        &json!({ "type": "welcome", "epoch": 1, "observed": "203.0.113.10", "tripwire": "AAECAwQFBgcICQoLDA0ODw", "ticket": "" }),
     )
 }
 
 /// What is said instead of a welcome.
 fn bad_welcomes() -> Vec<Play> {
     let welcomed = |field: &str, value: Value| {
-        let mut frame =
-            json!({ "type": "welcome", "epoch": 1, "observed": "203.0.113.10", "tripwire": "AA" });
+        let mut frame = json!({ "type": "welcome", "epoch": 1, "observed": "203.0.113.10", "tripwire": "AA", "ticket": "" });
         frame[field] = value;
         frame
     };
@@ -126,7 +126,7 @@ fn bad_frames() -> Vec<Play> {
         Play {
             what: "a tripwire that is none",
             control: frame(
-                &json!({ "type": "welcome", "epoch": u64::MAX, "observed": "::", "tripwire": nasty("t") }),
+                &json!({ "type": "welcome", "epoch": u64::MAX, "observed": "::", "tripwire": nasty("t"), "ticket": nasty("t") }),
             ),
             visitors: (0, vec![]),
             says: None,

@@ -145,7 +145,7 @@ fn a_start_without_space_or_permission_to_write_says_so() {
     let disk = Disk::new(&agent.state_dir(), "64k");
     disk.fill();
     let run = || agent.plain(&["privacy", "deny", "ddns.update.a"]);
-    assert_told(&run(), 5, "device.key");
+    assert_told(&run(), 5, "household.0.json");
     disk.empty();
     disk.remount("ro");
     let ran = run();

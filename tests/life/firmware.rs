@@ -184,6 +184,8 @@ fn a_reset_erases_at_the_hub_first_and_makes_a_new_device() {
     agent.stop(SOON);
     let last = agent.id();
     agent.ok(&["reset", "--yes"]);
+    assert!(agent.status()["device"].is_null(), "looking at it gives it no identity");
+    agent.start();
     assert_ne!(agent.id(), last);
 }
 

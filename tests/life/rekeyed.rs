@@ -23,6 +23,8 @@ use std::time::Duration;
 const CALLS: [&str; 3] = ["fsync", "fdatasync", "rename"];
 /// More than a rekey makes of each: the test ends long before, or it never does.
 const MOST: u32 = 40;
+/// The state is this test's own to look into and to change.
+const AS_ROOT: &str = "user = \"root\"";
 const SOON: Duration = Duration::from_secs(20);
 
 /// Has the agent killed by the kernel when it enters this call for the `number`th time from now on. strace counts each
@@ -64,7 +66,7 @@ fn whole_again(world: &World, agent: &Agent, id: &str, what: &str) {
 #[test]
 fn killed_at_every_step_of_a_rekey_it_is_the_same_device_with_one_key() {
     let world = World::new(Line::Direct);
-    let mut agent = world.member("box", "");
+    let mut agent = world.member("box", AS_ROOT);
     agent.ok(&["ddns", "on"]);
     let page = Page::open(&world.net.device, "a page");
     let certificate = agent.link_up(&page.url());
@@ -120,7 +122,7 @@ fn long_off(world: &World, agent: &Agent) {
 #[test]
 fn a_device_whose_certificate_was_over_renews_it_and_is_there_again() {
     let world = World::new(Line::Direct);
-    let mut agent = world.member("box", "");
+    let mut agent = world.member("box", AS_ROOT);
     agent.ok(&["ddns", "on"]);
     let page = Page::open(&world.net.device, "a page");
     let certificate = agent.link_up(&page.url());

@@ -10,6 +10,7 @@ use crate::common::process::until;
 use crate::common::watch::{files_with, holds};
 use qcloud_agent::card::Caller;
 use qcloud_agent::hub::api::ROUTES;
+use qcloud_agent::platform::privilege::SERVICE_UID;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -165,6 +166,8 @@ fn s15_a_provided_box_registers_by_itself_and_once() {
     let made = world.hub.command(&["authkey", "new", "--name", "office-*", "--json"]).ok();
     let made: Value = serde_json::from_str(&made).expect("JSON");
     let key = key_file(&world, 0o600, made["key"].as_str().expect("a key"));
+    // As the file of a box is: of the user that the agent becomes.
+    std::os::unix::fs::chown(&key, Some(SERVICE_UID), None).expect("a file of the agent's user");
     let sections = format!(
         "[registration]\nhub = \"{}\"\nhub_pin = \"{}\"\nname = \"office-7\"\nauth_key_file = \"{}\"\n",
         world.hub.url(),

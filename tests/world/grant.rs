@@ -71,7 +71,7 @@ async fn denied_ends_with_the_exit_code_of_refused_consent() {
     let (_, last) = register(&mut world).await;
     assert_eq!(
         (last.exit, last.text.as_str()),
-        (Some(Exit::Consent), "the owner declined this device")
+        (Some(Exit::Consent), "the owner declined this device\nhint: qcloud-agent register")
     );
     assert_eq!(Exit::Consent.code(), 4);
     world.run_for(HOUR).await;

@@ -6,8 +6,8 @@ use crate::clock::{self, Wall};
 use crate::daemon::run::Options;
 use serde_json::Value;
 
-/// A certificate is told of when less than this is left of it.
-const SOON_SECONDS: u64 = 30 * 86_400;
+/// A certificate is told of when less than this is left of it: it is renewed when ten days are.
+const SOON_SECONDS: u64 = 5 * 86_400;
 
 /// Whether it runs and answers.
 pub(super) fn runs(options: &Options, daemon: &Result<Option<Value>, Failed>) -> Finding {

@@ -430,14 +430,6 @@ impl Link {
         out.clear(&DOWN);
     }
 
-    /// Leaves the hub for good: it holds no list of services any more, and the next one has none yet.
-    fn part(&mut self, out: &mut Out<Job>) {
-        self.leave(out);
-        self.telling = Telling::new(Vec::new());
-        out.clear(&UNTOLD);
-        out.save();
-    }
-
     fn is_current(&self, asked: Ticket) -> bool {
         match &self.state {
             State::Dialling(ticket) | State::Up { ticket, .. } => *ticket == asked,

@@ -1,6 +1,6 @@
 //! What the hub is told of the published services: the whole list, whenever it is another one (promise M1).
 
-use super::Job;
+use super::{Job, Link};
 use crate::card::Warning;
 use crate::clock::{Boot, Now};
 use crate::daemon::feature::{Event, Out, Ticket};
@@ -106,5 +106,15 @@ impl Telling {
                 }
             }
         }
+    }
+}
+
+impl Link {
+    /// Leaves the hub for good: it holds no list of services any more, and the next one has none yet.
+    pub(super) fn part(&mut self, out: &mut Out<Job>) {
+        self.leave(out);
+        self.telling = Telling::new(Vec::new());
+        out.clear(&UNTOLD);
+        out.save();
     }
 }
