@@ -43,9 +43,9 @@ impl Capture {
     /// Begins one, and waits until it sees packets.
     pub fn begin(place: &Place, path: &Path) -> Self {
         let mut command = place.command("tcpdump");
-        command
-            .args(["-i", "any", "-n", "--immediate-mode", "-U", "-s", "0", "-Z", "root", "-w"])
-            .arg(path);
+        // Whole packets in a buffer that is not full after eight of them, as it is when nothing is said.
+        command.args(["-i", "any", "-n", "--immediate-mode", "-U", "-s", "0", "-B", "32768"]);
+        command.args(["-Z", "root", "-w"]).arg(path);
         let log = path.with_extension("log");
         let process = Process::spawn("tcpdump", command, &log);
         until("tcpdump", Duration::from_secs(20), || {
@@ -55,13 +55,19 @@ impl Capture {
         Self { process: Some(process), place: place.clone(), path: path.into() }
     }
 
-    /// Ends it and gives its bytes: packets with their headers.
+    /// Ends it and gives its bytes: packets with their headers. What it missed would prove nothing absent, so that
+    /// there must be none of that.
     pub fn end(&mut self) -> Vec<u8> {
         if let Some(mut process) = self.process.take() {
             // The kernel hands over blocks of packets every now and then.
             std::thread::sleep(Duration::from_millis(300));
             process.signal(Signal::SIGINT);
             process.ended(Duration::from_secs(10));
+            let said = std::fs::read_to_string(self.path.with_extension("log")).unwrap_or_default();
+            assert!(
+                said.contains("\n0 packets dropped by kernel"),
+                "the capture is not whole: {said}"
+            );
         }
         std::fs::read(&self.path).unwrap_or_else(|e| panic!("{}: {e}", self.path.display()))
     }
