@@ -32,13 +32,14 @@ const SOON: Duration = Duration::from_secs(20);
 fn kill_at(agent: &Agent, call: &str, number: u32, log: &Path) -> Process {
     let pid = agent.process().pid();
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()]);
+    command.args(["-f", "-o", "/dev/null", "-p", &pid.to_string()]);
     command.args(["-e", &format!("trace={call}")]);
     command.args(["-e", &format!("inject={call}:signal=KILL:when={number}")]);
     let strace = Process::spawn("strace", command, log);
+    // It says so when it has stopped each thread; the kernel's word of a tracer comes with the first.
     until("strace", SOON, || {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        (!status.contains("TracerPid:\t0\n")).then_some(())
+        let said = std::fs::read_to_string(log).ok()?;
+        said.contains(&format!("Process {pid} attached")).then_some(())
     });
     strace
 }
@@ -71,11 +72,11 @@ fn killed_at_every_step_of_a_rekey_it_is_the_same_device_with_one_key() {
     let page = Page::open(&world.net.device, "a page");
     let certificate = agent.link_up(&page.url());
     let id = agent.id();
-    let log = world.scratch.path("strace.log");
     let mut kills = 0;
     for call in CALLS {
         for number in 1..=MOST {
             assert!(number < MOST, "{call} is called for ever");
+            let log = world.scratch.path(&format!("strace-{call}-{number}.log"));
             let strace = kill_at(&agent, call, number, &log);
             let ran = agent.command(&["rekey"]);
             if ran.code == Some(0) {
