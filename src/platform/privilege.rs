@@ -4,12 +4,11 @@
 //! keeps no capability. Whoever starts it, it can gain no privilege afterwards, leaves no core file and
 //! cannot be traced by others (promise S20). [`super::seccomp`] comes on top.
 
-use super::kernel;
 use super::root::Root;
+use super::{kernel, memory};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::prctl::{set_dumpable, set_no_new_privs};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid, setgroups, setresgid, setresuid};
 use std::fs::{DirBuilder, OpenOptions};
@@ -207,8 +206,9 @@ pub fn harden() -> Result<(), PrivilegeError> {
         return Ok(());
     }
     let refused = |what| move |errno: Errno| PrivilegeError::Refused { what, source: errno.into() };
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(refused("forbid core files"))?;
-    set_dumpable(false).map_err(refused("forbid tracing"))?;
+    // Once more: becoming another user opened it again, as far as the system's `suid_dumpable` says.
+    memory::close()
+        .map_err(|source| PrivilegeError::Refused { what: "close its memory", source })?;
     // Linux 3.5; an older kernel has nothing to forbid it with.
     match set_no_new_privs() {
         Err(errno) if errno != Errno::EINVAL => Err(refused("give up new privileges")(errno)),
@@ -227,8 +227,7 @@ pub fn keep_files_only(programs: bool) -> Result<(), PrivilegeError> {
     let refused = |what| move |source| PrivilegeError::Refused { what, source };
     // What it makes is made with a mode of its own.
     umask(Mode::from_bits_truncate(0o022));
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|e| refused("forbid core files")(e.into()))?;
-    set_dumpable(false).map_err(|e| refused("forbid tracing")(e.into()))?;
+    memory::close().map_err(refused("close its memory"))?;
     if !programs {
         kernel::drop_bounding_set().map_err(refused("drop the bounding set of capabilities"))?;
         set_no_new_privs().map_err(|e| refused("give up new privileges")(e.into()))?;
