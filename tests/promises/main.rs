@@ -85,7 +85,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("s9::s9_no_password_and_no_private_key_is_where_it_should_not_be", "memory-closed"),
     ("s7::s7_every_route_tells_nobody_anything_without_a_registered_key", "hub-device-auth"),
     ("s20::s20_started_as_root_it_keeps_nothing_of_root", "privilege-drop"),
-    ("s20::s20_started_by_anybody_it_stays_that_user_and_can_gain_nothing", "hardening"),
+    ("s20::s20_started_by_anybody_it_stays_that_user_and_can_gain_nothing", "seccomp"),
     ("s20::s20_the_kernel_refuses_what_an_agent_never_needs", "seccomp"),
     ("s20::s20_it_keeps_no_file_open_that_its_starter_left_open", "inherited-descriptors"),
     ("s20::s20_a_command_of_root_leaves_no_file_of_roots_in_the_state", "state-owner"),
