@@ -56,7 +56,7 @@ fn s20_started_as_root_it_keeps_nothing_of_root() {
     assert_eq!(agent.status()["agent"]["root_helper"], true);
 }
 
-/// Guard: `hardening`, where new privileges, core files and tracing are given up.
+/// Guard: `seccomp`, the filter; it cannot be loaded before new privileges are given up.
 #[test]
 fn s20_started_by_anybody_it_stays_that_user_and_can_gain_nothing() {
     let world = World::new(Line::Direct);
