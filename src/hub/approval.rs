@@ -63,9 +63,13 @@ impl Approvals {
     }
 }
 
+/// The most letters of what was typed that are looked at: twice as many as a code has.
+const MOST_TYPED: usize = 16;
+
 /// The code as it is kept: `bcdf-ghjk` and `BCDF GHJK` are meant as `BCDFGHJK`.
 pub fn typed_code(typed: &str) -> String {
-    typed.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect()
+    let letters = typed.chars().filter(char::is_ascii_alphabetic).take(MOST_TYPED);
+    letters.map(|c| c.to_ascii_uppercase()).collect()
 }
 
 /// Codes made before this are over.

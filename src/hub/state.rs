@@ -1,5 +1,6 @@
 //! What every part of a serving hub shares.
 
+use super::approval::Approvals;
 use super::config::Config;
 use super::dns::SharedZone;
 use super::keys::{Keys, random};
@@ -55,6 +56,8 @@ pub struct Hub {
     pub pace: Pace,
     /// Who may sign in at the pages.
     pub people: People,
+    /// Finds requests for whoever types a code at the pages.
+    pub approvals: Approvals,
     /// Bounds what is tried at the pages: passwords, invitations, codes.
     pub tries: Limit,
 }
@@ -84,6 +87,7 @@ impl Hub {
             guesses: Limit::new(GUESSES.0, GUESSES.1),
             pace: Pace::default(),
             people,
+            approvals: Approvals::default(),
             tries: Limit::new(TRIES.0, TRIES.1),
         }
     }

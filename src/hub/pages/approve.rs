@@ -3,12 +3,12 @@
 use super::sign_in::stale;
 use super::visit::{Visit, to_sign_in};
 use super::{Pages, Shared, broken, layout, too_often};
-use crate::clock::Wall;
 use crate::hub::api::shown_code;
+use crate::hub::approval::{NotFound, since, typed_code};
 use crate::hub::people::Person;
 use crate::hub::store::people::Happened;
 use crate::hub::store::{Decided, Pending, State as Standing, StoreError};
-use crate::wire::registration::{CODE_LIFE, check_words};
+use crate::wire::registration::check_words;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -28,19 +28,13 @@ pub(super) struct Decision {
     words: Option<String>,
 }
 
-/// A code as it is kept, from a code as it is typed.
-fn typed(code: &str) -> String {
-    let letters = code.chars().filter(char::is_ascii_alphabetic).take(16);
-    letters.map(|c| c.to_ascii_uppercase()).collect()
-}
-
 /// `GET /approve`.
 pub(super) async fn show(
     State(pages): Shared,
     visit: Visit,
     Query(asked): Query<Asked>,
 ) -> Response {
-    let code = asked.code.as_deref().map(typed).filter(|code| !code.is_empty());
+    let code = asked.code.as_deref().map(typed_code).filter(|code| !code.is_empty());
     if visit.person.is_none() {
         let code = code.map(|code| format!("?code={}", shown_code(&code)));
         return to_sign_in(&format!("/approve{}", code.unwrap_or_default()));
@@ -52,23 +46,23 @@ pub(super) async fn show(
     }
 }
 
-/// The request with this code. Each look costs a try: codes are short, and guessing them must not pay.
+/// The request with this code. Each look costs a try, also that of a right one: codes are short, and guessing them
+/// must not pay.
 async fn find(pages: &Pages, visit: &Visit, code: &str) -> Result<Pending, Box<Response>> {
-    let hub = &pages.hub;
-    if let Err(wait) = hub.tries.take(visit.from, hub.clock.now().boot) {
+    let (hub, now) = (&pages.hub, pages.hub.clock.now());
+    if let Err(wait) = hub.tries.take(visit.from, now.boot) {
         return Err(Box::new(too_often(wait)));
     }
-    let rows = hub.store.pending().await.map_err(|error| Box::new(broken(&error)))?;
-    let since = since(hub.clock.now().wall);
-    let fits = |row: &Pending| {
-        row.user_code == code && row.made_at >= since && row.state == Standing::Open
-    };
-    let found = rows.into_iter().find(fits);
-    found.ok_or_else(|| Box::new(ask(pages, visit, Some("No device waits with this code."))))
-}
-
-fn since(now: Wall) -> Wall {
-    Wall(now.0.saturating_sub(CODE_LIFE))
+    let unknown = || ask(pages, visit, Some("No device waits with this code."));
+    let found = hub.approvals.find(hub.store.as_ref(), visit.from, code, now).await;
+    let row = found.map_err(|error| {
+        Box::new(match &error {
+            NotFound::NoSuchCode => unknown(),
+            NotFound::TooMany { wait } => too_often(*wait),
+            NotFound::Store(error) => broken(error),
+        })
+    })?;
+    if row.state == Standing::Open { Ok(row) } else { Err(Box::new(unknown())) }
 }
 
 fn framed(pages: &Pages, visit: &Visit, status: StatusCode, body: Markup) -> Response {
@@ -124,7 +118,7 @@ pub(super) async fn decide(
     if !visit.made(&pages, &form.mark) {
         return stale();
     }
-    let row = match find(&pages, &visit, &typed(&form.code)).await {
+    let row = match find(&pages, &visit, &form.code).await {
         Ok(row) => row,
         Err(response) => return *response,
     };
