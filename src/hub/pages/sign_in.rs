@@ -135,7 +135,7 @@ pub(super) async fn sign_out(
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let done = async {
         people.sign_out(ticket).await?;
-        people.note(person.account, Happened::SignedOut, None, visit.from, now).await
+        people.tell(person.account, Happened::SignedOut, None, visit.from, now).await
     };
     match done.await {
         Ok(()) => out.into_response(),

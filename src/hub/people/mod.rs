@@ -196,7 +196,7 @@ impl People {
     ///
     /// # Errors
     /// The store's.
-    pub async fn note(
+    pub async fn tell(
         &self,
         account: u64,
         what: Happened,
@@ -241,22 +241,6 @@ impl People {
         self.posted.notified().await;
     }
 
-    /// Tells the owner of an account what changed in it: a line of the log, and the one place from which more may
-    /// be sent (promise S13).
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn tell(
-        &self,
-        account: u64,
-        what: Happened,
-        about: Option<&str>,
-        from: IpAddr,
-        now: Wall,
-    ) -> Result<(), PeopleError> {
-        self.note(account, what, about, from, now).await
-    }
-
     /// The log of an account, newest line first (promise S12).
     ///
     /// # Errors
@@ -282,7 +266,7 @@ impl People {
     ) -> Result<(), PeopleError> {
         match self.store.account(self.seal.index(EMAIL, email.as_str())).await? {
             Some(account) => {
-                self.note(account.number, Happened::SignInFailed, None, from, now).await
+                self.tell(account.number, Happened::SignInFailed, None, from, now).await
             }
             None => Ok(()),
         }

@@ -193,7 +193,7 @@ impl People {
         if right {
             return Ok(Checked::Right);
         }
-        self.note(account, Happened::SecondFailed, None, from, now).await?;
+        self.tell(account, Happened::SecondFailed, None, from, now).await?;
         if last {
             self.tell(account, Happened::SecondLocked, None, from, now).await?;
         }
