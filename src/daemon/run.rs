@@ -440,7 +440,8 @@ impl Agent {
     }
 }
 
-pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
+/// An error and what caused it, in one line.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let source = error.source().map(|source| format!(": {source}"));
     format!("{error}{}", source.unwrap_or_default())
 }

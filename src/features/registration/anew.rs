@@ -6,6 +6,7 @@ use crate::card::Exit;
 use crate::daemon::clone::WAYS;
 use crate::daemon::dial::Hands;
 use crate::daemon::feature::{Answer, Asker, Event, HubAddress, Out, Ticket};
+use crate::daemon::run::error_chain;
 use crate::platform::facts;
 use crate::wire::label::Label;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub(super) fn chosen(args: &Value) -> Result<Way, Answer> {
 
 /// Makes the key of a device of its own, and its name.
 pub(super) fn begin(name: Option<Label>, hands: &Hands<Note>) -> Result<(String, Label), String> {
-    let id = hands.identity.begin_anew().map_err(|e| reason(&e))?;
+    let id = hands.identity.begin_anew().map_err(|e| error_chain(&e))?;
     let of_id = || {
         let base = facts::default_name(&hands.root);
         // A label has at most 63 characters.
@@ -53,12 +54,7 @@ pub(super) fn begin(name: Option<Label>, hands: &Hands<Note>) -> Result<(String,
 }
 
 pub(super) fn keep_board(hands: &Hands<Note>) -> Result<(), String> {
-    hands.identity.keep_board().map_err(|e| reason(&e))
-}
-
-pub(super) fn reason(error: &dyn std::error::Error) -> String {
-    let source = error.source().map(|source| format!(": {source}"));
-    format!("{error}{}", source.unwrap_or_default())
+    hands.identity.keep_board().map_err(|e| error_chain(&e))
 }
 
 impl Registration {

@@ -5,6 +5,7 @@ use crate::card::Warning;
 use crate::clock::{Boot, Now};
 use crate::daemon::dial::Hands;
 use crate::daemon::feature::{BadConfig, HubAddress, Opening};
+use crate::daemon::run::error_chain;
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::{Reply, SendError};
 use crate::platform::facts;
@@ -86,7 +87,7 @@ pub struct Begun {
 
 /// Asks the hub for a code.
 pub(super) async fn start(order: Order, hands: &Hands<Note>) -> Result<Begun, StartError> {
-    hands.identity.keep().map_err(|e| SendError::NoIdentity(super::anew::reason(&e)))?;
+    hands.identity.keep().map_err(|e| SendError::NoIdentity(error_chain(&e)))?;
     let key = hands.identity.key();
     let spki = key.spki();
     let from_file = matches!(order.key, KeyFrom::File(_));
