@@ -4,7 +4,7 @@ use super::super::sign_in::stale;
 use super::super::visit::{Visit, no_cookie, no_trust_cookie, to_sign_in};
 use super::super::{Pages, Shared, broken, layout};
 use super::{done, row};
-use crate::hub::people::{PeopleError, ticket_hash};
+use crate::hub::people::{PeopleError, Person, ticket_hash};
 use crate::hub::store::Hash;
 use crate::hub::store::people::Happened;
 use crate::hub::store::second::{Browser, Browsers};
@@ -80,6 +80,21 @@ fn every(pages: &Pages, visit: &Visit, path: &str, action: &str) -> Markup {
     }
 }
 
+/// Ends one browser's sign-in or trust, or all of that kind, and tells the owner if there was any.
+async fn end(
+    (pages, visit, person): (&Pages, &Visit, &Person),
+    which: Browsers,
+    one: Option<Hash>,
+    what: Happened,
+) -> Result<u64, PeopleError> {
+    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
+    let ended = people.end_browsers(which, person, one).await?;
+    if ended > 0 {
+        people.tell(person.account, what, None, visit.from, now).await?;
+    }
+    Ok(ended)
+}
+
 /// `POST /security/sign-out`.
 pub(in super::super) async fn sign_out(
     State(pages): Shared,
@@ -92,16 +107,8 @@ pub(in super::super) async fn sign_out(
     }
     let Ok(one) = form.read() else { return done("none") };
     let is_own = one == visit.ticket().and_then(ticket_hash);
-    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let what = if is_own { Happened::SignedOut } else { Happened::OthersSignedOut };
-    let ended = async {
-        let ended = people.end_browsers(Browsers::SignedIn, person, one).await?;
-        if ended > 0 {
-            people.tell(person.account, what, None, visit.from, now).await?;
-        }
-        Ok::<_, PeopleError>(ended)
-    };
-    match ended.await {
+    match end((&pages, &visit, person), Browsers::SignedIn, one, what).await {
         Ok(_) if one.is_none() || is_own => {
             ([(header::SET_COOKIE, no_cookie())], Redirect::to("/sign-in")).into_response()
         }
@@ -122,14 +129,7 @@ pub(in super::super) async fn end_trust(
         return stale();
     }
     let Ok(one) = form.read() else { return done("none") };
-    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
-    let ended = async {
-        let ended = people.end_browsers(Browsers::Trusted, person, one).await?;
-        if ended > 0 {
-            people.tell(person.account, Happened::TrustEnded, None, visit.from, now).await?;
-        }
-        Ok::<_, PeopleError>(ended)
-    };
+    let ended = end((&pages, &visit, person), Browsers::Trusted, one, Happened::TrustEnded);
     let response = match ended.await {
         Ok(0) => done("none"),
         Ok(_) => done("trust"),
