@@ -227,6 +227,11 @@ impl Agent {
         self.process.as_ref().expect("the agent runs")
     }
 
+    /// Whether it runs.
+    pub fn runs(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::runs)
+    }
+
     /// Ends it as a crash would.
     pub fn kill(&mut self) {
         self.process.take().expect("the agent runs").kill();
