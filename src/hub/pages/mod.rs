@@ -10,6 +10,7 @@ mod devices;
 mod layout;
 mod log;
 mod qr;
+pub mod routes;
 mod second;
 mod security;
 mod sign_in;
@@ -22,7 +23,6 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Router, http};
 use core::net::IpAddr;
 use rustls::ServerConfig;
@@ -68,16 +68,7 @@ impl Site {
     pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>) -> Self {
         let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned() });
         let guard = middleware::from_fn_with_state(Arc::clone(&pages), guarded);
-        let router = Router::new()
-            .route("/", get(devices::show))
-            .route("/approve", get(approve::show).post(approve::decide))
-            .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
-            .route("/sign-in/second", get(second::show).post(second::step))
-            .route("/sign-out", post(sign_in::sign_out))
-            .route("/welcome/{ticket}", get(sign_in::welcome).post(sign_in::accept))
-            .route("/log", get(log::show))
-            .merge(security::routes())
-            .route("/style.css", get(layout::style))
+        let router = routes::all()
             .fallback(nothing_here)
             .method_not_allowed_fallback(nothing_here)
             .layer(guard)

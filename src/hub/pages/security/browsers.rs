@@ -19,7 +19,7 @@ use serde::Deserialize;
 const ALL: &str = "all";
 
 #[derive(Deserialize)]
-pub(super) struct Which {
+pub(in super::super) struct Which {
     mark: String,
     which: String,
 }

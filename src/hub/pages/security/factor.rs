@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-pub(super) struct On {
+pub(in super::super) struct On {
     mark: String,
     offer: String,
     password: String,
@@ -23,7 +23,7 @@ pub(super) struct On {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Proof {
+pub(in super::super) struct Proof {
     mark: String,
     password: String,
     code: String,

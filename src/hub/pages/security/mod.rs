@@ -1,11 +1,11 @@
 //! The page "Security": what an account is kept by, and which browsers it let in.
 
-mod browsers;
-mod factor;
-mod password;
+pub(super) mod browsers;
+pub(super) mod factor;
+pub(super) mod password;
 
 use super::visit::{Visit, to_sign_in};
-use super::{Pages, Routes, Shared, broken, layout};
+use super::{Pages, Shared, broken, layout};
 use crate::hub::people::second::{RECOVERY_CODES, Standing};
 use crate::hub::people::{PeopleError, Person};
 use crate::hub::store::second::{Browser, Browsers};
@@ -13,7 +13,6 @@ use crate::secret::Secret;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -31,24 +30,13 @@ const DONE: [(&str, &str); 5] = [
     ("none", "The browser was not on the list any more."),
 ];
 
-/// The routes of these pages.
-pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/security", get(show))
-        .route("/security/password", get(password::show).post(password::change))
-        .route("/security/second-factor", get(factor::show).post(factor::switch_on))
-        .route("/security/second-factor/off", post(factor::switch_off))
-        .route("/security/recovery", get(factor::ask_recovery).post(factor::make_recovery))
-        .route("/security/sign-out", post(browsers::sign_out))
-        .route("/security/trust", post(browsers::end_trust))
-}
-
 #[derive(Deserialize)]
-struct Back {
+pub(super) struct Back {
     done: Option<String>,
 }
 
-async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
+/// `GET /security`.
+pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
     let Some(person) = &visit.person else { return to_sign_in("/security") };
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let all = async {

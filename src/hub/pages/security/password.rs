@@ -15,7 +15,7 @@ use maud::html;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-pub(super) struct Typed {
+pub(in super::super) struct Typed {
     mark: String,
     password: String,
     new: String,
