@@ -63,6 +63,7 @@ pub mod fuzz;
 pub mod hub;
 pub mod identity;
 pub mod platform;
+pub mod report;
 pub mod sabotage;
 pub mod secret;
 pub mod state;

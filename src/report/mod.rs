@@ -1,0 +1,3 @@
+//! The report: one archive, made on the box, that never leaves it by itself.
+
+pub mod scrub;

@@ -1,0 +1,130 @@
+//! What is too random to be a word, and no identifier of the harmless kinds.
+
+use super::words::{self, is_word_byte};
+use super::{Kind, Span};
+
+/// The shortest token that is looked at: shorter ones hold too few letters for the measure.
+const SHORTEST: usize = 20;
+/// Hexadecimal digits of an MD5, the shortest random hexadecimal that is looked at.
+const SHORTEST_HEX: usize = 32;
+/// Bits for each letter above which base64 is random, as detect-secrets measures it.
+const RANDOM: f32 = 4.0;
+/// The same of hexadecimal digits.
+const RANDOM_HEX: f32 = 3.0;
+
+/// What random digits that are no secret stand behind.
+const HARMLESS: &str = "\
+    sha1 sha224 sha256 sha384 sha512 md5 md5sum blake2 blake3 crc commit rev revision digest checksum uuid \
+    guid partuuid fsid wwn wwid naa eui serial buildid build-id build fingerprint rsa ssh-rsa ssh-ed25519 \
+    ssh-dss ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 publickey public_key pubkey \
+    public peer image layer srcversion vermagic signer keyid issuer modulus pool_guid iqn";
+
+/// The random tokens of a line.
+pub fn find(line: &[u8], spans: &mut Vec<Span>) {
+    let mut at = 0;
+    let mut previous: &[u8] = b"";
+    while at < line.len() {
+        let token = line.get(at..).unwrap_or_default();
+        let length = token.iter().take_while(|byte| is_token_byte(**byte)).count();
+        if length == 0 {
+            at += 1;
+            continue;
+        }
+        let token = token.get(..length).unwrap_or_default();
+        if length >= SHORTEST && !is_harmless_after(previous) && !is_public_key(token) {
+            parts(token, at, spans);
+        }
+        // `=` ends base64 and joins keys to values: what stands before it names what follows.
+        if token.iter().any(|byte| *byte != b'=') {
+            previous = token;
+        }
+        at += length;
+    }
+}
+
+/// A path is judged by its parts, and a key with a value by the value.
+fn parts(token: &[u8], at: usize, spans: &mut Vec<Span>) {
+    let mut start = 0;
+    let mut name: &[u8] = b"";
+    let is_path = token.iter().filter(|byte| **byte == b'/').count() > 0 && looks_like_path(token);
+    for (end, separator) in ends(token, is_path) {
+        let part = token.get(start..end).unwrap_or_default();
+        if is_random(part) && !is_harmless_after(name) {
+            spans.push(Span { context: at, start: at + start, end: at + end, kind: Kind::Random });
+        }
+        name = if separator == Some(b'=') { part } else { b"" };
+        start = end + 1;
+    }
+}
+
+/// Where the parts of a token end, and what ends each.
+fn ends(token: &[u8], is_path: bool) -> impl Iterator<Item = (usize, Option<u8>)> + '_ {
+    let last = token.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
+    let splits = move |(at, byte): (usize, &u8)| {
+        let splits = (*byte == b'=' && at < last) || (is_path && *byte == b'/');
+        splits.then_some((at, Some(*byte)))
+    };
+    token.iter().enumerate().filter_map(splits).chain([(token.len(), None)])
+}
+
+/// Whether the slashes of a token are those of a path: base64 has one in 64 letters, and no short parts.
+fn looks_like_path(token: &[u8]) -> bool {
+    let longest = token.split(|byte| *byte == b'/').map(<[u8]>::len).max().unwrap_or_default();
+    token.starts_with(b"/") || longest < SHORTEST
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte)
+}
+
+fn is_harmless_after(word: &[u8]) -> bool {
+    let word = word.strip_suffix(b"=").unwrap_or(word);
+    words::is_among(word, HARMLESS)
+}
+
+/// OpenSSH's public keys begin with the length of their type's name.
+fn is_public_key(token: &[u8]) -> bool {
+    token.starts_with(b"AAAAB3NzaC1")
+        || token.starts_with(b"AAAAC3NzaC1")
+        || token.starts_with(b"AAAAE2VjZHNh")
+}
+
+/// Whether a token is one that nobody chose.
+fn is_random(token: &[u8]) -> bool {
+    if token.len() < SHORTEST || words::is_uuid(token) {
+        return false;
+    }
+    if token.iter().all(u8::is_ascii_hexdigit) {
+        return token.len() >= SHORTEST_HEX && bits(token) > RANDOM_HEX;
+    }
+    let has = |class: fn(&u8) -> bool| token.iter().any(class);
+    let mixed =
+        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    mixed && bits(token) > RANDOM && !is_words(token)
+}
+
+/// Whether a token is made of words: parts of one kind of letter each.
+fn is_words(token: &[u8]) -> bool {
+    let is_plain = |part: &[u8]| {
+        let rest = part.get(1..).unwrap_or_default();
+        part.iter().all(u8::is_ascii_digit)
+            || part.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+                && part.len() < SHORTEST
+            || rest.iter().all(|b| b.is_ascii_lowercase()) && part.len() < SHORTEST
+            || part.len() <= 4
+    };
+    token.split(|byte| !is_word_byte(*byte) || b"_-.".contains(byte)).all(is_plain)
+}
+
+/// Shannon's entropy, in bits for each letter.
+fn bits(token: &[u8]) -> f32 {
+    let mut counts = [0_u16; 256];
+    for byte in token {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count = count.saturating_add(1);
+        }
+    }
+    let all = f32::from(u16::try_from(token.len()).unwrap_or(u16::MAX));
+    let share = |count: &u16| f32::from(*count) / all;
+    -counts.iter().filter(|count| **count > 0).map(share).map(|p| p * p.log2()).sum::<f32>()
+}

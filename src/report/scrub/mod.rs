@@ -1,0 +1,156 @@
+//! Redaction: what a secret looks like, and what is written instead of it.
+//!
+//! A line goes through three layers, each of which names spans: the box's own secrets, looked for in every encoding
+//! ([`dictionary`]); what stands where a secret stands ([`context`], [`shapes`]); and what is too random to be a word
+//! ([`entropy`]). Spans that touch become one. Above these layers stands not to read at all, which
+//! [`super::source`] does, and below them the second look at the finished archive, which [`super::bundle`] takes.
+//!
+//! What is random in every life of a box but no secret (identifiers, checksums, public keys) must survive:
+//! a support engineer needs it.
+
+pub mod context;
+pub mod dictionary;
+pub mod entropy;
+pub mod shapes;
+pub mod stream;
+mod words;
+
+use dictionary::Dictionary;
+use ring::hmac;
+use std::collections::BTreeMap;
+
+/// What a span holds, as it is named in the marker and counted in the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A password, in whatever words.
+    Password,
+    /// A token of a session or an interface.
+    Token,
+    /// A private or shared key.
+    Key,
+    /// A hash that could be tried against.
+    Hash,
+    /// A cookie.
+    Cookie,
+    /// A secret of this box, found by its bytes.
+    Known,
+    /// Too random to be a word.
+    Random,
+}
+
+impl Kind {
+    /// The name in markers and in the manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Key => "key",
+            Self::Hash => "hash",
+            Self::Cookie => "cookie",
+            Self::Known => "known",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// A part of a line that must not be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where what gives it away begins: a line may not be cut between here and the end.
+    pub context: usize,
+    /// Its first byte.
+    pub start: usize,
+    /// Behind its last byte.
+    pub end: usize,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// How often each kind was redacted.
+pub type Counts = BTreeMap<Kind, u64>;
+
+/// Finds secrets, and names them by tags that mean nothing outside this report.
+pub struct Scrubber {
+    dictionary: Dictionary,
+    tag: hmac::Key,
+}
+
+impl Scrubber {
+    /// With the secrets of this box, and 32 random bytes that are thrown away after the report: equal secrets get
+    /// equal tags within it, and nobody can try words against a tag.
+    pub fn new(dictionary: Dictionary, random: &[u8; 32]) -> Self {
+        Self { dictionary, tag: hmac::Key::new(hmac::HMAC_SHA256, random) }
+    }
+
+    /// The spans of a line, in order, none touching another.
+    pub fn spans(&self, line: &[u8]) -> Vec<Span> {
+        let mut spans = Vec::new();
+        self.dictionary.find(line, &mut spans);
+        context::find(line, &mut spans);
+        shapes::find(line, &mut spans);
+        entropy::find(line, &mut spans);
+        merged(spans)
+    }
+
+    /// The spans that are certain: what the second look at a finished archive goes by.
+    pub fn certain(&self, line: &[u8]) -> Vec<Span> {
+        let mut spans = Vec::new();
+        self.dictionary.find(line, &mut spans);
+        shapes::find(line, &mut spans);
+        merged(spans)
+    }
+
+    /// What stands in the place of a secret: its kind, and 12 bits that tell it from others.
+    pub fn marker(&self, kind: Kind, secret: &[u8]) -> String {
+        let tag = hmac::sign(&self.tag, secret);
+        let tag = tag.as_ref();
+        let high = tag.first().copied().unwrap_or_default();
+        let low = tag.get(1).copied().unwrap_or_default() >> 4;
+        format!("[redacted:{}#{high:02x}{low:x}]", kind.name())
+    }
+
+    /// Writes a line without its secrets.
+    pub fn scrub(&self, line: &[u8], counts: &mut Counts, out: &mut Vec<u8>) {
+        self.write(line, &self.spans(line), counts, out);
+    }
+
+    /// Writes a line without these spans.
+    fn write(&self, line: &[u8], spans: &[Span], counts: &mut Counts, out: &mut Vec<u8>) {
+        let mut at = 0;
+        for span in spans {
+            out.extend_from_slice(line.get(at..span.start).unwrap_or_default());
+            let secret = line.get(span.start..span.end).unwrap_or_default();
+            out.extend_from_slice(self.marker(span.kind, secret).as_bytes());
+            *counts.entry(span.kind).or_default() += 1;
+            at = span.end;
+        }
+        out.extend_from_slice(line.get(at..).unwrap_or_default());
+    }
+
+    /// A text, such as a file's name, without its secrets.
+    pub fn text(&self, text: &str, counts: &mut Counts) -> String {
+        let mut out = Vec::new();
+        self.scrub(text.as_bytes(), counts, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+/// Spans that overlap or touch become one, which keeps the name of the first.
+fn merged(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.retain(|span| span.start < span.end);
+    spans.sort_unstable_by_key(|span| (span.start, core::cmp::Reverse(span.end)));
+    let mut whole: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match whole.last_mut() {
+            Some(last) if span.start <= last.end => {
+                last.end = last.end.max(span.end);
+                last.context = last.context.min(span.context);
+            }
+            _ => whole.push(span),
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Secrets that are known by their own shape, wherever they stand.
+
+use super::{Kind, Span};
+
+/// Prefixes of providers' tokens, and how many letters follow at least. The prefixes are their makers' own, made so
+/// that scanners find them.
+const PREFIXES: &[(&str, usize)] = &[
+    ("AKIA", 16),
+    ("ASIA", 16),
+    ("AIza", 30),
+    ("ya29.", 20),
+    ("ghp_", 30),
+    ("gho_", 30),
+    ("ghu_", 30),
+    ("ghs_", 30),
+    ("ghr_", 30),
+    ("github_pat_", 30),
+    ("glpat-", 16),
+    ("gldt-", 16),
+    ("xoxb-", 16),
+    ("xoxa-", 16),
+    ("xoxp-", 16),
+    ("xoxr-", 16),
+    ("xoxs-", 16),
+    ("xapp-", 16),
+    ("sk-", 20),
+    ("sk_live_", 16),
+    ("sk_test_", 16),
+    ("rk_live_", 16),
+    ("whsec_", 16),
+    ("SG.", 20),
+    ("hf_", 20),
+    ("npm_", 30),
+    ("pypi-", 30),
+    ("dop_v1_", 30),
+    ("dckr_pat_", 16),
+    ("shpat_", 20),
+    ("tskey-", 12),
+    ("AGE-SECRET-KEY-1", 20),
+    ("1//0", 30),
+    ("EAAC", 60),
+    ("lin_api_", 30),
+    ("pat-", 30),
+    ("hvs.", 20),
+    ("s.", 24),
+    ("eyJ", 20),
+    ("bnc_", 30),
+    ("qc1_", 16),
+];
+/// Names of schemes of hashed passwords (crypt(5), RFC 2307).
+const CRYPT: &str = "\
+    1 2a 2b 2x 2y 3 5 6 7 y gy md5 sha1 apr1 P H argon2i argon2d argon2id scrypt pbkdf2 pbkdf2-sha256 \
+    pbkdf2-sha512 bcrypt-sha256 sm3";
+const BRACED: &str = "\
+    {SSHA {SHA {SMD5 {MD5 {CRYPT {PBKDF2 {ARGON2 {BLF-CRYPT {PLAIN {CRAM-MD5 {SCRAM";
+
+/// The secrets of a line by their shape.
+pub fn find(line: &[u8], spans: &mut Vec<Span>) {
+    let mut at = 0;
+    while let Some(byte) = line.get(at) {
+        let before = at.checked_sub(1).and_then(|at| line.get(at)).copied();
+        let begins = before.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        let found = match byte {
+            b'$' => crypt(line, at),
+            b'{' => braced(line, at),
+            b'*' if begins => starred(line, at),
+            b'-' => pem_on_one_line(line, at),
+            byte if begins && byte.is_ascii_alphanumeric() => token(line, at),
+            _ => None,
+        };
+        match found {
+            Some((start, end, kind)) => {
+                spans.push(Span { context: at, start, end, kind });
+                at = end.max(at + 1);
+            }
+            None => at += 1,
+        }
+    }
+}
+
+type Found = Option<(usize, usize, Kind)>;
+
+fn run(line: &[u8], at: usize, fits: impl Fn(u8) -> bool) -> usize {
+    line.get(at..).unwrap_or_default().iter().take_while(|byte| fits(**byte)).count()
+}
+
+/// `$6$salt$hash`.
+fn crypt(line: &[u8], at: usize) -> Found {
+    let rest = line.get(at + 1..)?;
+    let name = rest.iter().position(|byte| *byte == b'$')?;
+    let scheme = rest.get(..name)?;
+    let known = CRYPT.split(' ').any(|known| known.as_bytes() == scheme);
+    let length = run(line, at, |b| b.is_ascii_alphanumeric() || b"$./=,+-*_".contains(&b));
+    (known && length >= name + 14).then_some((at, at + length, Kind::Hash))
+}
+
+/// `{SSHA}…`.
+fn braced(line: &[u8], at: usize) -> Found {
+    let rest = line.get(at..)?;
+    let known = BRACED.split(' ').any(|scheme| {
+        rest.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))
+    });
+    let brace = rest.iter().take(24).position(|byte| *byte == b'}').filter(|_| known)?;
+    let start = at + brace + 1;
+    let length = run(line, start, |b| b.is_ascii_graphic() && !b"\"',".contains(&b));
+    (length >= 8).then_some((start, start + length, Kind::Hash))
+}
+
+/// MySQL's `*` and 40 capital hexadecimal digits.
+fn starred(line: &[u8], at: usize) -> Found {
+    let length = run(line, at + 1, |b| b.is_ascii_hexdigit() && !b.is_ascii_lowercase());
+    (length == 40).then_some((at, at + 41, Kind::Hash))
+}
+
+/// A private key whose lines are joined by `\n`, as JSON and environments hold it.
+fn pem_on_one_line(line: &[u8], at: usize) -> Found {
+    let rest = line.get(at..)?;
+    if !rest.starts_with(b"-----BEGIN ") {
+        return None;
+    }
+    let head = rest.get(..64.min(rest.len()))?;
+    let private = head.windows(11).any(|part| part == b"PRIVATE KEY");
+    let label = rest.get(11..)?.windows(5).position(|part| part == b"-----")?;
+    let start = at + 11 + label + 5;
+    let body = line.get(start..)?;
+    let end = body.windows(9).position(|part| part == b"-----END ").unwrap_or(body.len());
+    (private && end > 0).then_some((start, start + end, Kind::Key))
+}
+
+fn token(line: &[u8], at: usize) -> Found {
+    provider(line, at)
+        .or_else(|| telegram(line, at))
+        .or_else(|| nt_hashes(line, at))
+        .or_else(|| cloud_key(line, at))
+}
+
+/// A token that begins as its maker's tokens do; a JSON web token has its dots.
+fn provider(line: &[u8], at: usize) -> Found {
+    let rest = line.get(at..)?;
+    let (prefix, least) =
+        PREFIXES.iter().find(|(prefix, _)| rest.starts_with(prefix.as_bytes()))?;
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-./+=".contains(&b);
+    let length = run(line, at + prefix.len(), fits);
+    let body = line.get(at + prefix.len()..at + prefix.len() + length)?;
+    let has_digit = body.iter().any(u8::is_ascii_digit);
+    let is_web = *prefix != "eyJ" || body.iter().filter(|b| **b == b'.').count() >= 1;
+    (length >= *least && has_digit && is_web).then_some((
+        at,
+        at + prefix.len() + length,
+        Kind::Token,
+    ))
+}
+
+/// `123456789:AA…`, a bot's token.
+fn telegram(line: &[u8], at: usize) -> Found {
+    let digits = run(line, at, |b| b.is_ascii_digit());
+    let behind = line.get(at + digits..)?;
+    if !(8..=10).contains(&digits) || !behind.starts_with(b":AA") {
+        return None;
+    }
+    let length = run(line, at + digits + 1, |b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    (length >= 30).then_some((at, at + digits + 1 + length, Kind::Token))
+}
+
+/// smbpasswd's two hashes: `:LM:NT:`.
+fn nt_hashes(line: &[u8], at: usize) -> Found {
+    let hex = |at: usize| run(line, at, |b| b.is_ascii_hexdigit() || matches!(b, b'X' | b'*'));
+    let first = hex(at) == 32 && line.get(at + 32) == Some(&b':') && hex(at + 33) == 32;
+    first.then_some((at, at + 65, Kind::Hash))
+}
+
+/// A set-up key: 19 Crockford base32 letters in groups of four, four, four, four and three.
+fn cloud_key(line: &[u8], at: usize) -> Found {
+    const GROUPS: [usize; 5] = [4, 4, 4, 4, 3];
+    let mut to = at;
+    for (number, group) in GROUPS.iter().enumerate() {
+        if number > 0 {
+            (line.get(to) == Some(&b'-')).then_some(())?;
+            to += 1;
+        }
+        let fits = |b: u8| (b.is_ascii_uppercase() || b.is_ascii_digit()) && !b"ILOU".contains(&b);
+        (run(line, to, fits) == *group).then_some(())?;
+        to += group;
+    }
+    let ends = line.get(to).is_none_or(|b| !b.is_ascii_alphanumeric() && *b != b'-');
+    ends.then_some((at, to, Kind::Key))
+}

@@ -1,0 +1,174 @@
+//! Names behind which secrets stand, and values that are none.
+
+/// Letters of identifiers; bytes above ASCII are letters of other languages.
+pub(super) fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.".contains(&byte) || byte >= 0x80
+}
+
+/// Whether a word is in a list, whatever its capitals.
+pub(super) fn is_among(word: &[u8], list: &str) -> bool {
+    list.split(' ').any(|known| known.as_bytes().eq_ignore_ascii_case(word))
+}
+
+/// How sure a name makes of what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// Nothing secret.
+    Plain,
+    /// Something about secrets: one only where the value looks like it.
+    About,
+    /// A secret behind `=` or `:`; behind a mere blank only what looks like one.
+    Likely,
+    /// A secret even in prose.
+    Certain,
+}
+
+/// Parts of names that are certain, in lower case.
+const CERTAIN: &str = "\
+    password passwd passphrase passwort kennwort lösenord losenord bindpw rootpw userpw requirepass \
+    masterauth rocommunity rwcommunity rocommunity6 rwcommunity6 trapcommunity authcommunity presharedkey \
+    preshared privatekey mypass dbpass smtppass cloudkey contraseña motdepasse userpassword pwd";
+/// Parts that are likely.
+const LIKELY: &str = "\
+    pass secret secrets token tokens psk apikey authkey authtoken credential credentials creds cookie \
+    cookies sessionid sessid session sid otp totp pin jwt bearer authorization auth community passcode \
+    passkey salt sig signature challenge ntlm nthash recovery seed mnemonic webhook licence license";
+/// Words in front of `key` that make it a secret; `key` by itself is one only where its value looks so.
+const KEYS: &str = "\
+    private secret shared preshared api access auth encryption enc master wep wpa signing account session \
+    client server license licence product cloud host hmac tsig aes luks recovery ssh storage root user admin \
+    x";
+/// Parts that turn a name into one of a setting about secrets.
+const ABOUT: &str = "\
+    policy length len min max minlen expire expires expired expiry age file path dir prompt timeout type \
+    algorithm algo method count changed last endpoint enabled allow authentication hint label field ttl \
+    lifetime encoding format backend command cmd url uri mode size quality retries retry strength history \
+    level public pub name map mac exchange agreement usage console wall service rotate id per warn store cipher support version required update";
+
+/// Judges a name such as `db_password`, `--api-key`, `SMTPPassword` or `wpa_psk`.
+pub(super) fn judge(name: &[u8]) -> Name {
+    if !(3..=64).contains(&name.len()) || !may_be(name) {
+        return Name::Plain;
+    }
+    let parts = parts(name);
+    let is = |part: &str, list: &str| list.split(' ').any(|word| word == part);
+    let ends = |part: &str| {
+        let long = part.len() > 5;
+        ["password", "passwd", "passphrase", "passwort", "kennwort"]
+            .iter()
+            .any(|end| part.ends_with(end))
+            || long
+                && part.ends_with("pass")
+                && !["bypass", "compass", "encompass", "trespass"].contains(&part)
+            || part.len() > 4 && part.ends_with("pw")
+            || long
+                && ["secret", "token", "apikey", "pwd", "psk"].iter().any(|end| part.ends_with(end))
+    };
+    let key = parts.windows(2).any(|two| match two {
+        [before, key] => key == "key" && is(before, KEYS),
+        _ => false,
+    });
+    let certain = parts.iter().any(|part| is(part, CERTAIN));
+    let likely = key || parts.iter().any(|part| is(part, LIKELY) || ends(part));
+    // An id is about a session's secret only where it is the session's own.
+    let about = |part: &String| {
+        let one = part.strip_suffix('s').unwrap_or(part);
+        let is_sessions = part == "id" && parts.iter().any(|part| part == "session");
+        (is(part, ABOUT) || is(one, ABOUT)) && !is_sessions
+    };
+    match (certain, likely, parts.iter().any(about)) {
+        (true, _, false) => Name::Certain,
+        (false, true, false) => Name::Likely,
+        (true, _, true) | (_, true, true) => Name::About,
+        (false, false, _) => Name::Plain,
+    }
+}
+
+/// A quick look before the slow one.
+fn may_be(name: &[u8]) -> bool {
+    const HEADS: &[&[u8]] = &[
+        b"pa", b"pw", b"se", b"to", b"ke", b"ps", b"au", b"cr", b"co", b"si", b"ot", b"pi", b"jw",
+        b"be", b"pr", b"nt", b"re", b"mn", b"li", b"sa", b"ch", b"l\xc3", b"lo", b"mo", b"my",
+        b"db", b"sm", b"ma", b"ro", b"rw", b"tr", b"us", b"cl", b"we",
+    ];
+    name.windows(2).any(|two| HEADS.iter().any(|head| head.eq_ignore_ascii_case(two)))
+}
+
+/// The parts of a name in lower case: between `_`, `-`, `.`, and where letters turn from small to capital.
+fn parts(name: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(name);
+    let mut parts: Vec<String> = vec![String::new()];
+    let mut was_small = false;
+    for letter in text.chars() {
+        let splits = matches!(letter, '_' | '-' | '.') || letter.is_uppercase() && was_small;
+        if splits && parts.last().is_some_and(|part| !part.is_empty()) {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut().filter(|_| !matches!(letter, '_' | '-' | '.')) {
+            part.extend(letter.to_lowercase());
+        }
+        was_small = letter.is_lowercase();
+    }
+    // A number at the end numbers: `wep_key0`, `password2`.
+    for part in &mut parts {
+        let trimmed = part.trim_end_matches(|c: char| c.is_ascii_digit());
+        if !trimmed.is_empty() {
+            part.truncate(trimmed.len());
+        }
+    }
+    parts
+}
+
+/// Values behind a secret's name that are settings, not secrets.
+const SETTINGS: &str = "\
+    yes no true false null nil none on off never always required optional default prohibit-password \
+    without-password ask prompt auto enabled disabled plain md5 sha1 sha256 sha512 scram-sha-256 peer trust \
+    user ads unset empty (null) * x ! !! - (none) undefined secret password domain share sufficient \
+    requisite";
+
+/// Whether a value says that there is no secret, or only where one is.
+pub(super) fn is_setting(value: &[u8]) -> bool {
+    let is_place = value.starts_with(b"$")
+        && value.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'{')
+        || value.starts_with(b"%") && value.len() <= 3
+        || value.starts_with(b"[redacted:")
+        || value.starts_with(b"<str:");
+    let is_blank = value.iter().all(|byte| b"*x.-_#".contains(byte));
+    let is_known = || is_among(value, SETTINGS);
+    value.is_empty() || is_place || is_blank || is_known()
+}
+
+/// Words that follow `password` in the sentences of logs.
+const PROSE: &str = "\
+    accepted administrator again age aging already also and are as at attempt attempts auth authentication \
+    because been before by can cannot change changed changes check chat correct could database denied did \
+    does empty entered entry error expired expires expiry failed failure file for from given had has hash \
+    hashes hashing have history in incorrect into invalid it its length lock locked login logins manager may \
+    mismatch missing must needed not of on only or over policy prompt protected protection provided quality \
+    rejected removed request requested required requirements reset retry security server set setting \
+    settings should store stored strength sync the then this too update updated user using verification \
+    verified via with without will would wrong you your agent requests status dialog directory string \
+    service module backend support type level method";
+
+/// Whether a word belongs to a sentence about secrets.
+pub(super) fn is_prose(word: &[u8]) -> bool {
+    let word = word.trim_ascii_end();
+    let word = word.strip_suffix(b",").or_else(|| word.strip_suffix(b".")).unwrap_or(word);
+    is_among(word, PROSE)
+}
+
+/// Whether a word looks chosen, or made, to be hard to guess: letters and digits, or signs among letters.
+pub(super) fn looks_secret(word: &[u8]) -> bool {
+    let has = |class: fn(&u8) -> bool| word.iter().any(class);
+    let letters = has(u8::is_ascii_alphabetic);
+    let signs = word.iter().any(|b| b.is_ascii_punctuation() && !b"-_.,:;/()[]'\"".contains(b));
+    word.len() >= 6 && letters && (has(u8::is_ascii_digit) || signs)
+}
+
+/// Whether a token has the shape of a UUID (RFC 9562 section 4).
+pub(super) fn is_uuid(token: &[u8]) -> bool {
+    let lengths = token.split(|byte| *byte == b'-').map(<[u8]>::len);
+    token.len() == 36
+        && lengths.eq([8, 4, 4, 4, 12])
+        && token.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+}
