@@ -30,10 +30,11 @@
 //! | how it leaves | `egress/{https,quic,session,resolver,local}` |
 //! | when something is done | `next_wake` of the feature, with its reason |
 //! | what is on disk | `daemon/household.rs` (what), `state.rs` (how) |
+//! | what is in a report, and what is taken out | `report/recipe.rs`, `report/scrub/` |
 //! | the hub | `hub/`: `front.rs` first |
 //!
 //! Imports go one way: `card <- clock, state <- wire <- egress <- daemon <- features <- cli`; `platform` and
-//! `identity` stand beside `egress`; `hub` uses `card`, `wire` and `identity`, never `features` or `daemon`.
+//! `identity` stand beside `egress`; `report` knows `platform` only; `hub` uses `card`, `wire` and `identity`, never `features` or `daemon`.
 //!
 //! # Invariants
 //!

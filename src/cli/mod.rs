@@ -11,6 +11,7 @@ pub mod print;
 pub mod privacy;
 mod reconcile;
 mod register;
+pub mod report;
 mod run;
 pub mod status;
 pub mod talk;
@@ -85,6 +86,7 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
         Some(("doctor", _)) => doctor::run(rows, &options, printer).await,
         Some(("facts", _)) => facts::print(&options, printer),
+        Some(("report", sub)) => report::dispatch(&options, sub, printer).await,
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
         Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,
         Some(("privacy", sub)) => match privacy::own(rows, &options, sub, printer).await {

@@ -29,6 +29,7 @@ pub fn command(rows: &'static [Row]) -> Command {
         .subcommand(Command::new("status").about("Show what is on, what it does and what is wrong"))
         .subcommand(Command::new("doctor").about("Say what works, what does not, and what to do"))
         .subcommand(Command::new("facts").about("Show what this box says of itself, and where"))
+        .subcommand(super::report::noun())
         .subcommand(egress())
         .subcommand(super::consent::noun())
         .subcommand(super::privacy::noun());

@@ -8,11 +8,13 @@
 use crate::secret::Secret;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::sys::stat::Mode;
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroize;
@@ -61,11 +63,7 @@ impl Root {
     /// link leads out of the root, and opening never blocks (a FIFO).
     pub fn read(&self, absolute: &str, cap_bytes: u64) -> io::Result<Vec<u8>> {
         // Looked at before it is opened: opening a device can do something, such as arm a watchdog.
-        let is_file = |file: &File| {
-            let odd = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-            if file.metadata()?.is_file() { Ok(()) } else { Err(odd) }
-        };
-        is_file(&self.open(absolute, OFlag::O_PATH)?)?;
+        regular(&self.open(absolute, OFlag::O_PATH)?)?;
         let file = self.open(absolute, OFlag::O_NONBLOCK)?;
         read_capped(file, cap_bytes)
     }
@@ -107,6 +105,64 @@ impl Root {
             let entry = entry?;
             let name = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | ".."));
             names.extend(name.map(str::to_owned));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Opens a regular file to be read piece by piece; its links are followed inside the root.
+    ///
+    /// # Errors
+    /// The system's own; `InvalidInput` for what is no regular file. Opening never blocks.
+    pub fn open_file(&self, absolute: &str) -> io::Result<File> {
+        regular(&self.open(absolute, OFlag::O_PATH)?)?;
+        let file = self.open(absolute, OFlag::O_NONBLOCK)?;
+        regular(&file)?;
+        Ok(file)
+    }
+
+    /// Opens the ring of the kernel's messages, a record for each read, which never waits for the next.
+    ///
+    /// # Errors
+    /// The system's own; `NotFound` for a file tree, which has none.
+    pub fn kernel_log(&self) -> io::Result<File> {
+        if !self.is_live() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.open("/dev/kmsg", OFlag::O_NONBLOCK)
+    }
+
+    /// Opens a regular file below a directory, where no part of `relative` is a link: for directories that others
+    /// than root write to.
+    ///
+    /// # Errors
+    /// The system's own, `ELOOP` for a link; `InvalidInput` for what is no regular file. Opening never blocks.
+    pub fn open_below(&self, dir: &str, relative: &Path) -> io::Result<File> {
+        let dir = self.open(dir, OFlag::O_DIRECTORY)?;
+        regular(&beneath(&dir, relative, OFlag::O_PATH)?)?;
+        let file = beneath(&dir, relative, OFlag::O_NONBLOCK)?;
+        regular(&file)?;
+        Ok(file)
+    }
+
+    /// The names in a directory below another, as [`Root::open_below`] finds it, in order, at most 65,536.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn names_below(&self, dir: &str, relative: &Path) -> io::Result<Vec<OsString>> {
+        let dir = self.open(dir, OFlag::O_DIRECTORY)?;
+        let dir = if relative.as_os_str().is_empty() {
+            dir
+        } else {
+            beneath(&dir, relative, OFlag::O_DIRECTORY)?
+        };
+        let mut directory = Dir::from_fd(dir.into())?;
+        let mut names = Vec::new();
+        for entry in directory.iter().take(MOST_NAMES) {
+            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
         }
         names.sort_unstable();
         Ok(names)
@@ -188,10 +244,47 @@ impl Root {
     }
 }
 
-fn read_capped(file: File, cap_bytes: u64) -> io::Result<Vec<u8>> {
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+/// Refuses what is no regular file.
+fn regular(file: &File) -> io::Result<()> {
+    let odd = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    file.metadata()?.is_file().then_some(()).ok_or_else(odd)
+}
+
+/// Opens a path below a directory without following any link, by the kernel or part by part.
+fn beneath(dir: &File, relative: &Path, flags: OFlag) -> io::Result<File> {
+    let base = OFlag::O_RDONLY | OFlag::O_CLOEXEC | flags;
+    let tty = if flags.contains(OFlag::O_PATH) { OFlag::empty() } else { OFlag::O_NOCTTY };
+    let resolve = ResolveFlag::RESOLVE_BENEATH
+        | ResolveFlag::RESOLVE_NO_SYMLINKS
+        | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    match openat2(dir, relative, OpenHow::new().flags(base | tty).resolve(resolve)) {
+        Ok(fd) => return Ok(File::from(fd)),
+        Err(Errno::ENOSYS | Errno::EPERM) => {}
+        Err(errno) => return Err(errno.into()),
     }
+    part_by_part(dir, relative, base | tty)
+}
+
+/// As [`beneath`], for kernels before 5.6: each part is opened by itself, and may be no link.
+fn part_by_part(dir: &File, relative: &Path, flags: OFlag) -> io::Result<File> {
+    let mut here = dir.try_clone()?;
+    let parts: Vec<_> = relative.components().collect();
+    for (number, part) in parts.iter().enumerate() {
+        let Component::Normal(name) = part else { return Err(Errno::EXDEV.into()) };
+        let last = number + 1 == parts.len();
+        let between = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let flags = if last { flags } else { between } | OFlag::O_NOFOLLOW;
+        here = openat(&here, *name, flags, Mode::empty())?.into();
+        // With O_PATH a link is opened itself.
+        if here.metadata()?.is_symlink() {
+            return Err(Errno::ELOOP.into());
+        }
+    }
+    Ok(here)
+}
+
+fn read_capped(file: File, cap_bytes: u64) -> io::Result<Vec<u8>> {
+    regular(&file)?;
     let mut bytes = Vec::new();
     file.take(cap_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= cap_bytes) {

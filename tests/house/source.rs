@@ -20,6 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wire", &["card", "clock"]),
     ("platform", &["card", "clock", "wire"]),
     ("identity", &["card", "clock", "state", "wire", "platform"]),
+    // It neither knows what can leave nor how: a report never leaves by itself (promise X7).
+    ("report", &["clock", "platform"]),
     ("egress", &["card", "clock", "state", "wire", "identity", "platform"]),
     ("daemon", &["card", "clock", "state", "wire", "identity", "platform", "egress"]),
     ("features", &["card", "clock", "wire", "platform", "egress", "daemon"]),
@@ -28,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "card", "clock", "state", "wire", "identity", "platform", "egress", "daemon",
-            "features", "hub",
+            "features", "hub", "report",
         ],
     ),
     // What the fuzz targets reach into.

@@ -1,0 +1,503 @@
+//! The recipe: every section of a report, in the order of its pages.
+
+use super::bundle::Sensitivity::{self, Low, Personal};
+use super::survey::{self, Survey};
+use std::io::{self, Write};
+
+/// How a section is made.
+pub enum Take {
+    /// Files, each under its name. `*` in a path is any part of a name.
+    Files(&'static [&'static str]),
+    /// Files of one short value, a line each: `path: value`.
+    Values(&'static [&'static str]),
+    /// The newest part of logs: directories, and what the names begin with.
+    Logs(&'static [(&'static str, &'static [&'static str])]),
+    /// Something that is put together.
+    Made(fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>),
+}
+
+/// A section.
+pub struct Section {
+    /// Its path in the archive.
+    pub path: &'static str,
+    /// Its title in `report.txt`.
+    pub title: &'static str,
+    /// How freely it may be shown.
+    pub sensitivity: Sensitivity,
+    /// How it is made.
+    pub take: Take,
+}
+
+const fn files(
+    path: &'static str,
+    title: &'static str,
+    sensitivity: Sensitivity,
+    from: &'static [&'static str],
+) -> Section {
+    Section { path, title, sensitivity, take: Take::Files(from) }
+}
+
+const fn values(path: &'static str, title: &'static str, from: &'static [&'static str]) -> Section {
+    Section { path, title, sensitivity: Low, take: Take::Values(from) }
+}
+
+const fn logs(
+    path: &'static str,
+    title: &'static str,
+    from: &'static [(&'static str, &'static [&'static str])],
+) -> Section {
+    Section { path, title, sensitivity: Personal, take: Take::Logs(from) }
+}
+
+type Make = fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>;
+
+const fn made(
+    path: &'static str,
+    title: &'static str,
+    sensitivity: Sensitivity,
+    make: Make,
+) -> Section {
+    Section { path, title, sensitivity, take: Take::Made(make) }
+}
+
+/// Every section of the server report.
+pub static SERVER: &[Section] = &[
+    made("system/product.txt", "Product", Low, survey::product),
+    files(
+        "system/release.txt",
+        "Firmware and system",
+        Low,
+        &[
+            "/etc/os-release",
+            "/etc/version",
+            "/etc/openwrt_release",
+            "/etc.defaults/VERSION",
+            "/etc/debian_version",
+            "/proc/version",
+        ],
+    ),
+    made("system/boot.txt", "Uptime and boots", Low, survey::boot),
+    made("system/kernel_command_line.txt", "Kernel command line", Low, survey::command_line),
+    values(
+        "system/kernel.txt",
+        "Kernel",
+        &[
+            "/proc/sys/kernel/ostype",
+            "/proc/sys/kernel/osrelease",
+            "/proc/sys/kernel/tainted",
+            "/proc/sys/kernel/panic",
+            "/proc/sys/kernel/panic_on_oops",
+            "/proc/sys/kernel/hung_task_timeout_secs",
+            "/proc/sys/kernel/core_pattern",
+            "/proc/sys/kernel/pid_max",
+            "/proc/sys/kernel/threads-max",
+            "/proc/sys/fs/file-nr",
+            "/proc/sys/fs/inotify/max_user_watches",
+            "/proc/sys/vm/swappiness",
+            "/proc/sys/vm/overcommit_memory",
+            "/proc/sys/vm/dirty_ratio",
+        ],
+    ),
+    files("system/modules.txt", "Kernel modules", Low, &["/proc/modules"]),
+    files("system/cpu.txt", "Processors", Low, &["/proc/cpuinfo"]),
+    files("system/memory.txt", "Memory", Low, &["/proc/meminfo", "/proc/vmstat", "/proc/swaps"]),
+    files(
+        "system/load.txt",
+        "Load and pressure",
+        Low,
+        &["/proc/loadavg", "/proc/pressure/*", "/proc/stat"],
+    ),
+    files("system/interrupts.txt", "Interrupts", Low, &["/proc/interrupts", "/proc/softirqs"]),
+    made("system/processes.txt", "Processes and threads", Personal, survey::processes),
+    values(
+        "system/sensors.txt",
+        "Temperatures, fans and voltages",
+        &[
+            "/sys/class/hwmon/*/name",
+            "/sys/class/hwmon/*/*_input",
+            "/sys/class/hwmon/*/*_label",
+            "/sys/class/hwmon/*/*_alarm",
+            "/sys/class/thermal/*/type",
+            "/sys/class/thermal/*/temp",
+        ],
+    ),
+    values(
+        "system/board.txt",
+        "Board",
+        &[
+            "/sys/class/dmi/id/*_vendor",
+            "/sys/class/dmi/id/*_name",
+            "/sys/class/dmi/id/*_version",
+            "/sys/class/dmi/id/bios_date",
+            "/proc/device-tree/model",
+            "/proc/device-tree/compatible",
+        ],
+    ),
+    values(
+        "system/buses.txt",
+        "PCI and USB devices",
+        &[
+            "/sys/bus/pci/devices/*/class",
+            "/sys/bus/pci/devices/*/vendor",
+            "/sys/bus/pci/devices/*/device",
+            "/sys/bus/usb/devices/*/idVendor",
+            "/sys/bus/usb/devices/*/idProduct",
+            "/sys/bus/usb/devices/*/product",
+            "/sys/bus/usb/devices/*/speed",
+        ],
+    ),
+    files(
+        "system/time.txt",
+        "Clock and time servers",
+        Low,
+        &[
+            "/proc/driver/rtc",
+            "/etc/timezone",
+            "/etc/adjtime",
+            "/etc/ntp.conf",
+            "/etc/chrony/chrony.conf",
+            "/etc/chrony.conf",
+            "/etc/systemd/timesyncd.conf",
+            "/etc/config/ntp.conf",
+        ],
+    ),
+    values(
+        "system/watchdog.txt",
+        "Watchdog",
+        &[
+            "/sys/class/watchdog/*/identity",
+            "/sys/class/watchdog/*/state",
+            "/sys/class/watchdog/*/bootstatus",
+            "/sys/class/watchdog/*/timeout",
+            "/sys/class/watchdog/*/timeleft",
+        ],
+    ),
+    values(
+        "system/control_groups.txt",
+        "Control groups",
+        &[
+            "/sys/fs/cgroup/memory.current",
+            "/sys/fs/cgroup/*/memory.current",
+            "/sys/fs/cgroup/*/memory.peak",
+            "/sys/fs/cgroup/*/pids.current",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ],
+    ),
+    files(
+        "system/kernel_settings.txt",
+        "Kernel settings",
+        Low,
+        &["/etc/sysctl.conf", "/etc/sysctl.d/*", "/etc/modprobe.d/*", "/etc/modules"],
+    ),
+    values(
+        "storage/disks.txt",
+        "Disks",
+        &[
+            "/sys/block/*/size",
+            "/sys/block/*/ro",
+            "/sys/block/*/removable",
+            "/sys/block/*/queue/rotational",
+            "/sys/block/*/queue/scheduler",
+            "/sys/block/*/device/vendor",
+            "/sys/block/*/device/model",
+            "/sys/block/*/device/rev",
+            "/sys/block/*/device/state",
+            "/sys/block/*/device/firmware_rev",
+            "/sys/block/*/device/serial",
+            "/sys/block/*/device/wwid",
+            "/sys/block/*/device/ioerr_cnt",
+        ],
+    ),
+    files("storage/partitions.txt", "Partitions", Low, &["/proc/partitions", "/proc/diskstats"]),
+    files("storage/scsi.txt", "SCSI devices", Low, &["/proc/scsi/scsi"]),
+    files(
+        "storage/raid.txt",
+        "RAID arrays",
+        Low,
+        &["/proc/mdstat", "/etc/mdadm.conf", "/etc/mdadm/mdadm.conf", "/etc/config/raid.conf"],
+    ),
+    values(
+        "storage/raid_members.txt",
+        "RAID members",
+        &[
+            "/sys/block/md*/md/array_state",
+            "/sys/block/md*/md/degraded",
+            "/sys/block/md*/md/level",
+            "/sys/block/md*/md/raid_disks",
+            "/sys/block/md*/md/sync_action",
+            "/sys/block/md*/md/sync_completed",
+            "/sys/block/md*/md/mismatch_cnt",
+            "/sys/block/md*/md/dev-*/state",
+            "/sys/block/md*/md/dev-*/errors",
+        ],
+    ),
+    files("storage/mounts.txt", "Mounts", Low, &["/proc/self/mountinfo", "/proc/filesystems"]),
+    made("storage/space.txt", "Space and inodes", Low, survey::space),
+    files(
+        "storage/mount_table.txt",
+        "Mount table",
+        Personal,
+        &["/etc/fstab", "/etc/auto.master", "/etc/crypttab"],
+    ),
+    values(
+        "storage/file_systems.txt",
+        "File systems",
+        &[
+            "/sys/fs/ext4/*/errors_count",
+            "/sys/fs/ext4/*/first_error_time",
+            "/sys/fs/ext4/*/last_error_time",
+            "/sys/fs/ext4/*/lifetime_write_kbytes",
+            "/sys/fs/btrfs/*/label",
+            "/sys/fs/btrfs/*/metadata_uuid",
+            "/sys/fs/btrfs/*/devinfo/*/error_stats",
+            "/sys/fs/btrfs/*/allocation/data/bytes_used",
+            "/sys/fs/xfs/*/error/fail_at_unmount",
+        ],
+    ),
+    files(
+        "storage/zfs.txt",
+        "ZFS",
+        Low,
+        &[
+            "/proc/spl/kstat/zfs/*/state",
+            "/proc/spl/kstat/zfs/arcstats",
+            "/proc/spl/kstat/zfs/*/io",
+        ],
+    ),
+    files("storage/lvm.txt", "LVM", Low, &["/etc/lvm/backup/*", "/etc/lvm/lvm.conf"]),
+    values(
+        "network/interfaces.txt",
+        "Network interfaces",
+        &[
+            "/sys/class/net/*/address",
+            "/sys/class/net/*/mtu",
+            "/sys/class/net/*/operstate",
+            "/sys/class/net/*/carrier",
+            "/sys/class/net/*/carrier_changes",
+            "/sys/class/net/*/speed",
+            "/sys/class/net/*/duplex",
+            "/sys/class/net/*/statistics/*",
+        ],
+    ),
+    files(
+        "network/addresses.txt",
+        "Addresses",
+        Personal,
+        &["/proc/net/fib_trie", "/proc/net/if_inet6"],
+    ),
+    files(
+        "network/routes.txt",
+        "Routes",
+        Personal,
+        &["/proc/net/route", "/proc/net/ipv6_route", "/etc/iproute2/rt_tables"],
+    ),
+    files("network/neighbours.txt", "Neighbours", Personal, &["/proc/net/arp"]),
+    files(
+        "network/sockets.txt",
+        "Sockets",
+        Personal,
+        &[
+            "/proc/net/sockstat",
+            "/proc/net/sockstat6",
+            "/proc/net/tcp",
+            "/proc/net/tcp6",
+            "/proc/net/udp",
+            "/proc/net/udp6",
+        ],
+    ),
+    files(
+        "network/counters.txt",
+        "Protocol counters",
+        Low,
+        &["/proc/net/dev", "/proc/net/snmp", "/proc/net/snmp6", "/proc/net/netstat"],
+    ),
+    files(
+        "network/names.txt",
+        "Name resolution",
+        Personal,
+        &[
+            "/etc/hostname",
+            "/etc/hosts",
+            "/etc/resolv.conf",
+            "/etc/nsswitch.conf",
+            "/etc/host.conf",
+            "/etc/gai.conf",
+        ],
+    ),
+    files(
+        "network/settings.txt",
+        "Network settings",
+        Personal,
+        &[
+            "/etc/network/interfaces",
+            "/etc/network/interfaces.d/*",
+            "/etc/systemd/network/*",
+            "/etc/netplan/*",
+            "/etc/config/network",
+            "/etc/config/dhcp",
+            "/etc/sysconfig/network-scripts/ifcfg-*",
+            "/etc/dhcpcd.conf",
+        ],
+    ),
+    files(
+        "network/bonds.txt",
+        "Bonds and bridges",
+        Low,
+        &["/proc/net/bonding/*", "/proc/net/vlan/*", "/proc/net/wireless"],
+    ),
+    files(
+        "network/firewall.txt",
+        "Firewall",
+        Low,
+        &[
+            "/etc/nftables.conf",
+            "/etc/iptables/rules.v4",
+            "/etc/iptables/rules.v6",
+            "/etc/config/firewall",
+            "/etc/ufw/user.rules",
+            "/proc/net/ip_tables_names",
+            "/proc/sys/net/netfilter/nf_conntrack_count",
+        ],
+    ),
+    made("services/users.txt", "Users and groups", Personal, survey::users),
+    made("services/packages.txt", "Packages", Low, survey::packages),
+    made("services/units.txt", "Services", Low, survey::units),
+    files(
+        "services/shares.txt",
+        "File shares",
+        Personal,
+        &[
+            "/etc/samba/smb.conf",
+            "/etc/config/smb.conf",
+            "/etc/exports",
+            "/etc/config/nfssetting",
+            "/etc/netatalk/afp.conf",
+            "/etc/rsyncd.conf",
+            "/etc/config/rsyncd.conf",
+            "/etc/vsftpd.conf",
+            "/etc/proftpd/proftpd.conf",
+        ],
+    ),
+    files(
+        "services/shell.txt",
+        "Remote shell",
+        Low,
+        &["/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*", "/etc/config/dropbear"],
+    ),
+    files(
+        "services/web.txt",
+        "Web servers",
+        Personal,
+        &[
+            "/etc/nginx/nginx.conf",
+            "/etc/nginx/sites-enabled/*",
+            "/etc/apache2/apache2.conf",
+            "/etc/apache2/sites-enabled/*",
+            "/etc/lighttpd/lighttpd.conf",
+            "/etc/config/uhttpd",
+        ],
+    ),
+    files(
+        "services/monitoring.txt",
+        "Monitoring and power supply",
+        Personal,
+        &[
+            "/etc/snmp/snmpd.conf",
+            "/etc/config/snmpd.conf",
+            "/etc/nut/ups.conf",
+            "/etc/nut/upsmon.conf",
+            "/etc/smartd.conf",
+            "/etc/smartmontools/run.d/*",
+        ],
+    ),
+    files(
+        "services/directory.txt",
+        "Directory services",
+        Personal,
+        &[
+            "/etc/nslcd.conf",
+            "/etc/sssd/sssd.conf",
+            "/etc/krb5.conf",
+            "/etc/ldap/ldap.conf",
+            "/etc/pam.d/common-auth",
+        ],
+    ),
+    files(
+        "services/mail.txt",
+        "Mail",
+        Personal,
+        &["/etc/postfix/main.cf", "/etc/msmtprc", "/etc/ssmtp/ssmtp.conf", "/etc/aliases"],
+    ),
+    files(
+        "services/virtual.txt",
+        "Containers and storage targets",
+        Personal,
+        &[
+            "/etc/docker/daemon.json",
+            "/etc/tgt/conf.d/*",
+            "/etc/config/iscsi_trgt.conf",
+            "/etc/iscsi/initiatorname.iscsi",
+        ],
+    ),
+    made("services/schedule.txt", "Scheduled work", Low, survey::schedule),
+    made("services/certificates.txt", "Certificates", Low, survey::certificates),
+    files(
+        "services/parameters.txt",
+        "Parameter lists",
+        Personal,
+        &[
+            "/etc/config/uLinux.conf",
+            "/etc/default_config/uLinux.conf",
+            "/etc/synoinfo.conf",
+            "/etc.defaults/synoinfo.conf",
+            "/etc/config/system",
+            "/etc/config/qpkg.conf",
+            "/etc/default/*",
+        ],
+    ),
+    made("cloud/agent.txt", "The agent", Personal, survey::agent),
+    made("cloud/health.txt", "The agent's health", Low, survey::health),
+    made("cloud/ledger.txt", "What left this device", Personal, survey::ledger),
+    made("logs/kernel.txt", "Kernel log", Personal, survey::kernel_log),
+    logs(
+        "logs/system.txt",
+        "System log",
+        &[("/var/log", &["syslog", "messages", "daemon.log", "kern.log", "log.txt"])],
+    ),
+    logs(
+        "logs/access.txt",
+        "Access log",
+        &[("/var/log", &["auth.log", "secure", "faillog", "btmp.txt", "access.log"])],
+    ),
+    logs(
+        "logs/events.txt",
+        "Event logs",
+        &[
+            (
+                "/var/log",
+                &["event", "boot", "dpkg.log", "alternatives.log", "cron", "user.log", "mail"],
+            ),
+            ("/etc/logs", &["kmsg", "event"]),
+            ("/mnt/HDA_ROOT/.logs", &["kmsg", "event"]),
+            ("/var/log/apt", &["history"]),
+        ],
+    ),
+    logs(
+        "logs/services.txt",
+        "Logs of services",
+        &[
+            ("/var/log/samba", &["log.smbd", "log.nmbd", "log."]),
+            ("/var/log/nginx", &["error", "access"]),
+            ("/var/log/apache2", &["error", "access"]),
+            ("/var/log/mysql", &["error"]),
+            ("/var/log/qcloud-agent", &["agent"]),
+        ],
+    ),
+    files(
+        "logs/pstore.txt",
+        "What the kernel said before it stopped",
+        Personal,
+        &["/sys/fs/pstore/*", "/var/lib/systemd/pstore/*", "/var/crash/*.txt"],
+    ),
+    made("image/NO_DISPLAY.txt", "The situation, in text", Low, survey::situation),
+];

@@ -1,0 +1,177 @@
+//! What a box keeps secret, taken up to be looked for in every byte of a report.
+//!
+//! Three places hold it: files that are secret as a whole, values behind secret names in settings, and the
+//! environments and arguments of what runs. What cannot be read is not known; the other layers stay.
+
+use super::scrub::dictionary::Dictionary;
+use super::scrub::{Kind, context, shapes};
+use super::source::{SECRET_FILES, Source};
+use crate::secret::Secret;
+use std::collections::VecDeque;
+use std::io::Read;
+use std::path::Path;
+
+/// Where settings are.
+const SETTINGS: &[&str] =
+    &["/etc", "/opt/etc", "/usr/local/etc", "/usr/syno/etc", "/boot/grub", "/mnt/HDA_ROOT/.config"];
+/// The largest file of settings that is looked into.
+const MOST_BYTES: u64 = 256 * 1024;
+/// The most files of settings, and the deepest directory.
+const MOST_FILES: usize = 4000;
+const DEEPEST: usize = 5;
+
+/// Reads what is secret on this box.
+pub fn known(source: &Source) -> Dictionary {
+    let mut dictionary = Dictionary::default();
+    for pattern in SECRET_FILES {
+        for path in source.matches(pattern) {
+            if let Some(text) = read(source, &path) {
+                whole(&path, text.expose(), &mut dictionary);
+            }
+        }
+    }
+    settings(source, &mut dictionary);
+    running(source, &mut dictionary);
+    dictionary
+}
+
+fn read(source: &Source, path: &str) -> Option<Secret<Vec<u8>>> {
+    let file = source.root().open_file(path).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(Secret::new(bytes))
+}
+
+/// A file that is secret as a whole: which part of each line, its name says.
+fn whole(path: &str, text: &[u8], dictionary: &mut Dictionary) {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let field = |line: &[u8], number: usize| -> Option<Vec<u8>> {
+        line.split(|byte| *byte == b':').nth(number).map(<[u8]>::to_vec)
+    };
+    let in_key = text.windows(11).any(|part| part == b"PRIVATE KEY");
+    for line in text.split(|byte| matches!(byte, b'\n' | 0)) {
+        let line = line.trim_ascii();
+        match name {
+            "shadow" | "shadow-" | "gshadow" | "gshadow-" => {
+                field(line, 1).into_iter().for_each(|hash| dictionary.add(&hash));
+            }
+            "smbpasswd" => {
+                [2, 3]
+                    .iter()
+                    .filter_map(|n| field(line, *n))
+                    .for_each(|hash| dictionary.add(&hash));
+            }
+            "chap-secrets" | "pap-secrets" => {
+                line.split(u8::is_ascii_whitespace)
+                    .filter(|word| !word.is_empty())
+                    .nth(2)
+                    .into_iter()
+                    .for_each(|word| dictionary.add(unquoted(word)));
+            }
+            "rsyncd.secrets" | "sasl_passwd" | ".htpasswd" | ".pgpass" | "passwd.client" => {
+                line.rsplit(|byte| *byte == b':')
+                    .next()
+                    .into_iter()
+                    .for_each(|word| dictionary.add(word));
+            }
+            _ if in_key && !line.starts_with(b"-----") => dictionary.add(line),
+            _ => {
+                if text.len() < 512 && !line.contains(&b' ') && !line.contains(&b'=') {
+                    // A key or a password by itself.
+                    dictionary.add(line);
+                }
+            }
+        }
+        values(line, dictionary);
+    }
+}
+
+fn unquoted(word: &[u8]) -> &[u8] {
+    let inner = word.strip_prefix(b"\"").and_then(|word| word.strip_suffix(b"\""));
+    inner.unwrap_or(word)
+}
+
+/// What a line of settings says behind secret names.
+fn values(line: &[u8], dictionary: &mut Dictionary) {
+    let mut spans = Vec::new();
+    context::find(line, &mut spans);
+    shapes::find(line, &mut spans);
+    for span in spans.iter().filter(|span| span.kind != Kind::Random) {
+        if let Some(secret) = line.get(span.start..span.end) {
+            dictionary.add(secret);
+        }
+    }
+}
+
+/// Every file of settings, breadth first.
+fn settings(source: &Source, dictionary: &mut Dictionary) {
+    let mut files = 0;
+    for base in SETTINGS {
+        let mut dirs = VecDeque::from([(std::path::PathBuf::new(), 0)]);
+        while let Some((dir, depth)) = dirs.pop_front() {
+            for name in source.root().names_below(base, &dir).unwrap_or_default() {
+                if files >= MOST_FILES || source.is_late() {
+                    return;
+                }
+                let path = dir.join(&name);
+                match source.root().open_below(base, &path) {
+                    Ok(file) => {
+                        files += 1;
+                        look_into(file, dictionary);
+                    }
+                    Err(error)
+                        if error.kind() == std::io::ErrorKind::InvalidInput && depth < DEEPEST =>
+                    {
+                        dirs.push_back((path, depth + 1));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+}
+
+fn look_into(file: std::fs::File, dictionary: &mut Dictionary) {
+    let mut text = Vec::new();
+    let is_read = file.take(MOST_BYTES).read_to_end(&mut text).is_ok();
+    let text = Secret::new(text);
+    if is_read && !text.expose().contains(&0) {
+        let in_key = text.expose().windows(11).any(|part| part == b"PRIVATE KEY");
+        for line in text.expose().split(|byte| *byte == b'\n') {
+            let line = line.trim_ascii();
+            if !line.starts_with(b"#") {
+                values(line, dictionary);
+            }
+            if in_key && line.len() >= 32 && !line.contains(&b' ') {
+                dictionary.add(line);
+            }
+        }
+    }
+}
+
+/// The environments and arguments of what runs.
+fn running(source: &Source, dictionary: &mut Dictionary) {
+    for file in ["environ", "cmdline"] {
+        for path in source.matches(&format!("/proc/*/{file}")) {
+            if !Path::new(&path).components().nth(2).is_some_and(is_number) {
+                continue;
+            }
+            let Some(text) = read(source, &path) else { continue };
+            if file == "environ" {
+                text.expose().split(|byte| *byte == 0).for_each(|pair| values(pair, dictionary));
+            } else {
+                let line: Vec<u8> = text
+                    .expose()
+                    .iter()
+                    .map(|byte| if *byte == 0 { b' ' } else { *byte })
+                    .collect();
+                let line = Secret::new(line);
+                values(line.expose(), dictionary);
+            }
+        }
+    }
+}
+
+fn is_number(part: std::path::Component<'_>) -> bool {
+    part.as_os_str().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+}

@@ -1,0 +1,57 @@
+//! `qcloud-agent report`, as a program on file trees: what is in the archive, what is not, and what goes wrong.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, reason = "a test starts programs and looks at the clock")]
+
+mod faults;
+mod plant;
+mod planted;
+mod trees;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A new empty directory of this test process.
+fn scratch(name: &str) -> PathBuf {
+    let path =
+        std::env::temp_dir().join(format!("qcloud-report-test-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// The agent with these arguments.
+fn agent(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qcloud-agent"));
+    command.args(args);
+    command
+}
+
+/// Makes a report of a tree.
+fn report(root: &Path, out: &Path) -> Output {
+    let (root, out) = (root.to_str().unwrap(), out.to_str().unwrap());
+    agent(&["report", "--root", root, "--out", out, "--json"]).output().unwrap()
+}
+
+/// What it said, and the archive it made.
+fn made(output: &Output) -> (Value, PathBuf) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said: Value = serde_json::from_str(text.trim())
+        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    let path = said["path"].as_str().unwrap_or_else(|| panic!("no archive: {said}")).into();
+    (said, path)
+}
+
+/// The entries of an archive: names and bytes.
+fn entries(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut all = Vec::new();
+    for number in 0..archive.len() {
+        let mut entry = archive.by_index(number).unwrap();
+        let name = entry.name().unwrap().into_owned();
+        let mut bytes = Vec::new();
+        std::io::copy(&mut entry, &mut bytes).unwrap();
+        all.push((name, bytes));
+    }
+    all
+}

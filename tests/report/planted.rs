@@ -1,0 +1,50 @@
+//! No secret of a box is in its server report (promise X4), and what is none is.
+
+use super::plant::{KEEPERS, lay};
+use super::{entries, made, report, scratch};
+
+const SEEDS: u64 = 20;
+
+#[test]
+fn x4_no_secret_of_twenty_boxes_is_in_their_reports_and_what_is_none_stays() {
+    let (mut leaks, mut lost) = (Vec::new(), Vec::new());
+    for seed in 1..=SEEDS {
+        let dir = scratch(&format!("planted-{seed}"));
+        let (root, out) = (dir.join("root"), dir.join("out"));
+        std::fs::create_dir_all(&out).unwrap();
+        let secrets = lay(&root, seed);
+        let (_, path) = made(&report(&root, &out));
+        let all = entries(&path);
+        for secret in &secrets {
+            for (name, bytes) in &all {
+                let found = bytes.windows(secret.len()).position(|part| part == secret.as_bytes());
+                if let Some(at) = found {
+                    let from = at.saturating_sub(60);
+                    let around = String::from_utf8_lossy(&bytes[from..at + secret.len()]);
+                    leaks.push(format!("seed {seed}, {name}: {}", around.lines().last().unwrap()));
+                }
+            }
+        }
+        let text: Vec<u8> = all.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        for keeper in KEEPERS {
+            if !text.windows(keeper.len()).any(|part| part == keeper.as_bytes()) {
+                lost.push(format!("seed {seed}: {keeper}"));
+            }
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+    leaks.sort();
+    assert!(
+        leaks.is_empty(),
+        "{} leaks:\n{}",
+        leaks.len(),
+        leaks[..leaks.len().min(60)].join("\n")
+    );
+    let kept = KEEPERS.len() * usize::try_from(SEEDS).unwrap();
+    assert!(
+        lost.len() * 20 <= kept,
+        "{} of {kept} lost:\n{}",
+        lost.len(),
+        lost[..lost.len().min(30)].join("\n")
+    );
+}
