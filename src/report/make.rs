@@ -399,10 +399,11 @@ fn take(
 
 /// A failure is noted; what is not there is none.
 fn note(outcome: &mut Outcome, path: &str, error: &io::Error) {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {}
-        io::ErrorKind::TimedOut => outcome.late = true,
-        _ => outcome.failures.push(format!("{path}: {error}")),
+    let kind = error.kind();
+    if kind == io::ErrorKind::TimedOut {
+        outcome.late = true;
+    } else if !matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        outcome.failures.push(format!("{path}: {error}"));
     }
 }
 
