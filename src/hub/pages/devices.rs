@@ -3,9 +3,15 @@
 use super::visit::{Visit, to_sign_in};
 use super::{Shared, broken, layout};
 use crate::hub::store::{Addresses, Device, StoreError};
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(super) struct Back {
+    added: Option<String>,
+}
 
 /// A device as its owner sees it.
 struct Shown {
@@ -15,7 +21,7 @@ struct Shown {
 }
 
 /// `GET /`.
-pub(super) async fn show(State(pages): Shared, visit: Visit) -> Response {
+pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
     let Some(person) = &visit.person else { return to_sign_in("/") };
     let hub = &pages.hub;
     let all = async {
@@ -33,10 +39,16 @@ pub(super) async fn show(State(pages): Shared, visit: Visit) -> Response {
     };
     let body = html! {
         h1 { "Devices" }
-        @if shown.is_empty() {
-            p { "No device is yours yet. Type this on one:" }
-            p { code { "qcloud-agent register --hub https://" (hub.config.host) } }
-            p { a href="/approve" { "It showed a code" } }
+        @if back.added.is_some() {
+            p.done role="status" { "The device was let in. It is on this page as soon as it has heard so, in a few seconds. " a href="/" { "Look again" } }
+        } @else if shown.is_empty() {
+            section.card {
+                h2 { "No device is yours yet" }
+                p { "Type this on one:" }
+                pre tabindex="0" { code { "qcloud-agent register --hub https://" (hub.config.host) } }
+                p { "It shows a code, and four words that only it and this hub know." }
+                div.actions { a.button.main href="/approve" { "It showed a code" } }
+            }
         }
         @for one in &shown { (card(one, &hub.config.zone)) }
     };
