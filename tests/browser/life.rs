@@ -71,8 +71,10 @@ fn whole_life(with_scripts: bool, width: u32) {
     person.press("checkbox", "The device in front of me shows exactly these words");
     person.follow("button", "Let it in");
     assert_eq!(person.path(), "/");
-    person.sees("attic");
+    person.sees("The device was let in");
     asking.ended();
+    person.follow("link", "Look again");
+    person.sees("attic");
     person.reload_until("connected");
 
     world.hub.command(&["revoke", "attic", "--yes"]).ok();

@@ -9,6 +9,9 @@
 mod common;
 
 mod axe;
+mod cookies;
+mod faults;
+mod keyboard;
 mod life;
 mod person;
 mod pipe;

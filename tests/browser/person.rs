@@ -200,7 +200,19 @@ impl Person {
     pub fn fill(&mut self, role: &str, name: &str, text: &str) {
         self.press(role, name);
         self.key("", &["selectAll"]);
+        self.insert(text);
+    }
+
+    /// Types where the focus is.
+    pub fn insert(&mut self, text: &str) {
         self.pipe.call("Input.insertText", json!({"text": text}));
+    }
+
+    /// Presses Enter, which leads to another page, and waits until it is there.
+    pub fn enter(&mut self) {
+        self.take_notes();
+        self.key("Enter", &[]);
+        self.arrive();
     }
 
     /// Presses a key, with what an editor does of it.

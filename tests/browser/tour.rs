@@ -14,9 +14,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What is served and is no page.
-const NO_PAGES: &[&str] = &["/style.css"];
+const NO_PAGES: &[&str] = &["/style.css", "/icon.svg"];
 /// Wide, and as narrow as phones are: CSS pixels.
-const SIZES: [(&str, u32, u32); 2] = [("wide", 1280, 800), ("phone", 360, 740)];
+pub const SIZES: [(&str, u32, u32); 2] = [("wide", 1280, 800), ("phone", 360, 740)];
 const SCHEMES: [&str; 2] = ["light", "dark"];
 /// What a finger is to hit must be this high (Apple's guidelines, and WCAG 2.2 success criterion 2.5.5): CSS pixels.
 /// Links inside a sentence are excepted there.
@@ -24,6 +24,13 @@ const SMALL: &str = "[...document.querySelectorAll('button, input:not([type=hidd
     select, summary, label.check, nav a, a.button, a.brand')]
     .map(e => [e, e.getBoundingClientRect()]).filter(([e, box]) => box.height > 0 && box.height < 44)
     .map(([e, box]) => `${e.outerHTML.slice(0, 90)} is ${box.height} high`)";
+
+/// What is too small for a finger on the page as it is shown now.
+pub fn small(person: &mut Person) -> Vec<String> {
+    let small = person.beside().compute(SMALL);
+    let small = small.as_array().into_iter().flatten().filter_map(Value::as_str);
+    small.map(String::from).collect()
+}
 
 /// A walk through the pages.
 pub struct Tour {
@@ -55,9 +62,7 @@ impl Tour {
                 self.faults.push(format!("{name}: {over} px too wide on a {size}"));
             }
         }
-        let small = person.beside().compute(SMALL);
-        let small = small.as_array().into_iter().flatten().filter_map(Value::as_str);
-        self.faults.extend(small.map(|what| format!("{name}: {what}")));
+        self.faults.extend(small(person).iter().map(|what| format!("{name}: {what}")));
         for finding in axe::judge(person, &SCHEMES) {
             let Finding { impact, text } = &finding;
             let said = format!("{name}: {impact}: {text}");

@@ -25,7 +25,10 @@ impl Watch {
                 if params["type"] == "Document" {
                     self.pages.insert(url.clone());
                 }
-                self.asked.insert(url);
+                // Content that is its own address, such as the browser's picture of a calendar, asks nobody.
+                if !url.starts_with("data:") {
+                    self.asked.insert(url);
+                }
             }
             "Network.responseReceived" if params["type"] == "Document" => {
                 self.status = params["response"]["status"].as_u64().unwrap_or_default();

@@ -45,7 +45,7 @@ pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<
             section.card {
                 h2 { "No device is yours yet" }
                 p { "Type this on one:" }
-                pre tabindex="0" { code { "qcloud-agent register --hub https://" (hub.config.host) } }
+                pre { code { "qcloud-agent register --hub https://" (hub.config.host) } }
                 p { "It shows a code, and four words that only it and this hub know." }
                 div.actions { a.button.main href="/approve" { "It showed a code" } }
             }

@@ -61,6 +61,7 @@ pub static ROUTES: &[Page] = &[
     shows("/welcome/{ticket}", Needs::Nothing, || get(sign_in::welcome)),
     takes("/welcome/{ticket}", Needs::Nothing, || post(sign_in::accept)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
+    shows("/icon.svg", Needs::Nothing, || get(layout::icon)),
 ];
 
 /// The table as axum takes it.
