@@ -6,6 +6,7 @@ use serde_json::json;
 /// Chromium's number for "block".
 const BLOCK: u32 = 2;
 
+/// Guard: `pages-no-cookie`, the look for somebody whom a sign-in leads back to itself.
 #[test]
 fn k6_without_cookies_the_pages_say_what_is_missing() {
     let world = stage::world();

@@ -84,6 +84,7 @@ fn whole_life(with_scripts: bool, width: u32) {
     person.watch.assert_quiet(ORIGIN);
 }
 
+/// Guard: `pages-words`, the question whether the words were compared.
 #[test]
 fn a_person_lets_a_device_in_and_it_is_put_out_again() {
     whole_life(true, 1280);
