@@ -73,7 +73,7 @@ fn whole_life(with_scripts: bool, width: u32) {
     assert_eq!(person.path(), "/");
     person.sees("The device was let in");
     asking.ended();
-    person.follow("link", "Look again");
+    person.follow("link", "Devices");
     person.sees("attic");
     person.reload_until("connected");
 

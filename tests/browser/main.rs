@@ -20,10 +20,8 @@ mod tour;
 mod watch;
 
 /// Which guard each test stands behind.
-const GUARDS: &[(&str, &str)] = &[
-    ("cookies::k6_without_cookies_the_pages_say_what_is_missing", "pages-no-cookie"),
-    ("life::a_person_lets_a_device_in_and_it_is_put_out_again", "pages-words"),
-];
+const GUARDS: &[(&str, &str)] =
+    &[("life::a_person_lets_a_device_in_and_it_is_put_out_again", "pages-words")];
 
 /// Tells the runner of the sabotage which test shall fail of which guard.
 #[test]

@@ -238,6 +238,18 @@ impl Person {
         }
     }
 
+    /// The paths that links of the page lead to, of those on this origin.
+    pub fn links(&mut self, origin: &str) -> Vec<String> {
+        let property = |node: &Value| {
+            let mut properties = node["properties"].as_array().into_iter().flatten();
+            let url = properties.find(|property| property["name"] == "url")?;
+            Some(url["value"]["value"].as_str()?.to_owned())
+        };
+        let urls = self.things().into_iter().filter_map(|(_, node)| property(&node));
+        let paths = urls.filter_map(|url| url.strip_prefix(origin).map(String::from));
+        paths.map(|path| path.split(['?', '#']).next().unwrap_or_default().to_owned()).collect()
+    }
+
     /// What has the focus.
     pub fn focused(&mut self) -> Option<Thing> {
         let has = |node: &Value| {

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// What is served and is no page.
-const NO_PAGES: &[&str] = &["/style.css", "/icon.svg"];
+/// What is served and is no page; and the way of a sign-in past the cookie, whose page cookies.rs looks at.
+const NO_PAGES: &[&str] = &["/style.css", "/icon.svg", "/device/{id}/export", "/sign-in/cookie"];
+/// Pages whose link comes by mail: looked at with a wrong one.
+const BY_MAIL: &[(&str, &str)] = &[("/address/{token}", "/address/AAAA")];
 /// Wide, and as narrow as phones are: CSS pixels.
 pub const SIZES: [(&str, u32, u32); 2] = [("wide", 1280, 800), ("phone", 360, 740)];
 const SCHEMES: [&str; 2] = ["light", "dark"];
@@ -32,11 +34,20 @@ pub fn small(person: &mut Person) -> Vec<String> {
     small.map(String::from).collect()
 }
 
+/// Whether a path is of a route.
+fn is_of(path: &str, route: &str) -> bool {
+    let parts = |path: &str| path.split('/').map(String::from).collect::<Vec<_>>();
+    let (own, wanted) = (parts(path), parts(route));
+    own.len() == wanted.len()
+        && own.iter().zip(&wanted).all(|(own, wanted)| own == wanted || wanted.starts_with('{'))
+}
+
 /// A walk through the pages.
 pub struct Tour {
     person: Person,
     pictures: Option<PathBuf>,
     seen: BTreeSet<String>,
+    links: BTreeSet<String>,
     faults: Vec<String>,
     lesser: BTreeSet<String>,
 }
@@ -55,6 +66,7 @@ impl Tour {
                 .all(|(own, wanted)| own == wanted || wanted.starts_with('{'));
         assert!(fits, "{name} is at {path}, not {route}: {}", person.text());
         self.seen.insert(route.into());
+        self.links.extend(person.links(ORIGIN));
         for (size, width, height) in SIZES {
             person.sit_before(width, height);
             let over = person.overflow();
@@ -162,10 +174,29 @@ impl Tour {
         self.go("security-trusted", "/security");
     }
 
-    fn end(self) {
+    fn unseen(&self) -> Vec<&'static str> {
         let pages = ROUTES.iter().filter(|page| page.method == Method::GET).map(|page| page.path);
-        let unseen: Vec<_> =
-            pages.filter(|path| !NO_PAGES.contains(path) && !self.seen.contains(*path)).collect();
+        pages.filter(|path| !NO_PAGES.contains(path) && !self.seen.contains(*path)).collect()
+    }
+
+    /// Looks at the pages that need nothing but a link or their plain path.
+    fn remaining(&mut self) {
+        // A page that is looked at may show the way to another.
+        for _ in 0..3 {
+            for route in self.unseen() {
+                let by_mail = BY_MAIL.iter().find(|(of, _)| *of == route).map(|(_, path)| *path);
+                let link = self.links.iter().find(|path| is_of(path, route)).cloned();
+                let plain = (!route.contains('{')).then_some(route).or(by_mail);
+                if let Some(path) = link.or(plain.map(String::from)) {
+                    self.person.go(&format!("{ORIGIN}{path}"));
+                    self.look(&route.replace(['/', '{', '}'], " ").trim().replace(' ', "-"), route);
+                }
+            }
+        }
+    }
+
+    fn end(self) {
+        let unseen = self.unseen();
         assert!(unseen.is_empty(), "pages nobody looked at; add a visit: {unseen:?}");
         tell(&self.lesser);
         assert!(self.faults.is_empty(), "{}", self.faults.join("\n"));
@@ -185,11 +216,18 @@ fn walk(pictures: Option<PathBuf>) {
     let mut agent = world.agent("[link]\nenabled = true");
     agent.start();
     let person = stage::person(&world);
-    let (seen, faults, lesser) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
-    let mut tour = Tour { person, pictures, seen, faults, lesser };
+    let mut tour = Tour {
+        person,
+        pictures,
+        seen: BTreeSet::new(),
+        links: BTreeSet::new(),
+        faults: Vec::new(),
+        lesser: BTreeSet::new(),
+    };
     tour.come_in(&world);
     tour.let_in(&agent, &world);
     let phone = tour.secure();
+    tour.remaining();
     tour.out_and_in(&phone);
     tour.end();
 }

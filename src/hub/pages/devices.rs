@@ -8,9 +8,15 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+/// What was done, for the page that is shown next: a code, and what is said.
+const DONE: [(&str, &str); 1] = [(
+    "added",
+    "The device was let in. It is on this page as soon as it has heard so, in a few seconds.",
+)];
+
 #[derive(Deserialize)]
 pub(super) struct Back {
-    added: Option<String>,
+    done: Option<String>,
 }
 
 /// A device as its owner sees it.
@@ -37,10 +43,11 @@ pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<
         Ok(shown) => shown,
         Err(error) => return broken(&error),
     };
+    let done = DONE.iter().find(|(code, _)| Some(*code) == back.done.as_deref());
     let body = html! {
         h1 { "Devices" }
-        @if back.added.is_some() {
-            p.done role="status" { "The device was let in. It is on this page as soon as it has heard so, in a few seconds. " a href="/" { "Look again" } }
+        @if let Some((_, text)) = done {
+            p.done role="status" { (text) }
         } @else if shown.is_empty() {
             section.card {
                 h2 { "No device is yours yet" }

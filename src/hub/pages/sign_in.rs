@@ -61,10 +61,9 @@ pub(super) async fn show(
 fn comes_from_a_sign_in(host: &str, headers: &HeaderMap) -> bool {
     let from = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
     let path = from.and_then(|url| url.strip_prefix("https://")?.split_once('/'));
-    let is_one = path.is_some_and(|(authority, path)| {
+    path.is_some_and(|(authority, path)| {
         host_of(authority) == host && (path.starts_with("sign-in") || path.starts_with("welcome/"))
-    });
-    is_one && !crate::sabotage::off("pages-no-cookie")
+    })
 }
 
 fn form(status: StatusCode, email: &str, to: &str, problem: Option<&str>) -> Response {
