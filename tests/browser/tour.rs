@@ -10,7 +10,7 @@ use axum::http::Method;
 use data_encoding::BASE64;
 use qcloud_agent::hub::pages::routes::ROUTES;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What is served and is no page; and the way of a sign-in past the cookie, whose page cookies.rs looks at.
@@ -46,7 +46,7 @@ fn is_of(path: &str, route: &str) -> bool {
 pub struct Tour {
     person: Person,
     pictures: Option<PathBuf>,
-    seen: BTreeSet<String>,
+    seen: BTreeMap<String, String>,
     links: BTreeSet<String>,
     faults: Vec<String>,
     lesser: BTreeSet<String>,
@@ -65,7 +65,7 @@ impl Tour {
                 .zip(&wanted)
                 .all(|(own, wanted)| own == wanted || wanted.starts_with('{'));
         assert!(fits, "{name} is at {path}, not {route}: {}", person.text());
-        self.seen.insert(route.into());
+        self.seen.insert(route.into(), path);
         self.links.extend(person.links(ORIGIN));
         for (size, width, height) in SIZES {
             person.sit_before(width, height);
@@ -176,10 +176,10 @@ impl Tour {
 
     fn unseen(&self) -> Vec<&'static str> {
         let pages = ROUTES.iter().filter(|page| page.method == Method::GET).map(|page| page.path);
-        pages.filter(|path| !NO_PAGES.contains(path) && !self.seen.contains(*path)).collect()
+        pages.filter(|path| !NO_PAGES.contains(path) && !self.seen.contains_key(*path)).collect()
     }
 
-    /// Looks at the pages that need nothing but a link or their plain path.
+    /// Looks at the pages that need nothing but a link, their plain path, or that of the page they stand below.
     fn remaining(&mut self) {
         // A page that is looked at may show the way to another.
         for _ in 0..3 {
@@ -187,7 +187,11 @@ impl Tour {
                 let by_mail = BY_MAIL.iter().find(|(of, _)| *of == route).map(|(_, path)| *path);
                 let link = self.links.iter().find(|path| is_of(path, route)).cloned();
                 let plain = (!route.contains('{')).then_some(route).or(by_mail);
-                if let Some(path) = link.or(plain.map(String::from)) {
+                let below = self.seen.iter().find_map(|(seen, path)| {
+                    let rest = route.strip_prefix(seen.as_str())?;
+                    (seen.contains('{') && rest.starts_with('/')).then(|| format!("{path}{rest}"))
+                });
+                if let Some(path) = link.or(plain.map(String::from)).or(below) {
                     self.person.go(&format!("{ORIGIN}{path}"));
                     self.look(&route.replace(['/', '{', '}'], " ").trim().replace(' ', "-"), route);
                 }
@@ -219,7 +223,7 @@ fn walk(pictures: Option<PathBuf>) {
     let mut tour = Tour {
         person,
         pictures,
-        seen: BTreeSet::new(),
+        seen: BTreeMap::new(),
         links: BTreeSet::new(),
         faults: Vec::new(),
         lesser: BTreeSet::new(),
@@ -227,8 +231,8 @@ fn walk(pictures: Option<PathBuf>) {
     tour.come_in(&world);
     tour.let_in(&agent, &world);
     let phone = tour.secure();
-    tour.remaining();
     tour.out_and_in(&phone);
+    tour.remaining();
     tour.end();
 }
 
