@@ -68,7 +68,7 @@ impl Site {
     pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>) -> Self {
         let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned() });
         let guard = middleware::from_fn_with_state(Arc::clone(&pages), guarded);
-        let router = routes::all()
+        let router = routes::all(&pages)
             .fallback(nothing_here)
             .method_not_allowed_fallback(nothing_here)
             .layer(guard)

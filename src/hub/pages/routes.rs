@@ -1,7 +1,12 @@
-//! The one table of the pages: what is not in it does not exist.
+//! The one table of the pages: what is not in it does not exist, and who gets a page is decided here, before its
+//! handler runs.
 
-use super::{Pages, Routes, approve, devices, layout, log, second, security, sign_in};
-use axum::http::Method;
+use super::visit::{Visit, to_sign_in};
+use super::{Pages, Routes, approve, broken, devices, layout, log, second, security, sign_in};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::{Method, Uri};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 
@@ -63,7 +68,52 @@ pub static ROUTES: &[Page] = &[
     shows("/style.css", Needs::Nothing, || get(layout::style)),
 ];
 
-/// The table as axum takes it.
-pub(super) fn all() -> Routes {
-    ROUTES.iter().fold(Routes::new(), |routes, page| routes.route(page.path, (page.handler)()))
+/// The table as axum takes it, each page behind what it needs.
+pub(super) fn all(pages: &Arc<Pages>) -> Routes {
+    ROUTES.iter().fold(Routes::new(), |routes, page| {
+        let keeper = Arc::clone(pages);
+        let guard = middleware::from_fn(move |request: Request, next: Next| {
+            let pages = Arc::clone(&keeper);
+            async move { admitted(&pages, page, request, next).await }
+        });
+        routes.route(page.path, (page.handler)().route_layer(guard))
+    })
+}
+
+/// Lets those through who get this page; everybody else is sent to the sign-in, whatever they asked it for.
+async fn admitted(pages: &Arc<Pages>, page: &Page, request: Request, next: Next) -> Response {
+    if page.needs == Needs::Nothing {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let visit = match Visit::from_request_parts(&mut parts, pages).await {
+        Ok(visit) => visit,
+        Err(response) => return response,
+    };
+    let enough = match page.needs {
+        Needs::Nothing => true,
+        Needs::Person => visit.person.is_some(),
+        Needs::Half => match visit.is_half(pages).await {
+            Ok(is_half) => is_half || visit.person.is_some(),
+            Err(error) => return broken(&error),
+        },
+    };
+    if !enough && !crate::sabotage::off("pages-needs") {
+        return to_sign_in(&back(page, &parts.uri));
+    }
+    parts.extensions.insert(visit);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Where the sign-in leads back to: the page, or the one its form stands on.
+fn back(page: &Page, uri: &Uri) -> String {
+    if page.needs == Needs::Half {
+        return "/".into();
+    }
+    let is_shown = |at: &&Page| at.path == page.path && at.method == Method::GET;
+    match (page.method == Method::GET, ROUTES.iter().find(is_shown)) {
+        (true, _) => uri.path_and_query().map_or("/", |all| all.as_str()).into(),
+        (false, Some(_)) => uri.path().into(),
+        (false, None) => "/".into(),
+    }
 }
