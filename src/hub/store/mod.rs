@@ -11,6 +11,7 @@ mod rights;
 pub mod schema;
 pub mod second;
 mod services;
+pub mod share;
 pub mod sqlite;
 mod ticket;
 mod worker;
@@ -280,6 +281,9 @@ impl Scope {
                     "ticket",
                     "quarantine",
                     "device_key",
+                    "visibility",
+                    "share",
+                    "share_invitation",
                     "pending",
                     "device",
                 ];
@@ -292,7 +296,7 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second {
+pub trait Store: people::People + second::Second + share::Shares {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.
