@@ -6,6 +6,7 @@
 //! when its `Origin` is these pages' own and it carries the session's mark.
 
 mod approve;
+mod device;
 mod devices;
 mod layout;
 mod log;

@@ -2,7 +2,9 @@
 //! handler runs.
 
 use super::visit::{Visit, to_sign_in};
-use super::{Pages, Routes, approve, broken, devices, layout, log, second, security, sign_in};
+use super::{
+    Pages, Routes, approve, broken, device, devices, layout, log, second, security, sign_in,
+};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
@@ -47,6 +49,18 @@ pub static ROUTES: &[Page] = &[
     shows("/", Needs::Person, || get(devices::show)),
     shows("/approve", Needs::Person, || get(approve::show)),
     takes("/approve", Needs::Person, || post(approve::decide)),
+    shows("/device/{id}", Needs::Person, || get(device::show)),
+    takes("/device/{id}/visibility", Needs::Person, || post(device::share::set)),
+    takes("/device/{id}/invite", Needs::Person, || post(device::share::invite)),
+    takes("/device/{id}/withdraw", Needs::Person, || post(device::share::withdraw)),
+    shows("/device/{id}/revoke", Needs::Person, || get(device::end::ask_revoke)),
+    takes("/device/{id}/revoke", Needs::Person, || post(device::end::revoke)),
+    shows("/device/{id}/release", Needs::Person, || get(device::end::ask_release)),
+    takes("/device/{id}/release", Needs::Person, || post(device::end::release)),
+    shows("/device/{id}/export", Needs::Person, || get(device::kept::export)),
+    takes("/offer", Needs::Person, || post(device::offers::answer)),
+    takes("/shared/leave", Needs::Person, || post(device::offers::leave)),
+    shows("/find", Needs::Nothing, || get(device::find::show)),
     shows("/log", Needs::Person, || get(log::show)),
     shows("/security", Needs::Person, || get(security::show)),
     shows("/security/password", Needs::Person, || get(security::password::show)),
