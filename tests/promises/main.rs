@@ -24,6 +24,7 @@ mod h7;
 mod l5;
 mod m1;
 mod m2;
+mod m3;
 mod n1;
 mod q1;
 mod r10;
@@ -46,6 +47,7 @@ mod y2;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
+    ("m3::m3_who_may_not_see_a_device_is_told_what_is_told_of_none", "hub-find"),
     ("s2::s2_the_api_is_tls_only", "hub-https"),
     ("s14::s14_only_what_is_published_is_reachable", "link-published"),
     ("r3::r3_unregistering_leaves_nothing_at_the_hub", "hub-erase"),
