@@ -18,6 +18,7 @@ mod c7;
 mod c8;
 mod d2;
 mod d5;
+mod g1;
 mod h1;
 mod h2;
 mod h7;
@@ -47,6 +48,10 @@ mod y2;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
+    (
+        "g1::g1_where_the_hub_stands_is_shown_before_anything_of_the_device_is_sent",
+        "operator-first",
+    ),
     ("m3::m3_who_may_not_see_a_device_is_told_what_is_told_of_none", "hub-find"),
     ("s2::s2_the_api_is_tls_only", "hub-https"),
     ("s14::s14_only_what_is_published_is_reachable", "link-published"),

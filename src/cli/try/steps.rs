@@ -144,8 +144,10 @@ async fn register_with(stage: &Stage) -> Result<Keys, String> {
     let (invited, mut invitation) = mpsc::channel::<Value>(1);
     let args = json!({ "hub": stage.hub_url(), "hub-pin": stage.pin(), "name": NAME });
     let asking = stage.ask_watching("registration", "register", args, |answer| {
-        // There is one invitation, and room for it.
-        let _ = invited.try_send(answer.json);
+        // There is one invitation, and room for it; before it the hub may say who runs it.
+        if answer.json.get("user_code").is_some() {
+            let _ = invited.try_send(answer.json);
+        }
     });
     let approving = async {
         let invitation = invitation.recv().await.ok_or("the hub gave no code")?;
