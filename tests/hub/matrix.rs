@@ -98,6 +98,7 @@ const PAGES: &[Tried] = &[
     form("/sign-out", |_| vec![]),
     page("GET", "/welcome/{ticket}", Needs::Nothing),
     page("POST", "/welcome/{ticket}", Needs::Nothing),
+    page("GET", "/welcome/{ticket}/once", Needs::Nothing),
     page("GET", "/style.css", Needs::Nothing),
 ];
 

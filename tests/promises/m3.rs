@@ -182,4 +182,10 @@ fn m3_who_may_not_see_a_device_is_told_what_is_told_of_none() {
     owner.fill(&format!("{home}/visibility"), &[("level", "private")]);
     hidden("nobody", &nobody);
     hidden("a stranger", &stranger);
+
+    // What signs in without a password at a hub that is tried on one machine is not there at this one.
+    let text = world.hub.command(&["user", "add", OWNER]).ok();
+    let path = text.split(PAGES).nth(1).expect("a link").trim().to_owned();
+    assert_eq!(nobody.ask(&format!("{path}/once"), &[]), nobody.ask("/nothing/there", &[]));
+    assert_eq!(nobody.ask(&path, &[]).status, "200", "the invitation was taken by it");
 }

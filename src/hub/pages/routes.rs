@@ -79,6 +79,8 @@ pub static ROUTES: &[Page] = &[
     takes("/sign-out", Needs::Person, || post(sign_in::sign_out)),
     shows("/welcome/{ticket}", Needs::Nothing, || get(sign_in::welcome)),
     takes("/welcome/{ticket}", Needs::Nothing, || post(sign_in::accept)),
+    // Of a hub that is tried on one machine; elsewhere it is not there.
+    shows("/welcome/{ticket}/once", Needs::Nothing, || get(sign_in::once)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
 ];
 
