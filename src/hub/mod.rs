@@ -27,6 +27,7 @@ pub mod presence;
 pub mod relay;
 pub mod restrictions;
 pub mod seal;
+pub mod seal_key;
 pub mod serve;
 pub mod session;
 pub mod state;

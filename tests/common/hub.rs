@@ -44,6 +44,9 @@ impl Hub {
             Self { place: place.clone(), dir: dir.into(), log, process: None, pin: String::new() };
         let (listen, dns) = (format!("{HUB}:443"), format!("{HUB}:53"));
         let mut args = vec!["init", "--zone", ZONE, "--address", HUB];
+        if !init.contains(&"--seal-key") {
+            args.push("--seal-key-beside-data");
+        }
         if !init.contains(&"--listen") {
             args.extend(["--listen", &listen, "--dns", &dns]);
         }

@@ -8,13 +8,18 @@ mod user;
 
 pub use self::tree::tree;
 
-use super::serve::{Serving, start};
+use super::config::Config;
+use super::seal::Seal;
+use super::seal_key::{self, BadSealKey};
+use super::serve::{ServeError, Serving, start};
+use super::store::sqlite::SqliteStore;
 use crate::card::Exit;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::acts;
 use clap::ArgMatches;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -118,6 +123,13 @@ fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|e| Failure::new(format!("the runtime could not be started: {e}")))
 }
 
+/// The store of a hub, and what seals it.
+fn open_store(dir: &Path, config: &Config) -> Result<(SqliteStore, Arc<Seal>), Failure> {
+    let bad = |e: BadSealKey| Failure::of(&e).hint(e.hint());
+    let seal = Arc::new(seal_key::load(dir, config).map_err(bad)?);
+    Ok((seal_key::open_store(dir, config, &seal).map_err(bad)?, seal))
+}
+
 fn dir(args: &ArgMatches) -> PathBuf {
     args.get_one::<PathBuf>("dir").cloned().unwrap_or_default()
 }
@@ -144,7 +156,10 @@ async fn serve(dir: &Path, announce: bool) -> Result<Exit, Failure> {
         (wait(SignalKind::terminate())?, wait(SignalKind::interrupt())?);
     let mut serving: Serving = start(dir, clock()).await.map_err(|e| {
         let failure = Failure::of(&e);
-        if dir.join(super::config::FILE).exists() { failure } else { failure.hint(init_hint(dir)) }
+        if !dir.join(super::config::FILE).exists() {
+            return failure.hint(init_hint(dir));
+        }
+        if let ServeError::Seal(bad) = &e { failure.hint(bad.hint()) } else { failure }
     })?;
     if announce {
         let line = serde_json::to_string(&serving.ready).map_err(|e| Failure::of(&e))?;

@@ -113,7 +113,21 @@ fn init() -> Command {
                 .value_name("NAME")
                 .help("The name of the pages people sign in at, on another domain than the zone"),
         )
-        .arg(flag("sandbox", "For trying it on one machine: loopback only"))
+        .arg(
+            Arg::new("seal-key")
+                .long("seal-key")
+                .value_name("PATH")
+                .value_parser(value_parser!(PathBuf))
+                .help("Where the key goes that seals the data: on another filesystem than DIR"),
+        )
+        .arg(flag(
+            "seal-key-beside-data",
+            "Leave that key beside the data: whoever copies the disk can read it",
+        ))
+        .arg(flag(
+            "sandbox",
+            "For trying it on one machine: loopback only, the key beside the data",
+        ))
 }
 
 fn authkey() -> Command {

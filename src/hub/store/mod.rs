@@ -5,10 +5,13 @@
 //! answer comes only after that step is on disk.
 
 mod auth;
+pub mod classes;
 mod keys;
+mod opening;
 pub mod people;
 mod rights;
 pub mod schema;
+pub mod sealing;
 pub mod second;
 mod services;
 pub mod sqlite;
@@ -59,6 +62,9 @@ pub enum StoreError {
         /// The newest one known.
         known: i64,
     },
+    /// Sealed by another key.
+    #[error("what the store holds was sealed with another key than the one that is there")]
+    OtherKey,
     /// The store's thread is gone.
     #[error("the store is closed")]
     Closed,
