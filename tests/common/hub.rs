@@ -60,7 +60,7 @@ impl Hub {
     pub fn serve(&mut self) {
         let said = self.log_text().len();
         let mut command = self.program();
-        command.args(["serve", "--ready", "--dir"]).arg(&self.dir);
+        command.args(["serve", "--ready", "--debug", "--dir"]).arg(&self.dir);
         let mut process = Process::spawn("the hub", command, &self.log);
         let ready = until("the hub", SOON, || {
             assert!(process.runs(), "the hub ended: {}", self.log_text());

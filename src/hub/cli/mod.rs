@@ -1,5 +1,6 @@
 //! `qcloud-hub` on the command line.
 
+mod access;
 mod admin;
 mod fleet;
 mod init;
@@ -9,6 +10,7 @@ mod user;
 pub use self::tree::tree;
 
 use super::config::Config;
+use super::log;
 use super::seal::Seal;
 use super::seal_key::{self, BadSealKey};
 use super::serve::{ServeError, Serving, start};
@@ -73,24 +75,14 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             return Exit::Done;
         }
     };
-    start_logging();
+    let serving = matches.subcommand_matches("serve");
+    log::start(serving.is_some_and(|args| args.get_flag("debug")));
     run(&matches).unwrap_or_else(|failure| {
         let hint = failure.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
         let text = format!("qcloud-hub: {failure}\n{}", hint.unwrap_or_default());
         let _ = io::stderr().lock().write_all(text.as_bytes());
         failure.exit
     })
-}
-
-fn start_logging() {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-    let targets = Targets::new().with_default(LevelFilter::WARN);
-    let targets = targets.with_target("qcloud_agent", LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
-    // A second call in one process keeps the first subscriber.
-    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
 }
 
 /// Runs what the command line asks for.
@@ -109,6 +101,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("revoke", args)) => runtime.block_on(fleet::revoke(args)),
         Some(("authkey", args)) => runtime.block_on(fleet::authkey(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
+        Some(("access-log", args)) => runtime.block_on(access::access_log(args)),
         Some(("user", args)) => runtime.block_on(user::user(args)),
         Some(_) | None => Err(Failure::new("no such command")),
     };

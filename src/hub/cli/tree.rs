@@ -15,7 +15,8 @@ pub fn tree() -> Command {
         .subcommand(init())
         .subcommand(
             command("serve", "Serve until SIGTERM")
-                .arg(flag("ready", "Print one line of JSON on stdout when everything listens")),
+                .arg(flag("ready", "Print one line of JSON on stdout when everything listens"))
+                .arg(flag("debug", "Log what happens in detail; addresses are masked there too")),
         )
         .subcommand(
             command("approve", "Let a device in, after comparing its four check words")
@@ -56,6 +57,10 @@ pub fn tree() -> Command {
                 ),
         )
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
+        .subcommand(
+            command("access-log", "Show who connected to the hub, where hub.toml has that kept")
+                .arg(json()),
+        )
 }
 
 fn people() -> Command {

@@ -88,6 +88,7 @@ pub static CLASSES: &[Table] = &[
         ("device", Id), ("name_mark", Mark), ("name", Sealed), ("host", Sealed), ("port", Number),
         ("scheme", Word), ("made_at", Time),
     ]),
+    ("access_log", &[("number", Id), ("key", Id), ("line", Sealed), ("made_at", Time)]),
 ];
 
 /// The columns of a table as whoever they are about is shown them: opened, and without the marks.

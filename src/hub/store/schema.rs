@@ -29,6 +29,7 @@ pub const STEPS: &[&str] = &[
     SECOND,
     SERVICE,
     super::sealing::STEP,
+    super::access::CREATE,
 ];
 
 const SERVICE: &str = "
