@@ -10,8 +10,10 @@
 
 use super::api::forget::erase;
 use super::state::Hub;
+use super::store::people::Happened;
 use super::store::{Device, Scope, Store, StoreError};
 use crate::wire::label::Label;
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Uid, geteuid};
@@ -173,9 +175,27 @@ async fn revoke(hub: &Hub, name: &Label) -> Result<Option<BTreeMap<String, u64>>
     // As it is now that nobody else changes it.
     let devices = hub.store.devices().await?;
     let Some(device) = devices.into_iter().find(|d| d.id == device.id) else { return Ok(None) };
+    let owner = hub.store.owner_of(device.id.clone()).await?;
     let rows = erase(hub, &device, Scope::Registration, REVOKED).await?;
+    tell_owner(hub, owner, &device, Happened::Revoked).await;
     tracing::info!("a device was revoked by the operator");
     Ok(Some(rows))
+}
+
+/// Tells the owner of a device what became of it without them.
+pub(in crate::hub) async fn tell_owner(
+    hub: &Hub,
+    owner: Option<u64>,
+    device: &Device,
+    what: Happened,
+) {
+    let Some(owner) = owner else { return };
+    let (nobody, now) = (Ipv4Addr::UNSPECIFIED.into(), hub.clock.now().wall);
+    let told = hub.people.tell(owner, what, Some(device.name.as_str()), nobody, now);
+    // What was done is done, whether it can be told or not.
+    if let Err(error) = told.await {
+        tracing::error!(%error, "an owner could not be told of a device");
+    }
 }
 
 /// The device of this name.

@@ -7,8 +7,11 @@ use crate::hub::keys::Keys;
 use crate::hub::people::People;
 use crate::hub::people::email::Email;
 use crate::hub::seal::Seal;
+use crate::hub::store::people::Happened;
 use crate::hub::store::sqlite::SqliteStore;
+use crate::wire::label::Label;
 use clap::ArgMatches;
+use core::net::Ipv4Addr;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -26,8 +29,23 @@ fn open(args: &ArgMatches) -> Result<(Config, People), Failure> {
     let keys = Keys::load(&dir).map_err(|e| Failure::of(&e))?;
     let store = SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))?;
     let seal = Seal::new(&keys.seal).map_err(|e| Failure::of(&e))?;
-    let people = People::new(Arc::new(store), seal, false).map_err(|e| Failure::of(&e))?;
+    let mails = config.mail.is_some();
+    let people = People::new(Arc::new(store), seal, mails).map_err(|e| Failure::of(&e))?;
     Ok((config, people))
+}
+
+/// Notes in the log of a device's owner what was done to it here; a letter goes with the next ones.
+pub(super) async fn tell_owner(
+    args: &ArgMatches,
+    owner: Option<u64>,
+    name: &Label,
+    what: Happened,
+) -> Result<(), Failure> {
+    let Some(owner) = owner else { return Ok(()) };
+    let (_, people) = open(args)?;
+    let (nobody, now) = (Ipv4Addr::UNSPECIFIED.into(), clock().now().wall);
+    let told = people.tell(owner, what, Some(name.as_str()), nobody, now);
+    told.await.map_err(|e| Failure::of(&e))
 }
 
 async fn add(args: &ArgMatches) -> Result<Exit, Failure> {

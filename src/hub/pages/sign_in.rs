@@ -1,12 +1,12 @@
 //! Signing in and out, and the invitation that sets a password.
 
-use super::visit::{Visit, cookie, form_urlencode, no_cookie, way_back};
+use super::visit::{Visit, cookie, form_urlencode, known_cookie, no_cookie, way_back};
 use super::{Pages, Shared, broken, layout, too_often};
 use crate::hub::keys::KeyError;
 use crate::hub::people::email::Email;
 use crate::hub::people::password::{BadPassword, SHORTEST};
 use crate::hub::people::second::Entered;
-use crate::hub::people::{PeopleError, Person};
+use crate::hub::people::{PeopleError, Person, Ticket};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
@@ -111,12 +111,52 @@ async fn enter(pages: &Pages, visit: &Visit, person: &Person, to: &str) -> Respo
         Ok(entered) => entered,
         Err(error) => return broken(&error),
     };
-    let Some(cookie) = cookie(&entered) else { return broken(&KeyError::Random) };
-    let next = match entered {
-        Entered::Whole(_) => Redirect::to(to),
-        Entered::Half(_) => Redirect::to(&format!("/sign-in/second?to={}", form_urlencode(to))),
+    let half = match entered {
+        Entered::Whole(session) => return let_in(pages, visit, session, to).await,
+        Entered::Half(_) => entered,
     };
-    ([(header::SET_COOKIE, cookie)], next).into_response()
+    let Some(cookie) = cookie(&half) else { return broken(&KeyError::Random) };
+    let second = format!("/sign-in/second?to={}", form_urlencode(to));
+    ([(header::SET_COOKIE, cookie)], onward(visit, &second)).into_response()
+}
+
+/// Gives a browser its session, and notes whether the account knows it. Without the cookie nobody has the session.
+pub(super) async fn let_in(pages: &Pages, visit: &Visit, session: Ticket, to: &str) -> Response {
+    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
+    let greeted = async {
+        match people.signed_in(session.text(), now).await? {
+            Some(person) => people.greet(&person, visit.known(), visit.from, now).await,
+            None => Ok(None),
+        }
+    };
+    let fresh = match greeted.await {
+        Ok(fresh) => fresh,
+        Err(error) => return broken(&error),
+    };
+    let cookies = (cookie(&Entered::Whole(session)), known_cookie(visit, fresh.as_ref()));
+    let (Some(session), Some(known)) = cookies else { return broken(&KeyError::Random) };
+    let mut response = ([(header::SET_COOKIE, session)], onward(visit, to)).into_response();
+    response.headers_mut().append(header::SET_COOKIE, known);
+    response
+}
+
+/// Where a sign-in leads; by way of a page that looks whether the cookie came back, if no cookie ever did.
+fn onward(visit: &Visit, to: &str) -> Redirect {
+    if visit.has_cookies() || crate::sabotage::off("cookie-page") {
+        return Redirect::to(to);
+    }
+    Redirect::to(&format!("/sign-in/cookie?to={}", form_urlencode(to)))
+}
+
+/// `GET /sign-in/cookie`: who comes here has just signed in (promise K6).
+pub(super) async fn came_back(visit: Visit, Query(back): Query<Back>) -> Response {
+    if visit.ticket().is_some() {
+        return Redirect::to(way_back(back.to.as_deref())).into_response();
+    }
+    let text = "Your browser did not keep the cookie that tells this hub who you are, so that you are not signed \
+                in. Allow cookies for this page, then sign in again. The cookie is for your sign-in only, and \
+                nobody else gets it.";
+    layout::message(StatusCode::OK, "The cookie was refused", text)
 }
 
 /// `POST /sign-out`.

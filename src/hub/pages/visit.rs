@@ -2,6 +2,7 @@
 
 use super::Pages;
 use crate::hub::api::Peer;
+use crate::hub::people::known::KNOWN_LIFE;
 use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
 use crate::hub::people::{Person, SESSION_LIFE, Ticket};
 use axum::extract::FromRequestParts;
@@ -18,6 +19,12 @@ use std::sync::Arc;
 const SESSION: &str = "__Host-session";
 /// Tells a browser that is trusted apart from others (promise K2).
 const TRUSTED: &str = "__Host-trusted";
+/// Holds a ticket for each account that this browser was used for.
+const KNOWN: &str = "__Host-known";
+/// Accounts a browser is known to at once; a household shares one.
+const MOST_KNOWN: usize = 4;
+/// The longest value of a cookie that is looked at.
+const MOST_COOKIE: usize = 1024;
 
 /// A request of a person, signed in or not.
 pub(super) struct Visit {
@@ -27,6 +34,9 @@ pub(super) struct Visit {
     pub(super) person: Option<Person>,
     ticket: Option<String>,
     trusted: Option<String>,
+    known: Vec<String>,
+    /// Whether the browser sent any cookie at all.
+    cookies: bool,
 }
 
 impl Visit {
@@ -38,6 +48,16 @@ impl Visit {
     /// The text of a trusted browser's cookie.
     pub(super) fn trusted(&self) -> Option<&str> {
         self.trusted.as_deref()
+    }
+
+    /// The tickets by which accounts know this browser.
+    pub(super) fn known(&self) -> &[String] {
+        &self.known
+    }
+
+    /// Whether the browser sent any cookie, of us or of others below this name.
+    pub(super) const fn has_cookies(&self) -> bool {
+        self.cookies
     }
 
     /// Marks the forms of this session: another page can neither read nor guess it.
@@ -72,7 +92,11 @@ impl FromRequestParts<Arc<Pages>> for Visit {
             }
             None => None,
         };
-        Ok(Self { from, person, ticket, trusted })
+        let known = cookie_of(parts, KNOWN).unwrap_or_default();
+        let known = known.split('.').filter(|ticket| !ticket.is_empty());
+        let known = known.take(MOST_KNOWN).map(String::from).collect();
+        let cookies = parts.headers.contains_key(COOKIE);
+        Ok(Self { from, person, ticket, trusted, known, cookies })
     }
 }
 
@@ -80,30 +104,40 @@ impl FromRequestParts<Arc<Pages>> for Visit {
 #[error("a request came without the address it came from")]
 struct NoPeer;
 
-fn cookie_of(parts: &Parts, wanted: &str) -> Option<String> {
+pub(super) fn cookie_of(parts: &Parts, wanted: &str) -> Option<String> {
     let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok());
     cookies.flat_map(|line| line.split(';')).find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
-        (name == wanted && value.len() <= 64).then(|| value.to_owned())
+        (name == wanted && value.len() <= MOST_COOKIE).then(|| value.to_owned())
     })
 }
 
 /// The header that signs a browser in, or gives it the half of a session.
 pub(super) fn cookie(entered: &Entered) -> Option<HeaderValue> {
     match entered {
-        Entered::Whole(ticket) => set(SESSION, ticket, SESSION_LIFE),
-        Entered::Half(ticket) => set(SESSION, ticket, HALF_LIFE),
+        Entered::Whole(ticket) => set(SESSION, ticket.text(), SESSION_LIFE),
+        Entered::Half(ticket) => set(SESSION, ticket.text(), HALF_LIFE),
     }
 }
 
 /// The header that makes a browser a trusted one.
 pub(super) fn trust_cookie(ticket: &Ticket) -> Option<HeaderValue> {
-    set(TRUSTED, ticket, TRUST_LIFE)
+    set(TRUSTED, ticket.text(), TRUST_LIFE)
 }
 
-fn set(name: &str, ticket: &Ticket, life: Duration) -> Option<HeaderValue> {
-    let (ticket, life) = (ticket.text(), life.as_secs());
-    let text = format!("{name}={ticket}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={life}");
+/// The header by which a browser is known again, for longer or for the first time.
+pub(super) fn known_cookie(visit: &Visit, fresh: Option<&Ticket>) -> Option<HeaderValue> {
+    let fresh = fresh.map(Ticket::text);
+    let all = fresh.into_iter().chain(visit.known.iter().map(String::as_str));
+    let all: Vec<&str> = all.take(MOST_KNOWN).collect();
+    set(KNOWN, &all.join("."), KNOWN_LIFE)
+}
+
+/// A cookie that no script reads and no other host gets (promise K1).
+pub(super) fn set(name: &str, value: &str, life: Duration) -> Option<HeaderValue> {
+    let life = life.as_secs();
+    let hidden = if crate::sabotage::off("cookie-hidden") { "" } else { " HttpOnly;" };
+    let text = format!("{name}={value}; Path=/; Secure;{hidden} SameSite=Lax; Max-Age={life}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)

@@ -319,6 +319,7 @@ impl People {
         let life = match list {
             Browsers::SignedIn => super::SESSION_LIFE,
             Browsers::Trusted => TRUST_LIFE,
+            Browsers::Known => super::known::KNOWN_LIFE,
         };
         Ok(self.store.browsers(list, person.account, before(now, life)).await?)
     }

@@ -4,8 +4,11 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+pub mod address;
 mod auth;
+pub mod identity;
 mod keys;
+pub mod known;
 pub mod people;
 mod rights;
 pub mod schema;
@@ -292,7 +295,9 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second {
+pub trait Store:
+    people::People + second::Second + known::Known + address::AddressChanges + identity::Identities
+{
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

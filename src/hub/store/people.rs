@@ -56,11 +56,29 @@ pub enum Happened {
     TrustEnded,
     /// Browsers were signed out from another one, or all of them at once.
     OthersSignedOut,
+    /// A browser was signed in with that this account had not used before.
+    NewBrowser,
+    /// Browsers are known no more.
+    BrowserForgotten,
+    /// Another address was asked for.
+    AddressAsked,
+    /// The account has another address.
+    AddressChanged,
+    /// Somebody at a provider of identities may sign in.
+    Linked,
+    /// That one may sign in no more.
+    Unlinked,
+    /// The operator took a device's place back.
+    Revoked,
+    /// A device went by itself.
+    Left,
+    /// The operator lifted a device's quarantine.
+    Released,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 25] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -77,6 +95,15 @@ impl Happened {
         ("browser_trusted", Self::BrowserTrusted),
         ("trust_ended", Self::TrustEnded),
         ("others_signed_out", Self::OthersSignedOut),
+        ("new_browser", Self::NewBrowser),
+        ("browser_forgotten", Self::BrowserForgotten),
+        ("address_asked", Self::AddressAsked),
+        ("address_changed", Self::AddressChanged),
+        ("linked", Self::Linked),
+        ("unlinked", Self::Unlinked),
+        ("revoked", Self::Revoked),
+        ("left", Self::Left),
+        ("released", Self::Released),
     ];
 
     /// As it is kept.
@@ -89,20 +116,29 @@ impl Happened {
         match self {
             Self::PasswordSet
             | Self::PasswordChanged
-            | Self::SignedIn
             | Self::Approved
             | Self::SecondOn
             | Self::SecondOff
             | Self::SecondLocked
             | Self::RecoveryMade
             | Self::RecoveryUsed
-            | Self::BrowserTrusted => true,
-            Self::SignInFailed
+            | Self::BrowserTrusted
+            | Self::NewBrowser
+            | Self::AddressAsked
+            | Self::AddressChanged
+            | Self::Linked
+            | Self::Unlinked
+            | Self::Revoked
+            | Self::Left => true,
+            Self::SignedIn
+            | Self::SignInFailed
             | Self::SignedOut
             | Self::Denied
             | Self::SecondFailed
             | Self::TrustEnded
-            | Self::OthersSignedOut => false,
+            | Self::OthersSignedOut
+            | Self::BrowserForgotten
+            | Self::Released => false,
         }
     }
 
@@ -192,6 +228,8 @@ pub trait People: Send + Sync {
     ) -> Answer<'_, Decided>;
     /// The devices of an account, by name.
     fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>>;
+    /// The account a device belongs to.
+    fn owner_of(&self, device: String) -> Answer<'_, Option<u64>>;
 }
 
 const ACCOUNT: &str = "a.number, a.email, a.password, a.made_at";
@@ -223,7 +261,7 @@ fn log(
     most: u64,
 ) -> Result<Vec<Line>, StoreError> {
     let sql = "SELECT number, what, about, masked, made_at FROM account_log
-        WHERE account = ?1 AND made_at >= ?2 AND number < ?3 AND (?4 IS NULL OR what = ?4)
+        WHERE (account = ?1 OR ?6) AND made_at >= ?2 AND number < ?3 AND (?4 IS NULL OR what = ?4)
         ORDER BY number DESC LIMIT ?5";
     let values = params![
         schema::integer(account),
@@ -231,6 +269,7 @@ fn log(
         schema::integer(wanted.before.unwrap_or(u64::MAX)),
         wanted.what.map(Happened::code),
         schema::integer(most),
+        crate::sabotage::off("log-own"),
     ];
     many(connection, sql, values, line)
 }
@@ -250,6 +289,15 @@ fn invite(
         SELECT ?2, number, ?3 FROM account WHERE email_index = ?1";
     let values = params![index.as_slice(), ticket.as_slice(), now];
     write(connection, "make an invitation", sql, values).map(drop)
+}
+
+/// The account with this number.
+pub(super) fn by_number(
+    connection: &Connection,
+    number: u64,
+) -> Result<Option<Account>, StoreError> {
+    let sql = format!("SELECT {ACCOUNT} FROM account AS a WHERE a.number = ?1");
+    one(connection, &sql, [schema::integer(number)], account)
 }
 
 /// The account a ticket of one of the tables of tickets leads to.
@@ -290,7 +338,7 @@ pub(super) fn end_tickets(
     but: Option<Hash>,
 ) -> Result<(), StoreError> {
     let but = but.unwrap_or_default();
-    for table in ["invitation", "browser", "half_session", "trusted_browser"] {
+    for table in ["invitation", "browser", "half_session", "trusted_browser", "known_browser"] {
         let sql = format!("DELETE FROM {table} WHERE account = ?1 AND ticket <> ?2");
         let values = params![schema::integer(account), but.as_slice()];
         write(connection, "end what was begun", &sql, values)?;
@@ -318,7 +366,7 @@ fn letter(row: &Row<'_>) -> Result<Letter, StoreError> {
     Ok(Letter { number, email: schema::column(row, 5)?, entry })
 }
 
-fn note(
+pub(super) fn note(
     connection: &Connection,
     account: u64,
     entry: &Entry,
@@ -390,7 +438,8 @@ impl People for SqliteStore {
     }
 
     fn outbox(&self, most: u64) -> Answer<'_, Vec<Letter>> {
-        let sql = "SELECT l.number, l.what, l.about, l.masked, l.made_at, a.email
+        let sql =
+            "SELECT l.number, l.what, l.about, l.masked, l.made_at, coalesce(o.email, a.email)
             FROM outbox AS o JOIN account_log AS l ON l.number = o.entry
             JOIN account AS a ON a.number = l.account ORDER BY o.entry LIMIT ?1";
         let most = schema::integer(most);
@@ -425,5 +474,10 @@ impl People for SqliteStore {
         let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY name");
         let number = schema::integer(account);
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [number], schema::device)))
+    }
+
+    fn owner_of(&self, device: String) -> Answer<'_, Option<u64>> {
+        let sql = "SELECT account FROM device WHERE id = ?1 AND account IS NOT NULL";
+        Box::pin(self.0.call(Kind::Read, move |c| one(c, sql, [device], schema::only_count)))
     }
 }

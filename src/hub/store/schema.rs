@@ -28,6 +28,9 @@ pub const STEPS: &[&str] = &[
     super::auth::CREATE,
     SECOND,
     SERVICE,
+    super::known::CREATE,
+    super::address::CREATE,
+    super::identity::CREATE,
 ];
 
 const SERVICE: &str = "
