@@ -75,6 +75,9 @@ pub struct Config {
     /// How people are told of what happens in their accounts.
     #[serde(default)]
     pub mail: Option<Mail>,
+    /// Who else may vouch for people (promise Q2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oidc: Vec<Oidc>,
 }
 
 /// `[mail]`.
@@ -91,6 +94,39 @@ pub struct Mail {
     /// A file with the password, readable by its owner only.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+}
+
+/// `[[oidc]]`: a provider of identities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// What people see on the button.
+    pub name: String,
+    /// Its URL, to the letter as it stands in its discovery document.
+    pub issuer: String,
+    /// What it knows this hub by.
+    pub client_id: String,
+    /// A file with the secret for that, readable by its owner only.
+    pub client_secret_file: PathBuf,
+}
+
+impl Oidc {
+    fn check(&self, sandbox: bool) -> Result<(), BadConfig> {
+        let bad = |key, value: &str, why| {
+            Err(BadConfig::Value { key, value: value.escape_debug().to_string(), why })
+        };
+        let name = self.name.chars();
+        if self.name.is_empty() || name.clone().count() > 40 || name.clone().any(acts) {
+            return bad("oidc.name", &self.name, "write 1 to 40 characters");
+        }
+        let secure = self.issuer.starts_with("https://")
+            || (sandbox && self.issuer.starts_with("http://127.0.0.1:"));
+        let plain = self.issuer.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+        if !secure || !plain || self.issuer.len() > 200 {
+            return bad("oidc.issuer", &self.issuer, "write an https URL without ? and #");
+        }
+        Ok(())
+    }
 }
 
 /// `[pages]`.
@@ -221,6 +257,15 @@ impl Config {
         if let Some(pages) = &self.pages {
             pages.check(&self.zone)?;
         }
+        for (number, one) in self.oidc.iter().enumerate() {
+            one.check(self.sandbox)?;
+            let twice = self.oidc.iter().take(number).any(|other| other.issuer == one.issuer);
+            if twice || self.pages.is_none() {
+                let (key, value) = ("oidc.issuer", one.issuer.clone());
+                let why = if twice { "it stands there twice" } else { "people sign in at [pages]" };
+                return Err(BadConfig::Value { key, value, why });
+            }
+        }
         for (key, at) in [("listen", self.listen), ("dns", self.dns)] {
             if self.sandbox && !at.ip().is_loopback() {
                 let why = "a sandbox serves loopback addresses only";
@@ -252,6 +297,7 @@ mod tests {
             contact: Some("Åsa, +46 8 123, privacy@example.test".into()),
             region: Some("Sweden".into()),
             mail: None,
+            oidc: Vec::new(),
             sandbox: false,
             pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
         }

@@ -21,6 +21,7 @@ pub mod keys;
 pub mod limit;
 pub mod listen;
 pub mod mail;
+pub mod oidc;
 pub mod pages;
 pub mod people;
 pub mod presence;

@@ -14,7 +14,7 @@ async fn a_letter_waits_until_a_mail_server_takes_it() {
     let sink = Sink::at(&free.to_string());
     hub.crash();
     assert!(sink.next().contains("Your password was set"));
-    assert!(sink.next().contains("Somebody signed in"));
+    assert!(sink.next().contains("signed in to with a new browser"));
     // A hub that dies between the server's yes and its own note of it sends the letter again: better twice than never.
     let path = hub.dir.join("hub.db");
     let database = rusqlite::Connection::open(path).unwrap();

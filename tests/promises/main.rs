@@ -41,7 +41,9 @@ mod l5;
 mod m1;
 mod m2;
 mod n1;
+mod provider;
 mod q1;
+mod q2;
 mod r10;
 mod r12;
 mod r3;
@@ -139,6 +141,15 @@ const GUARDS: &[(&str, &str)] = &[
     ("k5::k5_no_page_asks_anything_of_anybody_else", "pages-policy"),
     ("k5::k4_reading_pages_leaves_no_trace", "pages-policy"),
     ("k6::k6_a_browser_that_keeps_no_cookie_is_told_so", "cookie-page"),
+    ("q2::q2_a_linked_provider_opens_the_account_and_an_unlinked_one_does_not", "oidc-state"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-signature"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-issuer"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-token-issuer"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-audience"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-expiry"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-nonce"),
+    ("q2::q2_a_second_factor_is_asked_for_whatever_a_provider_says", "second-step"),
+    ("q2::q2_the_last_way_in_is_not_unlinked", "last-way-in"),
     ("s11::s11_everything_that_happens_in_an_account_is_in_its_log", "account-log"),
     ("s12::s12_the_page_of_the_log_is_filtered_and_turned_without_a_script", "log-own"),
     ("s13::s13_every_important_change_is_told_by_a_letter", "people-mail"),

@@ -44,6 +44,7 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
             key: None,
         }),
         mail: None,
+        oidc: Vec::new(),
     })
 }
 

@@ -9,6 +9,7 @@ mod approve;
 mod devices;
 mod layout;
 mod log;
+mod oidc;
 mod qr;
 pub mod routes;
 mod second;
@@ -18,6 +19,7 @@ mod visit;
 
 use super::api::{self, Peer};
 use super::hello::Prefixed;
+use super::oidc::Providers;
 use super::state::Hub;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -58,6 +60,7 @@ pub struct Site {
 struct Pages {
     hub: Arc<Hub>,
     host: String,
+    providers: Providers,
 }
 
 type Shared = State<Arc<Pages>>;
@@ -65,8 +68,8 @@ type Routes = Router<Arc<Pages>>;
 
 impl Site {
     /// Pages of a hub, under this name.
-    pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>) -> Self {
-        let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned() });
+    pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>, providers: Providers) -> Self {
+        let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned(), providers });
         let guard = middleware::from_fn_with_state(Arc::clone(&pages), guarded);
         let router = routes::all()
             .fallback(nothing_here)

@@ -1,6 +1,6 @@
 //! The one table of the pages: what is not in it does not exist.
 
-use super::{Pages, Routes, approve, devices, layout, log, second, security, sign_in};
+use super::{Pages, Routes, approve, devices, layout, log, oidc, second, security, sign_in};
 use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
@@ -67,6 +67,12 @@ pub static ROUTES: &[Page] = &[
     takes("/security/address/off", Needs::Person, || post(security::address::end)),
     shows("/address/{token}", Needs::Person, || get(security::address::compare)),
     takes("/address/{token}", Needs::Person, || post(security::address::confirm)),
+    shows("/sign-in/with/{number}", Needs::Nothing, || get(oidc::sign_in)),
+    shows("/welcome/{ticket}/with/{number}", Needs::Nothing, || get(oidc::welcome)),
+    shows("/sign-in/oidc", Needs::Nothing, || get(oidc::back)),
+    shows("/security/provider/{number}", Needs::Person, || get(security::provider::show)),
+    takes("/security/provider/{number}", Needs::Person, || post(security::provider::link)),
+    takes("/security/provider/{number}/off", Needs::Person, || post(security::provider::unlink)),
     shows("/sign-in/cookie", Needs::Nothing, || get(sign_in::came_back)),
 ];
 

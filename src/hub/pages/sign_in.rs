@@ -39,15 +39,21 @@ pub(super) struct Mark {
 }
 
 /// `GET /sign-in`.
-pub(super) async fn show(_: Shared, visit: Visit, Query(back): Query<Back>) -> Response {
+pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
     let to = way_back(back.to.as_deref());
     if visit.person.is_some() {
         return Redirect::to(to).into_response();
     }
-    form(StatusCode::OK, "", to, None)
+    form(&pages, StatusCode::OK, "", to, None)
 }
 
-fn form(status: StatusCode, email: &str, to: &str, problem: Option<&str>) -> Response {
+fn form(
+    pages: &Pages,
+    status: StatusCode,
+    email: &str,
+    to: &str,
+    problem: Option<&str>,
+) -> Response {
     let body = html! {
         h1 { "Sign in" }
         (layout::problem(problem))
@@ -59,6 +65,7 @@ fn form(status: StatusCode, email: &str, to: &str, problem: Option<&str>) -> Res
             input id="password" name="password" type="password" autocomplete="current-password" required autofocus[!email.is_empty()];
             div { button type="submit" { "Sign in" } }
         }
+        (super::oidc::ways(pages, "/sign-in", Some(to)))
         p.hint { "No account, or the password is lost? Whoever runs this hub can send you an invitation." }
     };
     (status, layout::page("Sign in", layout::plain_top(), body)).into_response()
@@ -81,11 +88,11 @@ pub(super) async fn sign_in(
     // One answer whether the address is unknown, the password wrong or never set.
     let wrong = || {
         let problem = "The address or the password is not right.";
-        form(StatusCode::UNAUTHORIZED, &typed_email, to, Some(problem))
+        form(&pages, StatusCode::UNAUTHORIZED, &typed_email, to, Some(problem))
     };
     let Ok(email) = Email::parse(&typed_email) else { return wrong() };
     match hub.people.recognise(&email, password).await {
-        Ok(Some(person)) => enter(&pages, &visit, &person, to).await,
+        Ok(Some(person)) => enter(&pages, &visit, (&person, visit.trusted()), to).await,
         Ok(None) => {
             let failed = hub.people.sign_in_failed(&email, visit.from, hub.clock.now().wall);
             if let Err(error) = failed.await {
@@ -105,9 +112,14 @@ pub(super) fn busy_or_broken(error: &PeopleError) -> Response {
 }
 
 /// Lets somebody in whose password was right: to where they wanted to go, or to the second step.
-async fn enter(pages: &Pages, visit: &Visit, person: &Person, to: &str) -> Response {
+pub(super) async fn enter(
+    pages: &Pages,
+    visit: &Visit,
+    (person, trusted): (&Person, Option<&str>),
+    to: &str,
+) -> Response {
     let now = pages.hub.clock.now().wall;
-    let entered = match pages.hub.people.enter(person, visit.trusted(), visit.from, now).await {
+    let entered = match pages.hub.people.enter(person, trusted, visit.from, now).await {
         Ok(entered) => entered,
         Err(error) => return broken(&error),
     };
@@ -200,18 +212,19 @@ pub(super) async fn welcome(
         return too_often(wait);
     }
     match hub.people.invited(&ticket, hub.clock.now().wall).await {
-        Ok(Some(person)) => invitation(StatusCode::OK, &ticket, &person, None),
+        Ok(Some(person)) => invitation(&pages, StatusCode::OK, &ticket, &person, None),
         Ok(None) => over(),
         Err(error) => broken(&error),
     }
 }
 
-fn over() -> Response {
+pub(super) fn over() -> Response {
     let text = "This invitation was used, has expired, or was never made. Ask for another one.";
     layout::message(StatusCode::NOT_FOUND, "No such invitation", text)
 }
 
 fn invitation(
+    pages: &Pages,
     status: StatusCode,
     ticket: &str,
     person: &Person,
@@ -230,6 +243,7 @@ fn invitation(
             input id="again" name="again" type="password" autocomplete="new-password" minlength=(SHORTEST) required;
             div { button type="submit" { "Set it and sign in" } }
         }
+        (super::oidc::ways(pages, &format!("/welcome/{ticket}"), None))
     };
     (status, layout::page("Choose a password", layout::plain_top(), body)).into_response()
 }
@@ -251,8 +265,8 @@ pub(super) async fn accept(
         Ok(None) => return over(),
         Err(error) => return broken(&error),
     };
-    let again_please =
-        |text: &str| invitation(StatusCode::UNPROCESSABLE_ENTITY, &ticket, &person, Some(text));
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let again_please = |text: &str| invitation(&pages, status, &ticket, &person, Some(text));
     if password.expose() != again.expose() {
         return again_please("The two are not the same.");
     }
@@ -261,7 +275,7 @@ pub(super) async fn accept(
             let told =
                 hub.people.tell(person.account, Happened::PasswordSet, None, visit.from, now).await;
             match told {
-                Ok(()) => enter(&pages, &visit, &person, "/").await,
+                Ok(()) => enter(&pages, &visit, (&person, visit.trusted()), "/").await,
                 Err(error) => broken(&error),
             }
         }

@@ -2,6 +2,7 @@
 
 use super::Pages;
 use crate::hub::api::Peer;
+use crate::hub::oidc::{FLOW_LIFE, Flow};
 use crate::hub::people::known::KNOWN_LIFE;
 use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
 use crate::hub::people::{Person, SESSION_LIFE, Ticket};
@@ -21,6 +22,8 @@ const SESSION: &str = "__Host-session";
 const TRUSTED: &str = "__Host-trusted";
 /// Holds a ticket for each account that this browser was used for.
 const KNOWN: &str = "__Host-known";
+/// What was begun at a provider of identities.
+const FLOW: &str = "__Host-provider";
 /// Accounts a browser is known to at once; a household shares one.
 const MOST_KNOWN: usize = 4;
 /// The longest value of a cookie that is looked at.
@@ -35,6 +38,7 @@ pub(super) struct Visit {
     ticket: Option<String>,
     trusted: Option<String>,
     known: Vec<String>,
+    flow: Option<String>,
     /// Whether the browser sent any cookie at all.
     cookies: bool,
 }
@@ -53,6 +57,11 @@ impl Visit {
     /// The tickets by which accounts know this browser.
     pub(super) fn known(&self) -> &[String] {
         &self.known
+    }
+
+    /// What this browser began at a provider.
+    pub(super) fn flow(&self, pages: &Pages) -> Option<Flow> {
+        pages.hub.people.kept_flow(self.flow.as_deref()?)
     }
 
     /// Whether the browser sent any cookie, of us or of others below this name.
@@ -96,7 +105,8 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         let known = known.split('.').filter(|ticket| !ticket.is_empty());
         let known = known.take(MOST_KNOWN).map(String::from).collect();
         let cookies = parts.headers.contains_key(COOKIE);
-        Ok(Self { from, person, ticket, trusted, known, cookies })
+        let flow = cookie_of(parts, FLOW);
+        Ok(Self { from, person, ticket, trusted, known, flow, cookies })
     }
 }
 
@@ -104,7 +114,7 @@ impl FromRequestParts<Arc<Pages>> for Visit {
 #[error("a request came without the address it came from")]
 struct NoPeer;
 
-pub(super) fn cookie_of(parts: &Parts, wanted: &str) -> Option<String> {
+fn cookie_of(parts: &Parts, wanted: &str) -> Option<String> {
     let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok());
     cookies.flat_map(|line| line.split(';')).find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
@@ -134,13 +144,23 @@ pub(super) fn known_cookie(visit: &Visit, fresh: Option<&Ticket>) -> Option<Head
 }
 
 /// A cookie that no script reads and no other host gets (promise K1).
-pub(super) fn set(name: &str, value: &str, life: Duration) -> Option<HeaderValue> {
+fn set(name: &str, value: &str, life: Duration) -> Option<HeaderValue> {
     let life = life.as_secs();
     let hidden = if crate::sabotage::off("cookie-hidden") { "" } else { " HttpOnly;" };
     let text = format!("{name}={value}; Path=/; Secure;{hidden} SameSite=Lax; Max-Age={life}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The header that keeps what was begun at a provider.
+pub(super) fn flow_cookie(sealed: &str) -> Option<HeaderValue> {
+    set(FLOW, sealed, FLOW_LIFE)
+}
+
+/// The header that ends it.
+pub(super) fn no_flow_cookie() -> HeaderValue {
+    HeaderValue::from_static("__Host-provider=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
 }
 
 /// The header that signs it out.

@@ -1,6 +1,6 @@
 //! What accounts are linked to at providers of identities, on SQLite.
 
-use super::people::{Account, by_number};
+use super::people::{Account, by_number, by_ticket, end_tickets};
 use super::schema::{self, integer};
 use super::sqlite::{SqliteStore, many, one, write};
 use super::worker::Kind;
@@ -46,6 +46,14 @@ pub trait Identities: Send + Sync {
     fn linked(&self, subject: Hash) -> Answer<'_, Option<Account>>;
     /// Links somebody at a provider to an account; false when that one is linked to an account already.
     fn link(&self, account: u64, identity: Identity) -> Answer<'_, bool>;
+    /// Takes an invitation made no earlier than `since` for the account of it, without a password: links somebody at a
+    /// provider, and ends all invitations and browsers' sessions. Nothing when one of both is not to be had.
+    fn accept_linked(
+        &self,
+        ticket: Hash,
+        since: Wall,
+        identity: Identity,
+    ) -> Answer<'_, Option<Account>>;
     /// Ends a link of an account, but not the last way in.
     fn unlink(&self, account: u64, subject: Hash) -> Answer<'_, Unlinked>;
     /// The links of an account, oldest first.
@@ -68,6 +76,31 @@ fn linked(connection: &Connection, subject: Hash) -> Result<Option<Account>, Sto
         Some(number) => by_number(connection, number),
         None => Ok(None),
     }
+}
+
+fn link(connection: &Connection, account: u64, identity: &Identity) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO identity (subject, account, issuer, made_at) VALUES (?1,?2,?3,?4)
+        ON CONFLICT (subject) DO NOTHING";
+    let made_at = integer(identity.made_at.unix_seconds());
+    let subject = identity.subject.as_slice();
+    let values = params![subject, integer(account), identity.issuer, made_at];
+    Ok(write(connection, "link an identity", sql, values)? > 0)
+}
+
+fn accept_linked(
+    connection: &Connection,
+    ticket: Hash,
+    since: Wall,
+    identity: &Identity,
+) -> Result<Option<Account>, StoreError> {
+    let Some(account) = by_ticket(connection, "invitation", ticket, since)? else {
+        return Ok(None);
+    };
+    if !link(connection, account.number, identity)? {
+        return Ok(None);
+    }
+    end_tickets(connection, account.number, None)?;
+    Ok(Some(account))
 }
 
 fn unlink(connection: &Connection, account: u64, subject: Hash) -> Result<Unlinked, StoreError> {
@@ -93,14 +126,16 @@ impl Identities for SqliteStore {
     }
 
     fn link(&self, account: u64, identity: Identity) -> Answer<'_, bool> {
-        let sql = "INSERT INTO identity (subject, account, issuer, made_at) VALUES (?1,?2,?3,?4)
-            ON CONFLICT (subject) DO NOTHING";
-        Box::pin(self.0.call(Kind::Write, move |c| {
-            let made_at = integer(identity.made_at.unix_seconds());
-            let subject = identity.subject.as_slice();
-            let values = params![subject, integer(account), identity.issuer, made_at];
-            Ok(write(c, "link an identity", sql, values)? > 0)
-        }))
+        Box::pin(self.0.call(Kind::Write, move |c| link(c, account, &identity)))
+    }
+
+    fn accept_linked(
+        &self,
+        ticket: Hash,
+        since: Wall,
+        identity: Identity,
+    ) -> Answer<'_, Option<Account>> {
+        Box::pin(self.0.call(Kind::Erase, move |c| accept_linked(c, ticket, since, &identity)))
     }
 
     fn unlink(&self, account: u64, subject: Hash) -> Answer<'_, Unlinked> {

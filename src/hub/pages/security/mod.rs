@@ -4,6 +4,7 @@ pub(super) mod address;
 pub(super) mod browsers;
 pub(super) mod factor;
 pub(super) mod password;
+pub(super) mod provider;
 
 use super::visit::{Visit, to_sign_in};
 use super::{Pages, Shared, broken, layout};
@@ -51,9 +52,10 @@ pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<
         let signed_in = people.browsers(Browsers::SignedIn, person, now).await?;
         let trusted = people.browsers(Browsers::Trusted, person, now).await?;
         let known = people.browsers(Browsers::Known, person, now).await?;
-        Ok::<_, PeopleError>((standing, signed_in, trusted, known))
+        let links = people.links(person).await?;
+        Ok::<_, PeopleError>((standing, signed_in, trusted, known, links))
     };
-    let (standing, signed_in, trusted, known) = match all.await {
+    let (standing, signed_in, trusted, known, links) = match all.await {
         Ok(all) => all,
         Err(error) => return broken(&error),
     };
@@ -72,6 +74,7 @@ pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<
             p.state { "You sign in with it, and letters about your account go there." }
             a.button href="/security/address" { "Change the address" }
         }
+        (provider::section(&pages, &visit, &links))
         (browsers::signed_in(&pages, &visit, &signed_in))
         @if standing.since.is_some() || !trusted.is_empty() {
             (browsers::trusted(&pages, &visit, &trusted))
