@@ -135,6 +135,8 @@ const GUARDS: &[(&str, &str)] = &[
     ("s8::s8_a_code_of_another_secret_is_refused", "second-code"),
     ("s8::s8_a_code_is_good_once", "second-replay"),
     ("s8::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
+    ("s8::s8_guessing_from_many_networks_is_slow_and_locks_no_owner_out", "account-budget"),
+    ("s8::s8_guessing_from_many_networks_is_slow_and_locks_no_owner_out", "known-budget"),
     ("k1::k1_every_cookie_is_for_this_host_over_https_and_no_script", "cookie-hidden"),
     ("k2::k2_trust_is_of_one_account", "trust-account"),
     ("k2::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),

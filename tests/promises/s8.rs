@@ -168,3 +168,66 @@ async fn s8_switching_it_off_takes_password_and_code_and_ends_what_was_begun() {
     assert_eq!(to(&other.sign_in(EMAIL, PASSWORD).await), "/");
     assert!(owner.get("/log").await.text.contains("<td>Second factor switched off</td>"));
 }
+
+/// Guards: `account-budget`, the bound on wrong passwords of one account; `known-budget`, the one of its own that a
+/// browser has which the account knows.
+#[tokio::test]
+async fn s8_guessing_from_many_networks_is_slow_and_locks_no_owner_out() {
+    let hub = hub();
+    let mut owner = Browser::of(&hub, EMAIL).await;
+    let mark = owner.get("/").await.mark();
+    owner.post("/sign-out", &[("mark", &mark)]).await;
+    let mut thief = Browser::new(&hub);
+    for email in [EMAIL, "nobody@mail.example.org"] {
+        for number in 0..10 {
+            thief.moved(&hub, 100 + number);
+            assert_eq!(thief.sign_in(email, "another password").await.status, 401, "{number}");
+        }
+        thief.moved(&hub, 110);
+        let page = thief.sign_in(email, PASSWORD).await;
+        let wait = page.headers.get("retry-after").expect("a time").to_str().expect("text");
+        assert!((1..=60).contains(&wait.parse::<u64>().expect("seconds")), "{wait}");
+        assert!(
+            page.status == 429 && page.text.contains("Too many wrong passwords"),
+            "{}",
+            page.text
+        );
+    }
+    // The owner's browser is known; a ticket that was made up helps nobody.
+    owner.moved(&hub, 111);
+    assert_eq!(to(&owner.sign_in(EMAIL, PASSWORD).await), "/");
+    thief.cookies = [("__Host-known".to_owned(), "A".repeat(43))].into();
+    assert_eq!(thief.sign_in(EMAIL, PASSWORD).await.status, 429);
+    // Who guesses at a browser that is signed in is bounded there.
+    let mark = owner.get("/security/password").await.mark();
+    let mut last = 0;
+    for number in 0..11 {
+        owner.moved(&hub, 120 + number);
+        let form = [("mark", &*mark), ("password", "another one"), ("new", NEW), ("again", NEW)];
+        last = owner.post("/security/password", &form).await.status;
+    }
+    assert_eq!(last, 429);
+}
+
+/// Everywhere something is tried, too much of it is answered with the time to wait.
+#[tokio::test]
+async fn s8_whatever_is_tried_too_often_says_when_to_come_back() {
+    let hub = hub();
+    let mut browser = Browser::of(&hub, EMAIL).await;
+    let mark = browser.get("/").await.mark();
+    browser.moved(&hub, 140);
+    let mark = [("mark", &*mark), ("password", "another one"), ("code", "12345"), ("again", NEW)];
+    let all = [("email", BEN), ("new", NEW), ("offer", "AAAA"), ("decision", "deny")];
+    let form = [mark.as_slice(), &all].concat();
+    while browser.sign_in(BEN, "another password").await.status != 429 {}
+    for path in ["/welcome/AAAA", "/sign-in", "/security/password", "/approve", "/address/AAAA"] {
+        let page = browser.post(path, &form).await;
+        let waits = page.headers.contains_key("retry-after");
+        assert!(page.status == 429 && waits, "{path}: {}", page.status);
+    }
+    for path in ["/welcome/AAAA", "/sign-in/with/0", "/sign-in/oidc", "/approve?code=BCDF-GHJK"] {
+        let page = browser.get(path).await;
+        let waits = page.headers.contains_key("retry-after");
+        assert!(page.status == 429 && waits, "{path}: {}", page.status);
+    }
+}

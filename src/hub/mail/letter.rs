@@ -6,8 +6,8 @@ use crate::hub::store::people::{Entry, Happened};
 use crate::wire::label::printable;
 use core::net::IpAddr;
 use lettre::Message;
-use lettre::message::Mailbox;
-use lettre::message::header::ContentType;
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Body, Mailbox};
 
 /// The letter about a line of somebody's log.
 ///
@@ -57,7 +57,7 @@ fn plain(
     } else {
         ContentType::TEXT_PLAIN
     };
-    Ok(message.header(kind).body(text)?)
+    Ok(message.header(kind).body(body(text))?)
 }
 
 fn subject(what: Happened, about: Option<&str>) -> String {
@@ -105,6 +105,16 @@ fn text(pages: &str, entry: &Entry, about: Option<&str>) -> String {
         entry.made_at.rfc3339(),
         whence(entry.masked),
     )
+}
+
+/// As it is, where mail takes it so (RFC 5322 section 2.1.1): the library would break a link of more than 76 characters
+/// in two, which is right, and not what somebody sees who reads mail raw.
+fn body(text: String) -> Body {
+    if text.is_ascii() && text.lines().all(|line| line.len() <= 998) {
+        let bytes = text.replace('\n', "\r\n").into_bytes();
+        return Body::dangerous_pre_encoded(bytes, ContentTransferEncoding::SevenBit);
+    }
+    Body::new(text)
 }
 
 /// Nobody comes from the unspecified address: what happened came from the device, or from who runs the hub.

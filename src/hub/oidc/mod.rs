@@ -147,8 +147,8 @@ impl Providers {
     }
 
     /// The one with this number.
-    pub fn numbered(&self, number: usize) -> Option<&Provider> {
-        self.0.get(number)
+    pub fn numbered(&self, number: &str) -> Option<&Provider> {
+        self.0.get(number.parse::<usize>().ok()?)
     }
 
     /// The one with this issuer.

@@ -102,12 +102,17 @@ async fn guarded(State(pages): Shared, request: Request, next: Next) -> Response
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
+    let is_full = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         if *name == "content-security-policy" && crate::sabotage::off("pages-policy") {
             continue;
         }
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if is_full {
+        // A second step that was closed says when it opens; everything else knows better when.
+        headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("900"));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -39,28 +39,28 @@ pub(super) fn ways(pages: &Pages, base: &str, to: Option<&str>) -> Markup {
 pub(super) async fn sign_in(
     State(pages): Shared,
     visit: Visit,
-    Path(number): Path<usize>,
+    Path(number): Path<String>,
     Query(back): Query<Back>,
 ) -> Response {
     let to = Some(way_back(back.to.as_deref())).filter(|to| to.len() <= LONGEST_WAY);
     let purpose = Purpose::SignIn(to.unwrap_or("/").to_owned());
-    away(&pages, &visit, number, purpose).await
+    away(&pages, &visit, &number, purpose).await
 }
 
 /// `GET /welcome/TICKET/with/NUMBER`.
 pub(super) async fn welcome(
     State(pages): Shared,
     visit: Visit,
-    Path((ticket, number)): Path<(String, usize)>,
+    Path((ticket, number)): Path<(String, String)>,
 ) -> Response {
     match pages.hub.people.invited(&ticket, pages.hub.clock.now().wall).await {
-        Ok(Some(_)) => away(&pages, &visit, number, Purpose::Welcome(ticket)).await,
+        Ok(Some(_)) => away(&pages, &visit, &number, Purpose::Welcome(ticket)).await,
         Ok(None) => super::sign_in::over(),
         Err(error) => broken(&error),
     }
 }
 
-async fn away(pages: &Pages, visit: &Visit, number: usize, purpose: Purpose) -> Response {
+async fn away(pages: &Pages, visit: &Visit, number: &str, purpose: Purpose) -> Response {
     match begin(pages, visit, number, purpose).await {
         Ok((cookie, to)) => ([(header::SET_COOKIE, cookie)], Redirect::to(&to)).into_response(),
         Err(response) => *response,
@@ -71,7 +71,7 @@ async fn away(pages: &Pages, visit: &Visit, number: usize, purpose: Purpose) -> 
 pub(super) async fn begin(
     pages: &Pages,
     visit: &Visit,
-    number: usize,
+    number: &str,
     purpose: Purpose,
 ) -> Result<(HeaderValue, String), Box<Response>> {
     let (hub, now) = (&pages.hub, pages.hub.clock.now());
@@ -97,7 +97,9 @@ pub(super) async fn back(
 ) -> Response {
     let mut response = answered(&pages, &visit, &returned).await;
     // It is good once, whatever came of it.
-    response.headers_mut().append(header::SET_COOKIE, no_flow_cookie());
+    if visit.flow(&pages).is_some() {
+        response.headers_mut().append(header::SET_COOKIE, no_flow_cookie());
+    }
     response
 }
 

@@ -10,7 +10,7 @@ use crate::hub::people::{PeopleError, Person, Ticket};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
@@ -91,8 +91,20 @@ pub(super) async fn sign_in(
         form(&pages, StatusCode::UNAUTHORIZED, &typed_email, to, Some(problem))
     };
     let Ok(email) = Email::parse(&typed_email) else { return wrong() };
+    let budget = match hub.people.budget(&email, visit.known(), hub.clock.now().wall).await {
+        Ok(budget) => budget,
+        Err(error) => return broken(&error),
+    };
+    if let Err(wait) = hub.wrong.take(budget, hub.clock.now().boot)
+        && !crate::sabotage::off("account-budget")
+    {
+        return too_many_wrong(wait);
+    }
     match hub.people.recognise(&email, password).await {
-        Ok(Some(person)) => enter(&pages, &visit, (&person, visit.trusted()), to).await,
+        Ok(Some(person)) => {
+            hub.wrong.give(&budget);
+            enter(&pages, &visit, (&person, visit.trusted()), to).await
+        }
         Ok(None) => {
             let failed = hub.people.sign_in_failed(&email, visit.from, hub.clock.now().wall);
             if let Err(error) = failed.await {
@@ -102,6 +114,16 @@ pub(super) async fn sign_in(
         }
         Err(error) => busy_or_broken(&error),
     }
+}
+
+/// An answer to somebody at whose address too many passwords were wrong.
+fn too_many_wrong(wait: core::time::Duration) -> Response {
+    let text = "Too many wrong passwords were typed for this address. Wait a minute, then try again, or use a \
+                browser that you signed in with before: it has tries of its own.";
+    let mut response = layout::message(StatusCode::TOO_MANY_REQUESTS, "Too many tries", text);
+    let seconds = HeaderValue::from(wait.as_secs().max(1));
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
 }
 
 pub(super) fn busy_or_broken(error: &PeopleError) -> Response {

@@ -4,7 +4,8 @@
 //! that tells which tickets lie in the same cookie. Being known opens nothing: it spares the letter, and gives the
 //! owner tries of their own while somebody else guesses passwords.
 
-use super::{People, PeopleError, Person, Ticket, before, ticket_hash};
+use super::email::Email;
+use super::{EMAIL, People, PeopleError, Person, Ticket, before, ticket_hash};
 use crate::clock::Wall;
 use crate::hub::keys::KeyError;
 use crate::hub::store::Hash;
@@ -41,6 +42,27 @@ impl People {
         self.tell(person.account, Happened::NewBrowser, None, from, now).await?;
         self.store.remember(hash, person.account, now).await?;
         Ok(Some(ticket))
+    }
+
+    /// Whose budget of wrong passwords a try at an address counts for: that of the browser where the account knows it,
+    /// else that of the address, be it anybody's or not.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn budget(
+        &self,
+        email: &Email,
+        tickets: &[String],
+        now: Wall,
+    ) -> Result<Hash, PeopleError> {
+        let index = self.seal.index(EMAIL, email.as_str());
+        if let Some(account) = self.store.account(index).await?
+            && let Some(known) = self.knows_browser(account.number, tickets, now).await?
+            && !crate::sabotage::off("known-budget")
+        {
+            return Ok(known);
+        }
+        Ok(index)
     }
 
     /// The ticket, of these, by which an account knows a browser.

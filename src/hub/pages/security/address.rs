@@ -3,7 +3,7 @@
 use super::super::second::refused;
 use super::super::sign_in::stale;
 use super::super::visit::{Visit, to_sign_in};
-use super::super::{Pages, Shared, broken, layout};
+use super::super::{Pages, Shared, broken, layout, too_often};
 use super::{HERE, done, knows, prove};
 use crate::hub::people::email::Email;
 use crate::hub::people::second::Checked;
@@ -189,6 +189,9 @@ pub(in super::super) async fn confirm(
     let Some(person) = &visit.person else { return to_sign_in("/security/address") };
     if !visit.made(&pages, &form.mark) {
         return stale();
+    }
+    if let Err(wait) = pages.hub.tries.take(visit.from, pages.hub.clock.now().boot) {
+        return too_often(wait);
     }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let (change, to) = match people.change_of(person, &token, now).await {

@@ -9,7 +9,7 @@ pub(super) mod provider;
 use super::visit::{Visit, to_sign_in};
 use super::{Pages, Shared, broken, layout};
 use crate::hub::people::second::{RECOVERY_CODES, Standing};
-use crate::hub::people::{PeopleError, Person};
+use crate::hub::people::{PeopleError, Person, ticket_hash};
 use crate::hub::store::second::{Browser, Browsers};
 use crate::secret::Secret;
 use axum::extract::{Query, State};
@@ -131,9 +131,15 @@ async fn knows(
     if let Err(wait) = hub.tries.take(visit.from, now.boot) {
         return Err(Box::new(super::too_often(wait)));
     }
+    let session = visit.ticket().and_then(ticket_hash).unwrap_or_default();
+    if let Err(wait) = hub.wrong.take(session, now.boot) {
+        return Err(Box::new(super::too_often(wait)));
+    }
     let known = hub.people.confirm(person, Secret::new(password)).await;
     let known = known.map_err(|error| Box::new(super::sign_in::busy_or_broken(&error)))?;
-    if !known {
+    if known {
+        hub.wrong.give(&session);
+    } else {
         let noted = hub.people.sign_in_failed(&person.email, visit.from, now.wall);
         noted.await.map_err(|error| Box::new(broken(&error)))?;
     }

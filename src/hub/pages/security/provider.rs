@@ -80,17 +80,17 @@ fn nobody() -> Response {
 pub(in super::super) async fn show(
     State(pages): Shared,
     visit: Visit,
-    Path(number): Path<usize>,
+    Path(number): Path<String>,
 ) -> Response {
     let Some(person) = &visit.person else { return to_sign_in("/security") };
-    form(&pages, &visit, person, number, (StatusCode::OK, None)).await
+    form(&pages, &visit, person, &number, (StatusCode::OK, None)).await
 }
 
 async fn form(
     pages: &Pages,
     visit: &Visit,
     person: &Person,
-    number: usize,
+    number: &str,
     (status, problem): (StatusCode, Option<&str>),
 ) -> Response {
     let Some(provider) = pages.providers.numbered(number) else { return nobody() };
@@ -120,18 +120,18 @@ async fn form(
 pub(in super::super) async fn link(
     State(pages): Shared,
     visit: Visit,
-    Path(number): Path<usize>,
+    Path(number): Path<String>,
     Form(typed): Form<Typed>,
 ) -> Response {
     let Some(person) = &visit.person else { return to_sign_in("/security") };
     if !visit.made(&pages, &typed.mark) {
         return stale();
     }
-    let Some(provider) = pages.providers.numbered(number) else { return nobody() };
-    if let Err(refusal) = proven(&pages, &visit, person, (number, typed)).await {
+    let Some(provider) = pages.providers.numbered(&number) else { return nobody() };
+    if let Err(refusal) = proven(&pages, &visit, person, (&number, typed)).await {
         return *refusal;
     }
-    let begun = oidc::begin(&pages, &visit, number, Purpose::Link(person.account)).await;
+    let begun = oidc::begin(&pages, &visit, &number, Purpose::Link(person.account)).await;
     let (cookie, to) = match begun {
         Ok(begun) => begun,
         Err(response) => return *response,
@@ -151,7 +151,7 @@ async fn proven(
     pages: &Pages,
     visit: &Visit,
     person: &Person,
-    (number, typed): (usize, Typed),
+    (number, typed): (&str, Typed),
 ) -> Result<(), Box<Response>> {
     let people = &pages.hub.people;
     let error = |error: PeopleError| Box::new(broken(&error));
