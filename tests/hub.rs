@@ -46,6 +46,8 @@ mod store_contract;
 mod support;
 #[path = "hub/ticket.rs"]
 mod ticket;
+#[path = "hub/ways_in.rs"]
+mod ways_in;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
 const GUARDS: &[(&str, &str)] = &[

@@ -335,4 +335,31 @@ mod tests {
         let listen = "127.0.0.1:0".parse().expect("an address");
         assert!(Config { listen, dns: listen, ..open }.check().is_ok());
     }
+
+    #[test]
+    fn a_provider_is_an_https_url_with_a_name_and_stands_there_once() {
+        let one = |name: &str, issuer: &str| Oidc {
+            name: name.into(),
+            issuer: issuer.into(),
+            client_id: "hub".into(),
+            client_secret_file: "/etc/qcloud-hub/secret".into(),
+        };
+        let with = |oidc: Vec<Oidc>| Config { oidc, ..config() }.check().is_ok();
+        let good = one("Example", "https://id.example.org/realm");
+        assert!(with(vec![good.clone()]));
+        assert!(!with(vec![good.clone(), good.clone()]));
+        assert!(Config { oidc: vec![good], pages: None, ..config() }.check().is_err());
+        let many = "x".repeat(41);
+        for bad in [
+            one("Example", "http://127.0.0.1:8080"),
+            one("Example", "id.example.org"),
+            one("Example", "https://id.example.org/?x"),
+            one("Example", "https://id.example.org/ x"),
+            one("", "https://id.example.org"),
+            one("a\u{1b}[2J", "https://id.example.org"),
+            one(&many, "https://id.example.org"),
+        ] {
+            assert!(!with(vec![bad.clone()]), "{bad:?}");
+        }
+    }
 }
