@@ -20,6 +20,8 @@ mod keys;
 mod link;
 #[path = "hub/mail.rs"]
 mod mail;
+#[path = "hub/matrix.rs"]
+mod matrix;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/phone.rs"]
@@ -31,12 +33,18 @@ mod privacy;
 mod revoke;
 #[path = "hub/rights.rs"]
 mod rights;
+#[path = "hub/sealing.rs"]
+mod sealing;
 #[path = "hub/second.rs"]
 mod second;
 #[path = "hub/security.rs"]
 mod security;
 #[path = "hub/services.rs"]
 mod services;
+#[path = "hub/shares.rs"]
+mod shares;
+#[path = "hub/sharing.rs"]
+mod sharing;
 #[path = "hub/sink.rs"]
 #[allow(dead_code, reason = "the promises use the rest")]
 mod sink;
@@ -63,6 +71,11 @@ const GUARDS: &[(&str, &str)] = &[
     ("fleet::a_key_gives_no_other_names_than_its_own", "hub-authkey-names"),
     ("grant::who_polls_with_another_key_learns_nothing", "hub-poll-signature"),
     ("second::s8_guessing_codes_is_bounded_however_many_at_once", "second-lock"),
+    ("sealing::s5_a_database_of_before_is_sealed_and_not_a_plain_byte_stays", "hub-seal-cleared"),
+    ("matrix::s7_no_page_is_served_to_less_than_it_needs", "pages-needs"),
+    ("matrix::s7_another_accounts_ids_are_answered_like_ids_of_nothing", "pages-own"),
+    ("matrix::s7_no_route_of_the_api_is_served_to_less_than_it_needs", "hub-device-auth"),
+    ("matrix::s7_no_word_of_a_session_is_heard_from_less_than_a_device", "hub-device-auth"),
 ];
 
 #[test]

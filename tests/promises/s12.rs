@@ -3,16 +3,14 @@
 use crate::browser::{Browser, EMAIL, Page, hub};
 use crate::phone::BEN;
 use qcloud_agent::clock::Wall;
-use qcloud_agent::hub::config::STORE;
 use qcloud_agent::hub::store::people::{Entry, Happened, People};
-use qcloud_agent::hub::store::sqlite::SqliteStore;
 
 /// Guard: `log-own`, the account whose lines are read.
 #[tokio::test]
 async fn s12_the_page_of_the_log_is_filtered_and_turned_without_a_script() {
     let hub = hub();
     let mut owner = Browser::of(&hub, EMAIL).await;
-    let store = SqliteStore::open(&hub.dir.join(STORE)).unwrap();
+    let store = hub.store();
     let masked = "203.0.113.0".parse().unwrap();
     for number in 0..150 {
         let made_at = Wall::from_unix_seconds(1_800_000_000 + number * 3600);

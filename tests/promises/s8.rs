@@ -52,6 +52,7 @@ async fn s8_half_a_session_opens_no_page_and_changes_nothing() {
         refused += usize::from(sent);
     }
     assert!(refused >= 12, "{refused}");
+    other.cookies.clone_from(&cookies);
     assert_eq!(owner.get("/security").await.status, 200, "nobody was signed out");
     // Without its mark the second step is not made, and a first step is good for one session.
     let form = [("mark", "AAAA"), ("code", &*kit.phone.code(1))];

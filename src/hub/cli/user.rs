@@ -2,13 +2,10 @@
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
-use crate::hub::config::{Config, STORE};
-use crate::hub::keys::Keys;
+use crate::hub::config::Config;
 use crate::hub::people::People;
 use crate::hub::people::email::Email;
-use crate::hub::seal::Seal;
 use crate::hub::store::people::Happened;
-use crate::hub::store::sqlite::SqliteStore;
 use crate::wire::label::Label;
 use clap::ArgMatches;
 use core::net::Ipv4Addr;
@@ -26,9 +23,7 @@ pub(super) async fn user(args: &ArgMatches) -> Result<Exit, Failure> {
 fn open(args: &ArgMatches) -> Result<(Config, People), Failure> {
     let dir = dir(args);
     let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
-    let keys = Keys::load(&dir).map_err(|e| Failure::of(&e))?;
-    let store = SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))?;
-    let seal = Seal::new(&keys.seal).map_err(|e| Failure::of(&e))?;
+    let (store, seal) = super::open_store(&dir, &config)?;
     let mails = config.mail.is_some();
     let people = People::new(Arc::new(store), seal, mails).map_err(|e| Failure::of(&e))?;
     Ok((config, people))

@@ -240,6 +240,31 @@ pub(super) async fn welcome(
     }
 }
 
+/// `GET /welcome/TICKET/once`: takes an invitation without a form and signs in, at a hub that serves nobody but this
+/// machine. The password that is set nobody knows.
+pub(super) async fn once(
+    State(pages): Shared,
+    visit: Visit,
+    Path(ticket): Path<String>,
+    Query(back): Query<Back>,
+) -> Response {
+    if !pages.hub.config.sandbox {
+        return super::nothing_here().await;
+    }
+    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
+    let accepted = async {
+        let password = Secret::new(Ticket::new()?.text().to_owned());
+        people.accept(&ticket, password, now).await
+    };
+    match accepted.await {
+        Ok(Some(person)) => {
+            enter(&pages, &visit, (&person, None), way_back(back.to.as_deref())).await
+        }
+        Ok(None) => over(),
+        Err(error) => busy_or_broken(&error),
+    }
+}
+
 pub(super) fn over() -> Response {
     let text = "This invitation was used, has expired, or was never made. Ask for another one.";
     layout::message(StatusCode::NOT_FOUND, "No such invitation", text)

@@ -5,7 +5,7 @@ use crate::hub::api::Peer;
 use crate::hub::oidc::{FLOW_LIFE, Flow};
 use crate::hub::people::known::KNOWN_LIFE;
 use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
-use crate::hub::people::{Person, SESSION_LIFE, Ticket};
+use crate::hub::people::{PeopleError, Person, SESSION_LIFE, Ticket};
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, HeaderValue};
 use axum::http::request::Parts;
@@ -30,6 +30,7 @@ const MOST_KNOWN: usize = 4;
 const MOST_COOKIE: usize = 1024;
 
 /// A request of a person, signed in or not.
+#[derive(Clone)]
 pub(super) struct Visit {
     /// From where.
     pub(super) from: IpAddr,
@@ -69,6 +70,12 @@ impl Visit {
         self.cookies
     }
 
+    /// Whether a password was shown, and a second factor is owed.
+    pub(super) async fn is_half(&self, pages: &Pages) -> Result<bool, PeopleError> {
+        let Some(ticket) = self.ticket() else { return Ok(false) };
+        Ok(pages.hub.people.half(ticket, pages.hub.clock.now().wall).await?.is_some())
+    }
+
     /// Marks the forms of this session: another page can neither read nor guess it.
     pub(super) fn mark(&self, pages: &Pages) -> String {
         let ticket = self.ticket.as_deref().unwrap_or_default();
@@ -90,6 +97,10 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         parts: &mut Parts,
         pages: &Arc<Pages>,
     ) -> Result<Self, Self::Rejection> {
+        // Whoever judged the request before has asked already.
+        if let Some(visit) = parts.extensions.get::<Self>() {
+            return Ok(visit.clone());
+        }
         let peer = parts.extensions.get::<Peer>();
         let from = peer.map(Peer::address).ok_or_else(|| super::broken(&NoPeer))?;
         let (ticket, trusted) = (cookie_of(parts, SESSION), cookie_of(parts, TRUSTED));
@@ -107,6 +118,19 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         let cookies = parts.headers.contains_key(COOKIE);
         let flow = cookie_of(parts, FLOW);
         Ok(Self { from, person, ticket, trusted, known, flow, cookies })
+    }
+}
+
+/// Somebody who is signed in: a handler that asks for it runs for nobody else.
+impl FromRequestParts<Arc<Pages>> for Person {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        pages: &Arc<Pages>,
+    ) -> Result<Self, Self::Rejection> {
+        let visit = Visit::from_request_parts(parts, pages).await?;
+        visit.person.ok_or_else(|| to_sign_in("/"))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod known;
 pub mod password;
 pub mod second;
+pub mod sharing;
 pub mod totp;
 
 use super::keys::{KeyError, random};
@@ -84,7 +85,7 @@ pub struct Person {
 /// Accounts over the store.
 pub struct People {
     store: Arc<dyn Store>,
-    seal: Seal,
+    seal: Arc<Seal>,
     passwords: Passwords,
     mails: bool,
     posted: Notify,
@@ -95,7 +96,7 @@ impl People {
     ///
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
-    pub fn new(store: Arc<dyn Store>, seal: Seal, mails: bool) -> Result<Self, KeyError> {
+    pub fn new(store: Arc<dyn Store>, seal: Arc<Seal>, mails: bool) -> Result<Self, KeyError> {
         Ok(Self { store, seal, passwords: Passwords::new()?, mails, posted: Notify::new() })
     }
 

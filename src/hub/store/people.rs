@@ -1,5 +1,7 @@
 //! Accounts, and what belongs to them, on SQLite.
 
+pub use super::happened::Happened;
+
 use super::schema;
 use super::sqlite::{SqliteStore, decide, many, one, write};
 use super::worker::Kind;
@@ -19,133 +21,6 @@ pub struct Account {
     pub password: Option<Vec<u8>>,
     /// When it was made.
     pub made_at: Wall,
-}
-
-/// What a line of an account's log is about (promise S11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happened {
-    /// A password was set.
-    PasswordSet,
-    /// A browser was signed in.
-    SignedIn,
-    /// Somebody tried to.
-    SignInFailed,
-    /// A browser was signed out.
-    SignedOut,
-    /// A device was let in.
-    Approved,
-    /// A device was refused.
-    Denied,
-    /// The password was changed.
-    PasswordChanged,
-    /// The second factor was switched on.
-    SecondOn,
-    /// The second factor was switched off.
-    SecondOff,
-    /// A code of the second factor was wrong, after the right password.
-    SecondFailed,
-    /// The second step was closed for a while.
-    SecondLocked,
-    /// New recovery codes were made.
-    RecoveryMade,
-    /// A recovery code was used.
-    RecoveryUsed,
-    /// A browser is trusted from now on.
-    BrowserTrusted,
-    /// Browsers are trusted no more.
-    TrustEnded,
-    /// Browsers were signed out from another one, or all of them at once.
-    OthersSignedOut,
-    /// A browser was signed in with that this account had not used before.
-    NewBrowser,
-    /// Browsers are known no more.
-    BrowserForgotten,
-    /// Another address was asked for.
-    AddressAsked,
-    /// The account has another address.
-    AddressChanged,
-    /// Somebody at a provider of identities may sign in.
-    Linked,
-    /// That one may sign in no more.
-    Unlinked,
-    /// The operator took a device's place back.
-    Revoked,
-    /// A device went by itself.
-    Left,
-    /// The operator lifted a device's quarantine.
-    Released,
-}
-
-impl Happened {
-    /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 25] = [
-        ("password_set", Self::PasswordSet),
-        ("signed_in", Self::SignedIn),
-        ("sign_in_failed", Self::SignInFailed),
-        ("signed_out", Self::SignedOut),
-        ("approved", Self::Approved),
-        ("denied", Self::Denied),
-        ("password_changed", Self::PasswordChanged),
-        ("second_on", Self::SecondOn),
-        ("second_off", Self::SecondOff),
-        ("second_failed", Self::SecondFailed),
-        ("second_locked", Self::SecondLocked),
-        ("recovery_made", Self::RecoveryMade),
-        ("recovery_used", Self::RecoveryUsed),
-        ("browser_trusted", Self::BrowserTrusted),
-        ("trust_ended", Self::TrustEnded),
-        ("others_signed_out", Self::OthersSignedOut),
-        ("new_browser", Self::NewBrowser),
-        ("browser_forgotten", Self::BrowserForgotten),
-        ("address_asked", Self::AddressAsked),
-        ("address_changed", Self::AddressChanged),
-        ("linked", Self::Linked),
-        ("unlinked", Self::Unlinked),
-        ("revoked", Self::Revoked),
-        ("left", Self::Left),
-        ("released", Self::Released),
-    ];
-
-    /// As it is kept.
-    pub fn code(self) -> &'static str {
-        Self::ALL.iter().find(|(_, what)| *what == self).map_or("", |(code, _)| code)
-    }
-
-    /// Whether its account is told by mail (promise S13): what somebody else might have done.
-    pub const fn is_mailed(self) -> bool {
-        match self {
-            Self::PasswordSet
-            | Self::PasswordChanged
-            | Self::Approved
-            | Self::SecondOn
-            | Self::SecondOff
-            | Self::SecondLocked
-            | Self::RecoveryMade
-            | Self::RecoveryUsed
-            | Self::BrowserTrusted
-            | Self::NewBrowser
-            | Self::AddressAsked
-            | Self::AddressChanged
-            | Self::Linked
-            | Self::Unlinked
-            | Self::Revoked
-            | Self::Left => true,
-            Self::SignedIn
-            | Self::SignInFailed
-            | Self::SignedOut
-            | Self::Denied
-            | Self::SecondFailed
-            | Self::TrustEnded
-            | Self::OthersSignedOut
-            | Self::BrowserForgotten
-            | Self::Released => false,
-        }
-    }
-
-    /// From how it is kept.
-    pub fn of(code: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, what)| *what)
-    }
 }
 
 /// A line of an account's log.
@@ -471,7 +346,7 @@ impl People for SqliteStore {
 
     fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>> {
         let columns = schema::DEVICE;
-        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY name");
+        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY called");
         let number = schema::integer(account);
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [number], schema::device)))
     }
