@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 DIR, BUDGETS = Path(sys.argv[1]), Path(sys.argv[2])
-ALIGNED = {"x86_64": 4096, "aarch64": 65536, "armv7": 65536, "armv5te": 65536}
-MACHINES = {"x86_64": "X86-64", "aarch64": "AArch64", "armv7": "ARM", "armv5te": "ARM"}
+ALIGNED = {"x86_64": 4096, "aarch64": 65536, "armv7": 65536}
+MACHINES = {"x86_64": "X86-64", "aarch64": "AArch64", "armv7": "ARM"}
 # Where builds happen. `/root` alone would find words of the agent's own about root.
 PATHS = [rb"/root/\.", rb"/home/[a-z]", rb"/\.cargo/", rb"/rustc/[0-9a-f]{40}", rb"/tmp/", rb"/usr/src/"]
 
