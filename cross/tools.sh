@@ -101,30 +101,29 @@ make_sysroot() {
 
 fetch_zig() {
     rm -rf "$TOOLS/python"
-    python3 -m venv "$TOOLS/python"
-    "$TOOLS/python/bin/pip" -q install "$ZIG"
+    python3 -m venv "$TOOLS/python" && "$TOOLS/python/bin/pip" -q install "$ZIG" || return
     : >"$TOOLS/python/.done"
 }
 
 # The C library for a target, where rustc looks for it: start files, libc.a, libunwind.a, built by zig from the sources
-# in its wheel. rustup's own musl targets have theirs in the same place.
+# in its wheel; libzigc.a is a part of musl that zig wrote anew (string functions). rustup's own musl targets have theirs in the same place.
 make_libc() { # TRIPLE
     local dir=$SYSROOT/lib/rustlib/$1/lib/self-contained work=$TOOLS/libc-$1 name path
     rm -rf "$dir" "$work"
     mkdir -p "$dir" "$work"
     echo 'int main(void) { return 0; }' >"$work/main.c"
     : >"$work/empty.c"
-    "$here/cc" "$1" -c "$work/empty.c" -o "$work/empty.o"
+    "$here/cc" "$1" -c "$work/empty.c" -o "$work/empty.o" || return
     # What zig links says which files of its cache they are.
     ZIG_VERBOSE_LINK=1 "$here/cc" "$1" -static -pie "$work/main.c" -lunwind -o "$work/main" 2>"$work/link.txt" ||
         { cat "$work/link.txt" >&2 && return 1; }
-    for name in rcrt1.o libc.a libunwind.a libcompiler_rt.a; do
+    for name in rcrt1.o libc.a libzigc.a libunwind.a libcompiler_rt.a; do
         path=$(grep '^ld.lld' "$work/link.txt" | tr ' ' '\n' | grep "/$name\$" | head -n 1)
         [ -n "$path" ] || fail "zig links no $name for $1; see $work/link.txt"
-        cp "$path" "$dir/$name"
+        cp "$path" "$dir/$name" || return
     done
     # musl's own start file does all; these exist for other C libraries.
-    for name in crti crtn crtbegin crtbeginS crtbeginT crtend crtendS; do cp "$work/empty.o" "$dir/$name.o"; done
+    for name in crti crtn crtbegin crtbeginS crtbeginT crtend crtendS; do cp "$work/empty.o" "$dir/$name.o" || return; done
     : >"$dir/.done"
 }
 
