@@ -106,7 +106,7 @@ const PAGES: &[Tried] = &[
     form("/security/address/off", |_| vec![]),
     page("GET", "/address/{token}", Needs::Person),
     form("/address/{token}", |_| vec![]),
-    page("GET", "/sign-in/cookie", Needs::Nothing),
+    page("GET", "/icon.svg", Needs::Nothing),
     page("GET", "/sign-in/with/{number}", Needs::Nothing),
     page("GET", "/welcome/{ticket}/with/{number}", Needs::Nothing),
     page("GET", "/sign-in/oidc", Needs::Nothing),

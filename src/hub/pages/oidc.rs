@@ -111,7 +111,7 @@ async fn answered(pages: &Pages, visit: &Visit, returned: &Returned) -> Response
     let flow = visit.flow(pages).filter(|flow| flow.is_answered_by(returned, now.wall));
     let provider = flow.as_ref().and_then(|flow| pages.providers.of(&flow.issuer));
     let (Some(flow), Some(provider)) = (flow, provider) else {
-        let text = "This is no answer to anything that this browser began in the last ten minutes. Begin again.";
+        let text = "This is no answer to anything that this browser began in the last ten minutes, or it kept no cookie of that. Begin again.";
         return layout::message(StatusCode::FORBIDDEN, "Not begun here", text);
     };
     let Some(code) = returned.code.as_deref() else {

@@ -82,6 +82,7 @@ pub static ROUTES: &[Page] = &[
     // Of a hub that is tried on one machine; elsewhere it is not there.
     shows("/welcome/{ticket}/once", Needs::Nothing, || get(sign_in::once)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
+    shows("/icon.svg", Needs::Nothing, || get(layout::icon)),
     takes("/security/known", Needs::Person, || post(security::browsers::forget)),
     shows("/security/address", Needs::Person, || get(security::address::show)),
     takes("/security/address", Needs::Person, || post(security::address::ask)),
@@ -94,7 +95,6 @@ pub static ROUTES: &[Page] = &[
     shows("/security/provider/{number}", Needs::Person, || get(security::provider::show)),
     takes("/security/provider/{number}", Needs::Person, || post(security::provider::link)),
     takes("/security/provider/{number}/off", Needs::Person, || post(security::provider::unlink)),
-    shows("/sign-in/cookie", Needs::Nothing, || get(sign_in::came_back)),
 ];
 
 /// The table as axum takes it, each page behind what it needs.

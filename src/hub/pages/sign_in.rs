@@ -1,7 +1,7 @@
 //! Signing in and out, and the invitation that sets a password.
 
 use super::visit::{Visit, cookie, form_urlencode, known_cookie, no_cookie, way_back};
-use super::{Pages, Shared, broken, layout, too_often};
+use super::{Pages, Shared, broken, host_of, layout, too_often};
 use crate::hub::keys::KeyError;
 use crate::hub::people::email::Email;
 use crate::hub::people::password::{BadPassword, SHORTEST};
@@ -10,10 +10,13 @@ use crate::hub::people::{PeopleError, Person, Ticket};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
+
+const NO_COOKIE: &str = "If the password was right just now, this browser kept no cookie of this hub, and a sign-in \
+                         needs one. Allow cookies for this site, then sign in again.";
 
 #[derive(Deserialize)]
 pub(super) struct Back {
@@ -39,12 +42,29 @@ pub(super) struct Mark {
 }
 
 /// `GET /sign-in`.
-pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
+pub(super) async fn show(
+    State(pages): Shared,
+    visit: Visit,
+    Query(back): Query<Back>,
+    headers: HeaderMap,
+) -> Response {
     let to = way_back(back.to.as_deref());
     if visit.person.is_some() {
         return Redirect::to(to).into_response();
     }
-    form(&pages, StatusCode::OK, "", to, None)
+    let lost = visit.ticket().is_none() && comes_from_a_sign_in(&pages.host, &headers);
+    form(&pages, StatusCode::OK, "", to, lost.then_some(NO_COOKIE))
+}
+
+/// Whether it is a page of a sign-in that led here. Somebody whose sign-in worked is elsewhere by then, unless the
+/// browser did not bring the cookie back (promise K6).
+fn comes_from_a_sign_in(host: &str, headers: &HeaderMap) -> bool {
+    let from = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
+    let path = from.and_then(|url| url.strip_prefix("https://")?.split_once('/'));
+    path.is_some_and(|(authority, path)| {
+        let here = host_of(authority) == host && !crate::sabotage::off("cookie-page");
+        here && (path.starts_with("sign-in") || path.starts_with("welcome/"))
+    })
 }
 
 fn form(
@@ -151,7 +171,7 @@ pub(super) async fn enter(
     };
     let Some(cookie) = cookie(&half) else { return broken(&KeyError::Random) };
     let second = format!("/sign-in/second?to={}", form_urlencode(to));
-    ([(header::SET_COOKIE, cookie)], onward(visit, &second)).into_response()
+    ([(header::SET_COOKIE, cookie)], Redirect::to(&second)).into_response()
 }
 
 /// Gives a browser its session, and notes whether the account knows it. Without the cookie nobody has the session.
@@ -169,28 +189,9 @@ pub(super) async fn let_in(pages: &Pages, visit: &Visit, session: Ticket, to: &s
     };
     let cookies = (cookie(&Entered::Whole(session)), known_cookie(visit, fresh.as_ref()));
     let (Some(session), Some(known)) = cookies else { return broken(&KeyError::Random) };
-    let mut response = ([(header::SET_COOKIE, session)], onward(visit, to)).into_response();
+    let mut response = ([(header::SET_COOKIE, session)], Redirect::to(to)).into_response();
     response.headers_mut().append(header::SET_COOKIE, known);
     response
-}
-
-/// Where a sign-in leads; by way of a page that looks whether the cookie came back, if no cookie ever did.
-fn onward(visit: &Visit, to: &str) -> Redirect {
-    if visit.has_cookies() || crate::sabotage::off("cookie-page") {
-        return Redirect::to(to);
-    }
-    Redirect::to(&format!("/sign-in/cookie?to={}", form_urlencode(to)))
-}
-
-/// `GET /sign-in/cookie`: who comes here has just signed in (promise K6).
-pub(super) async fn came_back(visit: Visit, Query(back): Query<Back>) -> Response {
-    if visit.ticket().is_some() {
-        return Redirect::to(way_back(back.to.as_deref())).into_response();
-    }
-    let text = "Your browser did not keep the cookie that tells this hub who you are, so that you are not signed \
-                in. Allow cookies for this page, then sign in again. The cookie is for your sign-in only, and \
-                nobody else gets it.";
-    layout::message(StatusCode::OK, "The cookie was refused", text)
 }
 
 /// `POST /sign-out`.

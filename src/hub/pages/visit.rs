@@ -40,8 +40,6 @@ pub(super) struct Visit {
     trusted: Option<String>,
     known: Vec<String>,
     flow: Option<String>,
-    /// Whether the browser sent any cookie at all.
-    cookies: bool,
 }
 
 impl Visit {
@@ -63,11 +61,6 @@ impl Visit {
     /// What this browser began at a provider.
     pub(super) fn flow(&self, pages: &Pages) -> Option<Flow> {
         pages.hub.people.kept_flow(self.flow.as_deref()?)
-    }
-
-    /// Whether the browser sent any cookie, of us or of others below this name.
-    pub(super) const fn has_cookies(&self) -> bool {
-        self.cookies
     }
 
     /// Whether a password was shown, and a second factor is owed.
@@ -115,9 +108,8 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         let known = cookie_of(parts, KNOWN).unwrap_or_default();
         let known = known.split('.').filter(|ticket| !ticket.is_empty());
         let known = known.take(MOST_KNOWN).map(String::from).collect();
-        let cookies = parts.headers.contains_key(COOKIE);
         let flow = cookie_of(parts, FLOW);
-        Ok(Self { from, person, ticket, trusted, known, flow, cookies })
+        Ok(Self { from, person, ticket, trusted, known, flow })
     }
 }
 
