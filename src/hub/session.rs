@@ -150,7 +150,7 @@ async fn greet(incoming: Incoming, hub: &Hub, judge: &Judge) -> io::Result<Greet
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let epoch = hub.presence.next_epoch();
-    let session = Arc::new(Session::new(device, epoch, token, connection));
+    let session = Arc::new(Session::new(device, epoch, hub.clock.now().wall, token, connection));
     // Under the lock and without a wait after it: whoever is refused later finds it and ends it.
     hub.presence.enter(&session);
     drop(turn);

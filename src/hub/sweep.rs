@@ -44,6 +44,10 @@ pub static RULES: &[Rule] = &[
     // These guard the device's row, and go with it.
     Rule { table: "ticket", kept: Kept::As(&registration::POLL) },
     Rule { table: "quarantine", kept: Kept::As(&registration::POLL) },
+    // Who may find a device: what its owner decided goes with it.
+    Rule { table: "visibility", kept: Kept::As(&registration::POLL) },
+    Rule { table: "share", kept: Kept::As(&registration::POLL) },
+    Rule { table: "share_invitation", kept: Kept::For(people::sharing::OFFER_LIFE) },
     Rule { table: "account", kept: Kept::WithAccount },
     Rule { table: "invitation", kept: Kept::For(people::INVITATION_LIFE) },
     Rule { table: "browser", kept: Kept::For(people::SESSION_LIFE) },

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The zone of every test; `.test` names nothing real (RFC 6761 section 6.2).
 pub const ZONE: &str = "nas.example.test";
 /// The tables that hold something of devices.
-pub const TABLES: [&str; 9] = [
+pub const TABLES: [&str; 12] = [
     "pending",
     "device",
     "ddns",
@@ -22,6 +22,9 @@ pub const TABLES: [&str; 9] = [
     "quarantine",
     "device_key",
     "service",
+    "visibility",
+    "share",
+    "share_invitation",
 ];
 
 const SOON: Duration = Duration::from_secs(20);

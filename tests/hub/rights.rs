@@ -5,6 +5,7 @@ use super::store_contract::{
 };
 use super::support::{TempDir, seal};
 use qcloud_agent::hub::store::schema::STEPS;
+use qcloud_agent::hub::store::share::Visibility;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
     Addresses, Enrolled, Opened, Renamed, Scope, Store, StoreError, ZoneRow,
@@ -84,9 +85,19 @@ async fn a_restricted_name_is_kept_and_not_in_the_zone() {
     assert!(matches!(nobody, Err(StoreError::NoDevice)));
 }
 
+/// Shares a device with the one account there is.
+fn shared(temp: &TempDir, device: &str) {
+    let database = rusqlite::Connection::open(temp.0.join("hub.db")).unwrap();
+    let account = "INSERT OR IGNORE INTO account (number, email_index, email, made_at)
+        VALUES (1, x'01', x'02', 1)";
+    database.execute(account, []).unwrap();
+    let share = "INSERT INTO share (device, account, made_at) VALUES (?1, 1, 1)";
+    database.execute(share, [device]).unwrap();
+}
+
 #[tokio::test]
 async fn a_device_sees_every_row_of_its_own_and_no_other() {
-    let (store, _temp) = sqlite();
+    let (store, temp) = sqlite();
     let mine = enrolled(store.as_ref(), 1, "box", 1).await;
     let other = enrolled(store.as_ref(), 2, "attic", 2).await;
     for (device, key) in [(&mine, 8), (&other, 9)] {
@@ -101,6 +112,8 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
             store.log_visit(visit(device, second)).await.unwrap();
         }
         store.set_services(device.id.clone(), vec![service("web", 443)], at(2)).await.unwrap();
+        store.set_visibility(device.id.clone(), Visibility::People, at(2)).await.unwrap();
+        shared(&temp, &device.id);
     }
     for rule in RULES.iter().filter(|rule| rule.parcel().is_some()) {
         let rows = store.rows(mine.clone(), rule.table, 0, 99).await.unwrap();

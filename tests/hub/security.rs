@@ -34,14 +34,14 @@ impl Phone {
 }
 
 /// What switching the second factor on gives its owner.
-struct Kit {
+pub struct Kit {
     phone: Phone,
     /// The code that switched it on.
     used: String,
     recovery: Vec<String>,
 }
 
-async fn switched_on(browser: &mut Browser) -> Kit {
+pub async fn switched_on(browser: &mut Browser) -> Kit {
     let page = browser.get("/security/second-factor").await;
     let secret = page.text.split("<code class=\"secret\">").nth(1).unwrap();
     let phone = Phone(Totp::read(secret.split('<').next().unwrap()).unwrap());

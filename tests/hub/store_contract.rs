@@ -5,6 +5,7 @@ use core::time::Duration;
 use qcloud_agent::card::Retention;
 use qcloud_agent::clock::Wall;
 use qcloud_agent::hub::store::second::{Attempt, Browser, Browsers, Factor, Patience};
+use qcloud_agent::hub::store::share::Visibility;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
     Addresses, Admitted, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, Staged, State,
@@ -205,6 +206,8 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         store.set_addresses(device.id.clone(), Addresses::default(), at(2)).await.unwrap();
         store.log_visit(visit(device, 3)).await.unwrap();
         store.set_services(device.id.clone(), vec![service("web", 443)], at(3)).await.unwrap();
+        store.set_visibility(device.id.clone(), Visibility::Public, at(3)).await.unwrap();
+        assert!(store.share(device.id.clone(), [5; 32], vec![1], 9, at(3)).await.unwrap());
     }
     for (device, key) in [(&gone, 8), (&stays, 9)] {
         let staged = store.stage_key(device.id.clone(), vec![key; 44], at(3)).await.unwrap();
@@ -232,7 +235,10 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         ("quarantine", 1),
         ("restriction", 1),
         ("service", 0),
+        ("share", 0),
+        ("share_invitation", 1),
         ("ticket", 1),
+        ("visibility", 1),
     ];
     assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));

@@ -18,6 +18,7 @@ mod c7;
 mod c8;
 mod d2;
 mod d5;
+mod g1;
 mod h1;
 mod h2;
 mod h4;
@@ -25,6 +26,7 @@ mod h7;
 mod l5;
 mod m1;
 mod m2;
+mod m3;
 mod marked;
 mod n1;
 mod q1;
@@ -50,6 +52,11 @@ mod y2;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
+    (
+        "g1::g1_where_the_hub_stands_is_shown_before_anything_of_the_device_is_sent",
+        "operator-first",
+    ),
+    ("m3::m3_who_may_not_see_a_device_is_told_what_is_told_of_none", "hub-find"),
     ("s2::s2_the_api_is_tls_only", "hub-https"),
     ("s14::s14_only_what_is_published_is_reachable", "link-published"),
     ("r3::r3_unregistering_leaves_nothing_at_the_hub", "hub-erase"),

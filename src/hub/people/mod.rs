@@ -6,6 +6,7 @@
 pub mod email;
 pub mod password;
 pub mod second;
+pub mod sharing;
 pub mod totp;
 
 use super::keys::{KeyError, random};

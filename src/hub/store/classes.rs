@@ -88,6 +88,11 @@ pub static CLASSES: &[Table] = &[
         ("device", Id), ("name_mark", Mark), ("name", Sealed), ("host", Sealed), ("port", Number),
         ("scheme", Word), ("made_at", Time),
     ]),
+    ("visibility", &[("device", Id), ("level", Word), ("made_at", Time)]),
+    ("share", &[("number", Id), ("device", Id), ("account", Id), ("made_at", Time)]),
+    ("share_invitation", &[
+        ("number", Id), ("device", Id), ("who", Mark), ("email", Sealed), ("made_at", Time),
+    ]),
     ("access_log", &[("number", Id), ("key", Id), ("line", Sealed), ("made_at", Time)]),
 ];
 

@@ -15,6 +15,7 @@ pub mod schema;
 pub mod sealing;
 pub mod second;
 mod services;
+pub mod share;
 pub mod sqlite;
 mod ticket;
 mod worker;
@@ -287,6 +288,9 @@ impl Scope {
                     "ticket",
                     "quarantine",
                     "device_key",
+                    "visibility",
+                    "share",
+                    "share_invitation",
                     "pending",
                     "device",
                 ];
@@ -299,7 +303,7 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second + access::Access {
+pub trait Store: people::People + second::Second + share::Shares + access::Access {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

@@ -28,6 +28,7 @@ pub const STEPS: &[&str] = &[
     super::auth::CREATE,
     SECOND,
     SERVICE,
+    super::share::CREATE,
     super::sealing::STEP,
     super::access::CREATE,
 ];

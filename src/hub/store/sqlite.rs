@@ -6,7 +6,7 @@ use super::{
     Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
     Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{AuthKeyRow, auth, keys, rights, schema, services, ticket};
+use super::{AuthKeyRow, auth, keys, rights, schema, services, share, ticket};
 use crate::clock::Wall;
 use crate::hub::seal::Seal;
 use crate::wire::label::Label;
@@ -196,6 +196,7 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     write(connection, "enrol a device", sql, values)?;
     let sql = "UPDATE device SET account = (SELECT account FROM pending WHERE code_hash = ?1) WHERE id = ?2";
     write(connection, "note the owner", sql, params![code.as_slice(), device.id])?;
+    share::close(connection, &device.id)?;
     auth::bind(connection, &device.id, &used)?;
     Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
 }
