@@ -29,6 +29,8 @@ mod privacy;
 mod revoke;
 #[path = "hub/rights.rs"]
 mod rights;
+#[path = "hub/sealing.rs"]
+mod sealing;
 #[path = "hub/second.rs"]
 mod second;
 #[path = "hub/security.rs"]
@@ -66,6 +68,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("security::s8_a_code_is_good_once", "second-replay"),
     ("second::s8_guessing_codes_is_bounded_however_many_at_once", "second-lock"),
     ("security::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
+    ("sealing::s5_a_database_of_before_is_sealed_and_not_a_plain_byte_stays", "hub-seal-cleared"),
     ("security::k2_trust_is_of_one_account", "trust-account"),
     ("security::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),
     ("matrix::s7_no_page_is_served_to_less_than_it_needs", "pages-needs"),

@@ -108,7 +108,7 @@ impl Hub {
             device = self.store.settle_key(key).await?;
             if let Some(device) = &device {
                 self.presence.end_other_keys(device, "this device has another key now");
-                tracing::info!(device = %device.name, "a device changed its key");
+                tracing::info!(device = %device.id, "a device changed its key");
             }
         }
         if device.is_none() && crate::sabotage::off("hub-device-auth") {

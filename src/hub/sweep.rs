@@ -3,6 +3,7 @@
 //! How long is read from the parcels that brought the rows, so that the promise a device shows its owner and
 //! the sweep of the hub are the same constant.
 
+use super::access;
 use super::people;
 use super::state::Hub;
 use super::store::{Store, StoreError};
@@ -56,6 +57,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "recovery_code", kept: Kept::WithAccount },
     Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
     Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
+    Rule { table: "access_log", kept: Kept::For(access::KEPT) },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so

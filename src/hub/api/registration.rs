@@ -203,7 +203,7 @@ async fn approved(hub: &Hub, row: &Pending, now: Now) -> Result<Polled, Refusal>
                 }
                 None => hub.zone.change(|zone| zone.add(device.name.clone())),
             }
-            tracing::info!(device = %device.name, "a device was registered");
+            tracing::info!(device = %device.id, "a device was registered");
             Ok(Polled::Approved(Box::new(membership(hub, &device, now.wall)?)))
         }
         Enrolled::NameTaken | Enrolled::KeySpent => Ok(Polled::AccessDenied),

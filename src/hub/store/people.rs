@@ -450,7 +450,7 @@ impl People for SqliteStore {
 
     fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>> {
         let columns = schema::DEVICE;
-        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY name");
+        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY called");
         let number = schema::integer(account);
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [number], schema::device)))
     }

@@ -3,7 +3,7 @@
 //! A device without a row in `visibility` is private. Whom it is shared with is kept as the number of an account; an
 //! invitation, which may be to somebody who has none, as a sealed address that is found by its HMAC.
 
-use super::schema::{self, DEVICE};
+use super::schema;
 use super::sqlite::{SqliteStore, known, many, one, write};
 use super::worker::Kind;
 use super::{Answer, Device, Hash, StoreError};
@@ -190,10 +190,9 @@ fn find(
     name: &str,
     account: Option<u64>,
 ) -> Result<Option<Device>, StoreError> {
-    let columns = of_device();
     let sql = format!(
-        "SELECT {columns} FROM device AS d LEFT JOIN visibility AS v ON v.device = d.id
-        WHERE d.name = ?1 AND (?3 OR d.account = ?2 OR v.level = 'public' OR (v.level = 'people'
+        "SELECT {OF_DEVICE} FROM device AS d LEFT JOIN visibility AS v ON v.device = d.id
+        WHERE d.name_mark = marked('device.name', ?1) AND (?3 OR d.account = ?2 OR v.level = 'public' OR (v.level = 'people'
         AND EXISTS (SELECT 1 FROM share AS s WHERE s.device = d.id AND s.account = ?2)))"
     );
     let any = crate::sabotage::off("hub-find");
@@ -223,9 +222,8 @@ fn share(
     Ok(true)
 }
 
-fn of_device() -> String {
-    DEVICE.split(", ").map(|column| format!("d.{column}")).collect::<Vec<_>>().join(", ")
-}
+/// The columns of a device that is joined as `d`.
+const OF_DEVICE: &str = "d.id, opened('device.name', d.name) AS called, d.spki, d.made_at";
 
 /// What stands under a number in a table of guests, taken out.
 fn take(
@@ -247,9 +245,8 @@ fn offers(
     number: Option<u64>,
     since: Wall,
 ) -> Result<Vec<Offer>, StoreError> {
-    let columns = of_device();
     let sql = format!(
-        "SELECT {columns}, i.number, a.email, i.made_at FROM share_invitation AS i
+        "SELECT {OF_DEVICE}, i.number, a.email, i.made_at FROM share_invitation AS i
         JOIN device AS d ON d.id = i.device JOIN account AS a ON a.number = d.account
         WHERE i.who = ?1 AND i.made_at >= ?2 AND (?3 IS NULL OR i.number = ?3) ORDER BY i.number"
     );
@@ -283,11 +280,10 @@ fn shared_with(
     account: u64,
     device: Option<&str>,
 ) -> Result<Vec<Device>, StoreError> {
-    let columns = of_device();
     let sql = format!(
-        "SELECT {columns} FROM share AS s JOIN device AS d ON d.id = s.device
+        "SELECT {OF_DEVICE} FROM share AS s JOIN device AS d ON d.id = s.device
         JOIN visibility AS v ON v.device = d.id
-        WHERE s.account = ?1 AND (?2 IS NULL OR d.id = ?2) ORDER BY d.name"
+        WHERE s.account = ?1 AND (?2 IS NULL OR d.id = ?2) ORDER BY called"
     );
     many(connection, &sql, params![schema::integer(account), device], schema::device)
 }
