@@ -82,6 +82,7 @@ pub static ROUTES: &[Page] = &[
     // Of a hub that is tried on one machine; elsewhere it is not there.
     shows("/welcome/{ticket}/once", Needs::Nothing, || get(sign_in::once)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
+    shows("/icon.svg", Needs::Nothing, || get(layout::icon)),
 ];
 
 /// The table as axum takes it, each page behind what it needs.
