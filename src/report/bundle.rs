@@ -152,6 +152,19 @@ impl<W: Read + Write + Seek> Bundle<W> {
         Ok(Written { bytes: hashed.bytes, sha256, redactions: named(&counts) })
     }
 
+    /// Writes an entry of this program's own, in which nothing is to be found.
+    ///
+    /// # Errors
+    /// The file's own, and those of `from`.
+    pub fn plain(&mut self, path: &str, from: &mut dyn Read) -> io::Result<Written> {
+        self.start(path)?;
+        let also = &mut io::sink();
+        let mut hashed = Hashed { to: &mut self.zip, also, hash: Context::new(&SHA256), bytes: 0 };
+        io::copy(from, &mut hashed)?;
+        let sha256 = HEXLOWER.encode(hashed.hash.finish().as_ref());
+        Ok(Written { bytes: hashed.bytes, sha256, redactions: BTreeMap::new() })
+    }
+
     fn start(&mut self, path: &str) -> io::Result<()> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)

@@ -1,12 +1,14 @@
 //! Making a report.
 
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
+use super::fill::{Outcome, judged, take};
 use super::findings::{Finding, Watcher};
 use super::output::{Output, OutputError};
 use super::recipe::{SERVER, Section, Take};
 use super::scrub::Scrubber;
 use super::secrets;
-use super::source::{Keep, Source, fits};
+use super::shown::Shown;
+use super::source::{Source, fits};
 use super::survey::Survey;
 use crate::clock::Clock;
 use crate::platform::facts::Facts;
@@ -19,15 +21,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// How long a report may take.
-const TIME: Duration = Duration::from_secs(60);
+pub(super) const TIME: Duration = Duration::from_secs(60);
 /// The most bytes of a section; of a log, its end.
-const MOST: u64 = 1 << 20;
-/// The most bytes of a section in `report.txt`.
-const MOST_TEXT: usize = 64 * 1024;
+pub(super) const MOST: u64 = 1 << 20;
 /// What may be needed on the disk: the archive, and `report.txt` beside it until it is in there.
 const NEEDED: u64 = bundle::MOST_BYTES + (4 << 20);
 
@@ -187,16 +187,6 @@ struct Making<'a> {
     entries: Vec<Entry>,
 }
 
-/// What became of the files of a section.
-#[derive(Default)]
-struct Outcome {
-    read: usize,
-    original: u64,
-    cut: Option<Truncated>,
-    failures: Vec<String>,
-    late: bool,
-}
-
 impl Making<'_> {
     fn sections(
         &mut self,
@@ -250,35 +240,47 @@ impl Making<'_> {
             "findings": findings.iter().map(|f| f.code).collect::<Vec<_>>(),
         });
         self.whole("README.txt", README.as_bytes())?;
+        // Its parts were scrubbed on their way there.
         self.text.seek(SeekFrom::Start(0))?;
-        let mut text = self.text.try_clone()?;
-        let mut nothing = io::sink();
-        let written = self.bundle.entry("report.txt", self.scrubber, &mut nothing, |to| {
-            // It was scrubbed on its way there.
-            pour(&mut text, to)
-        })?;
+        let written = self.bundle.plain("report.txt", &mut self.text)?;
         self.entries.push(extra("report.txt", "The whole as one text", written));
         self.json("summary.json", &summary)?;
         self.json("findings.json", &serde_json::to_value(&findings).unwrap_or_default())?;
-        let manifest = manifest(order, &self.entries);
+        let manifest = clean(manifest(order, &self.entries), self.scrubber);
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
-        self.bundle
-            .entry("manifest.json", self.scrubber, &mut nothing, |to| to.write_all(&bytes))?;
+        self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
         self.bundle.finish()?;
         let manifest_sha256 = HEXLOWER.encode(digest(&SHA256, &bytes).as_ref());
         Ok(Closed { manifest_sha256, entries: self.entries, findings })
     }
 
     fn json(&mut self, path: &'static str, value: &Value) -> io::Result<()> {
-        let bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-        self.whole(path, &bytes)
+        let clean = clean(value.clone(), self.scrubber);
+        self.whole(path, &serde_json::to_vec_pretty(&clean).unwrap_or_default())
     }
 
-    fn whole(&mut self, path: &'static str, bytes: &[u8]) -> io::Result<()> {
-        let written =
-            self.bundle.entry(path, self.scrubber, &mut io::sink(), |to| to.write_all(bytes))?;
+    fn whole(&mut self, path: &'static str, mut bytes: &[u8]) -> io::Result<()> {
+        let written = self.bundle.plain(path, &mut bytes)?;
         self.entries.push(extra(path, path, written));
         Ok(())
+    }
+}
+
+/// JSON whose texts hold no secrets: its own marks must stay, so it is not scrubbed as a text.
+fn clean(value: Value, scrubber: &Scrubber) -> Value {
+    match value {
+        Value::String(text) => scrubber.text(&text, &mut Default::default()).into(),
+        Value::Array(list) => list.into_iter().map(|value| clean(value, scrubber)).collect(),
+        Value::Object(map) => {
+            // Checksums and the device's own id are no secrets, and look like some.
+            let stays = |name: &str| matches!(name, "sha256" | "device" | "device_id");
+            let one = |(name, value): (String, Value)| {
+                let value = if stays(&name) { value } else { clean(value, scrubber) };
+                (name, value)
+            };
+            map.into_iter().map(one).collect::<serde_json::Map<String, Value>>().into()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
 
@@ -295,10 +297,6 @@ system/ storage/ network/ services/ cloud/ logs/ image/
 Passwords, keys and tokens were taken out: `[redacted:password#a3f]` stands for each, and equal ones have equal letters.
 Names of users are in it.
 ";
-
-fn pour(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
-    io::copy(from, to).map(drop)
-}
 
 fn manifest(order: &Order<'_>, entries: &[Entry]) -> Value {
     let complete =
@@ -360,197 +358,5 @@ fn extra(path: &'static str, title: &'static str, written: Written) -> Entry {
         sha256: written.sha256,
         sensitivity: Sensitivity::Personal,
         redactions: written.redactions,
-    }
-}
-
-fn judged(outcome: &Outcome, written: &Written) -> (Status, Option<String>) {
-    let mut failures = outcome.failures.clone();
-    failures.truncate(8);
-    let reason = (!failures.is_empty()).then(|| failures.join("; "));
-    match (outcome.late, reason, written.bytes) {
-        (true, _, _) => (Status::Timeout, Some(format!("not done within {} s", TIME.as_secs()))),
-        (_, None, 0) => (Status::Absent, None),
-        (_, None, _) => (Status::Ok, None),
-        (_, Some(why), 0) => (Status::Error, Some(why)),
-        (_, Some(why), _) => (Status::Partial, Some(why)),
-    }
-}
-
-/// Writes what a section is made of.
-fn take(
-    survey: &Survey<'_>,
-    section: &Section,
-    outcome: &mut Outcome,
-    to: &mut dyn Write,
-) -> io::Result<()> {
-    match &section.take {
-        Take::Files(patterns) => files(survey.source, patterns, outcome, to),
-        Take::Values(patterns) => values(survey.source, patterns, outcome, to),
-        Take::Logs(dirs) => logs(survey.source, dirs, outcome, to),
-        Take::Made(make) => {
-            match make(survey, to) {
-                Ok(()) => outcome.read += 1,
-                Err(error) => note(outcome, section.path, &error),
-            }
-            Ok(())
-        }
-    }
-}
-
-/// A failure is noted; what is not there is none.
-fn note(outcome: &mut Outcome, path: &str, error: &io::Error) {
-    let kind = error.kind();
-    if kind == io::ErrorKind::TimedOut {
-        outcome.late = true;
-    } else if !matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-        outcome.failures.push(format!("{path}: {error}"));
-    }
-}
-
-fn files(
-    source: &Source,
-    patterns: &[&str],
-    outcome: &mut Outcome,
-    to: &mut dyn Write,
-) -> io::Result<()> {
-    for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
-        match source.open(&path) {
-            Ok(file) => {
-                writeln!(to, "# {path}")?;
-                copy(source, file, Path::new(&path), Keep::Head, outcome, to);
-                writeln!(to)?;
-            }
-            Err(error) => note(outcome, &path, &error),
-        }
-    }
-    Ok(())
-}
-
-fn copy(
-    source: &Source,
-    file: File,
-    path: &Path,
-    keep: Keep,
-    outcome: &mut Outcome,
-    to: &mut dyn Write,
-) {
-    match source.copy(file, path, (MOST, keep), to) {
-        Ok(copied) => {
-            outcome.read += 1;
-            outcome.original += copied.original;
-            if copied.cut {
-                outcome.cut =
-                    Some(if keep == Keep::Head { Truncated::Tail } else { Truncated::Head });
-            }
-        }
-        Err(error) => note(outcome, &path.display().to_string(), &error),
-    }
-}
-
-fn values(
-    source: &Source,
-    patterns: &[&str],
-    outcome: &mut Outcome,
-    to: &mut dyn Write,
-) -> io::Result<()> {
-    for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
-        let mut text = Vec::new();
-        let read = source.open(&path).and_then(|file| file.take(4096).read_to_end(&mut text));
-        match read {
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&text).replace('\0', " ");
-                for line in text.trim_end().lines() {
-                    writeln!(to, "{path}: {line}")?;
-                }
-                outcome.read += 1;
-            }
-            // A link that is down has no speed.
-            Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => {}
-            Err(error) => note(outcome, &path, &error),
-        }
-    }
-    Ok(())
-}
-
-fn logs(
-    source: &Source,
-    dirs: &[(&str, &[&str])],
-    outcome: &mut Outcome,
-    to: &mut dyn Write,
-) -> io::Result<()> {
-    for (dir, beginnings) in dirs {
-        for relative in source.logs(dir, beginnings) {
-            let path = Path::new(dir).join(&relative);
-            match source.open_log(dir, &relative) {
-                Ok(file) => {
-                    writeln!(to, "# {}", path.display())?;
-                    copy(source, file, &path, Keep::Tail, outcome, to);
-                    writeln!(to)?;
-                }
-                Err(error) => note(outcome, &path.display().to_string(), &error),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Takes a section's clean text: for `report.txt`, and for the findings.
-struct Shown<'a> {
-    section: &'static Section,
-    watcher: &'a mut Watcher,
-    text: &'a mut File,
-    line: Vec<u8>,
-    number: u64,
-    shown: usize,
-}
-
-impl<'a> Shown<'a> {
-    fn new(section: &'static Section, watcher: &'a mut Watcher, text: &'a mut File) -> Self {
-        Self { section, watcher, text, line: Vec::new(), number: 0, shown: 0 }
-    }
-
-    fn end_line(&mut self) {
-        self.number += 1;
-        let line = String::from_utf8_lossy(&self.line).into_owned();
-        self.watcher.line(self.section.path, self.number, &line);
-        self.line.clear();
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        if !self.line.is_empty() {
-            self.end_line();
-        }
-        if self.shown >= MOST_TEXT {
-            writeln!(self.text, "\n[more in {}]", self.section.path)?;
-        }
-        if self.shown > 0 { writeln!(self.text) } else { Ok(()) }
-    }
-}
-
-impl Write for Shown<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.shown == 0 && !bytes.is_empty() {
-            writeln!(self.text, "----- {} -----", self.section.title)?;
-        }
-        let room = MOST_TEXT.saturating_sub(self.shown);
-        let part = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-        self.text.write_all(part)?;
-        self.shown += part.len();
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            // Findings look at lines of logs, not at whole files without an end of line.
-            let room = 4096_usize.saturating_sub(self.line.len());
-            self.line.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
-            if piece.ends_with(b"\n") {
-                while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-                    self.line.pop();
-                }
-                self.end_line();
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -11,12 +11,14 @@
 //! anything, and there may be none: `tests/house.rs` sees to it that this directory knows neither `egress` nor `wire`.
 
 pub mod bundle;
+mod fill;
 pub mod findings;
 mod make;
 pub mod output;
 pub mod recipe;
 pub mod scrub;
 pub mod secrets;
+mod shown;
 pub mod source;
 pub mod survey;
 pub mod view;

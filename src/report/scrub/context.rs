@@ -26,6 +26,26 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
     }
     user_information(line, spans);
     flags(line, spans);
+    columns(line, spans);
+}
+
+/// Settings whose secrets stand in a column: the first word, and which words are secret (snmpd.conf(5)).
+const COLUMNS: &[(&str, &[usize])] = &[
+    ("createUser", &[3, 5]),
+    ("com2sec", &[3]),
+    ("com2sec6", &[3]),
+    ("trapsink", &[2]),
+    ("trap2sink", &[2]),
+    ("informsink", &[2]),
+];
+
+fn columns(line: &[u8], spans: &mut Vec<Span>) {
+    let words = tokens(line);
+    let first = words.first().and_then(|(start, end)| line.get(*start..*end)).unwrap_or_default();
+    let found = COLUMNS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(first));
+    for (start, end) in found.into_iter().flat_map(|(_, all)| *all).filter_map(|n| words.get(*n)) {
+        spans.push(Span { context: 0, start: *start, end: *end, kind: Kind::Password });
+    }
 }
 
 /// How long the word at a place is.

@@ -24,6 +24,8 @@ const SECRETS: &[&str] = &[
     "wpa-psk «aeiou12345»",
     "rocommunity «netgear7» 10.0.0.0/8",
     "createUser: authpassword: «auth-pw-99»",
+    "createUser anna SHA-256 «Lknblnkr42» AES",
+    "com2sec local default «c0mmun»",
     "//nas/share /mnt cifs username=anna,password=«s3cr.t!»,uid=1000 0 0",
     "curl -s -u anna:«hunter2x» https://example.net/",
     "curl --user 'anna:«hunter 2»' https://example.net/",

@@ -1,0 +1,153 @@
+//! What a section is filled with, and what became of that.
+
+use super::bundle::{Status, Truncated, Written};
+use super::make::{MOST, TIME};
+use super::recipe::{Section, Take};
+use super::source::{Keep, Source};
+use super::survey::Survey;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// What became of the files of a section.
+#[derive(Default)]
+pub(super) struct Outcome {
+    read: usize,
+    pub(super) original: u64,
+    pub(super) cut: Option<Truncated>,
+    failures: Vec<String>,
+    late: bool,
+}
+
+/// Writes what a section is made of.
+pub(super) fn take(
+    survey: &Survey<'_>,
+    section: &Section,
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    match &section.take {
+        Take::Files(patterns) => files(survey.source, patterns, outcome, to),
+        Take::Values(patterns) => values(survey.source, patterns, outcome, to),
+        Take::Logs(dirs) => logs(survey.source, dirs, outcome, to),
+        Take::Made(make) => {
+            match make(survey, to) {
+                Ok(()) => outcome.read += 1,
+                Err(error) => note(outcome, section.path, &error),
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A failure is noted; what is not there is none.
+fn note(outcome: &mut Outcome, path: &str, error: &io::Error) {
+    let kind = error.kind();
+    if kind == io::ErrorKind::TimedOut {
+        outcome.late = true;
+    } else if !matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        outcome.failures.push(format!("{path}: {error}"));
+    }
+}
+
+fn files(
+    source: &Source,
+    patterns: &[&str],
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
+        match source.open(&path) {
+            Ok(file) => {
+                writeln!(to, "# {path}")?;
+                copy(source, file, Path::new(&path), Keep::Head, outcome, to);
+                writeln!(to)?;
+            }
+            Err(error) => note(outcome, &path, &error),
+        }
+    }
+    Ok(())
+}
+
+fn copy(
+    source: &Source,
+    file: File,
+    path: &Path,
+    keep: Keep,
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) {
+    match source.copy(file, path, (MOST, keep), to) {
+        Ok(copied) => {
+            outcome.read += 1;
+            outcome.original += copied.original;
+            if copied.cut {
+                outcome.cut =
+                    Some(if keep == Keep::Head { Truncated::Tail } else { Truncated::Head });
+            }
+        }
+        Err(error) => note(outcome, &path.display().to_string(), &error),
+    }
+}
+
+fn values(
+    source: &Source,
+    patterns: &[&str],
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
+        let mut text = Vec::new();
+        let read = source.open(&path).and_then(|file| file.take(4096).read_to_end(&mut text));
+        match read {
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&text).replace('\0', " ");
+                for line in text.trim_end().lines() {
+                    writeln!(to, "{path}: {line}")?;
+                }
+                outcome.read += 1;
+            }
+            // A link that is down has no speed.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => {}
+            Err(error) => note(outcome, &path, &error),
+        }
+    }
+    Ok(())
+}
+
+fn logs(
+    source: &Source,
+    dirs: &[(&str, &[&str])],
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    for (dir, beginnings) in dirs {
+        for relative in source.logs(dir, beginnings) {
+            let path = Path::new(dir).join(&relative);
+            match source.open_log(dir, &relative) {
+                Ok(file) => {
+                    writeln!(to, "# {}", path.display())?;
+                    copy(source, file, &path, Keep::Tail, outcome, to);
+                    writeln!(to)?;
+                }
+                Err(error) => note(outcome, &path.display().to_string(), &error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How a section came out, and why it is not whole.
+pub(super) fn judged(outcome: &Outcome, written: &Written) -> (Status, Option<String>) {
+    let mut failures = outcome.failures.clone();
+    failures.truncate(8);
+    let reason = (!failures.is_empty()).then(|| failures.join("; "));
+    match (outcome.late, reason, written.bytes) {
+        (true, _, _) => (Status::Timeout, Some(format!("not done within {} s", TIME.as_secs()))),
+        (_, None, 0) => (Status::Absent, None),
+        (_, None, _) => (Status::Ok, None),
+        (_, Some(why), 0) => (Status::Error, Some(why)),
+        (_, Some(why), _) => (Status::Partial, Some(why)),
+    }
+}
+
