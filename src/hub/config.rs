@@ -1,9 +1,12 @@
 //! `hub.toml`: what the operator decides.
 
+use super::operators::Role;
+use super::people::email::Email;
 use crate::wire::label::acts;
 use crate::wire::registration::OPERATOR_MOST;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the hub's directory.
@@ -75,6 +78,71 @@ pub struct Config {
     /// How people are told of what happens in their accounts.
     #[serde(default)]
     pub mail: Option<Mail>,
+    /// The roles of local users: by name, by number, or by group as `@name`. Root and the hub's own user are admin
+    /// unless they have an entry.
+    #[serde(default)]
+    pub operators: BTreeMap<String, Role>,
+    /// When whoever runs the hub is told, and where.
+    #[serde(default)]
+    pub alerts: Alerts,
+    /// Where health and metrics are; nowhere without it.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
+}
+
+/// `[alerts]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// How many different people one operator may look at within an hour without an alert.
+    pub people_per_hour: u32,
+    /// Whom the hub writes to; without it `contact`, where that is a mail address.
+    pub mail: Option<String>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { people_per_hour: 20, mail: None }
+    }
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// `127.0.0.1:9464`, `[::1]:9464`, or `unix:` and an absolute path.
+    pub listen: String,
+}
+
+/// Where health and metrics are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// On a loopback address.
+    Tcp(SocketAddr),
+    /// In a file.
+    Unix(PathBuf),
+}
+
+impl Metrics {
+    /// Reads where.
+    ///
+    /// # Errors
+    /// [`BadConfig::Value`] for what others than this machine could reach.
+    pub fn at(&self) -> Result<MetricsAt, BadConfig> {
+        if let Some(path) = self.listen.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            if path.is_absolute() {
+                return Ok(MetricsAt::Unix(path));
+            }
+        } else if let Ok(at) = self.listen.parse::<SocketAddr>()
+            && at.ip().is_loopback()
+        {
+            return Ok(MetricsAt::Tcp(at));
+        }
+        let why =
+            "write a loopback address such as 127.0.0.1:9464, or unix:/run/qcloud-hub/metrics.sock";
+        Err(BadConfig::Value { key: "metrics.listen", value: self.listen.clone(), why })
+    }
 }
 
 /// `[mail]`.
@@ -221,6 +289,15 @@ impl Config {
         if let Some(pages) = &self.pages {
             pages.check(&self.zone)?;
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.at()?;
+        }
+        if let Some(mail) = &self.alerts.mail
+            && Email::parse(mail).is_err()
+        {
+            let why = "write a mail address";
+            return Err(BadConfig::Value { key: "alerts.mail", value: mail.clone(), why });
+        }
         for (key, at) in [("listen", self.listen), ("dns", self.dns)] {
             if self.sandbox && !at.ip().is_loopback() {
                 let why = "a sandbox serves loopback addresses only";
@@ -252,6 +329,9 @@ mod tests {
             contact: Some("Åsa, +46 8 123, privacy@example.test".into()),
             region: Some("Sweden".into()),
             mail: None,
+            operators: BTreeMap::new(),
+            alerts: Alerts::default(),
+            metrics: None,
             sandbox: false,
             pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
         }

@@ -113,6 +113,11 @@ impl Presence {
         names
     }
 
+    /// How many devices have a session.
+    pub fn count(&self) -> usize {
+        self.lock().by_name.len()
+    }
+
     /// The session this token opens a tripwire of.
     pub fn by_token(&self, token: &Token) -> Option<Arc<Session>> {
         self.lock().by_token.get(token).map(Arc::clone)

@@ -3,12 +3,14 @@
 //! How long is read from the parcels that brought the rows, so that the promise a device shows its owner and
 //! the sweep of the hub are the same constant.
 
+use super::metrics::SWEPT_AT;
 use super::people;
 use super::state::Hub;
 use super::store::{Store, StoreError};
 use crate::card::{Parcel, Retention};
 use crate::clock::Wall;
 use crate::wire::{ddns, link, privacy, registration};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -52,6 +54,9 @@ pub static RULES: &[Rule] = &[
     Rule { table: "recovery_code", kept: Kept::WithAccount },
     Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
     Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
+    Rule { table: "audit", kept: Kept::For(people::audit::KEPT) },
+    Rule { table: "audit_head", kept: Kept::For(people::audit::KEPT) },
+    Rule { table: "account_lock", kept: Kept::WithAccount },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
@@ -146,7 +151,11 @@ async fn sweep_table(
 pub async fn serve(hub: Arc<Hub>) {
     loop {
         let now = hub.clock.now().wall;
-        let wait = match sweep(hub.store.as_ref(), now).await {
+        let swept = sweep(hub.store.as_ref(), now).await;
+        if swept.is_ok() {
+            SWEPT_AT.store(now.unix_seconds(), Ordering::Relaxed);
+        }
+        let wait = match swept {
             Ok(next) => next.map_or(LONGEST, |due| due.0.saturating_sub(now.0)),
             Err(error) => {
                 tracing::error!(%error, "rows whose time is over could not be erased");

@@ -2,10 +2,11 @@
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
-use crate::hub::config::{Config, FILE, Pages};
+use crate::hub::config::{Alerts, Config, FILE, Pages};
 use crate::hub::keys::{Keys, write_new};
 use clap::ArgMatches;
 use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
@@ -44,6 +45,9 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
             key: None,
         }),
         mail: None,
+        operators: BTreeMap::new(),
+        alerts: Alerts::default(),
+        metrics: None,
     })
 }
 

@@ -27,6 +27,27 @@ pub(super) fn message(
     Ok(message.header(ContentType::TEXT_PLAIN).body(text)?)
 }
 
+/// The letter to whoever runs the hub, about something unusual. It names nobody.
+///
+/// # Errors
+/// An address that the mail library does not take.
+pub(super) fn alert(
+    post: &Post,
+    to: &Email,
+    host: &str,
+    text: &str,
+) -> Result<Message, Box<dyn core::error::Error + Send + Sync>> {
+    let to = Mailbox::new(None, to.as_str().parse()?);
+    let message = Message::builder().from(post.from.clone()).to(to).header(AutoSubmitted);
+    let message = message.subject(format!("Something unusual at the hub {host}"));
+    let body = format!(
+        "{text}\n\n\
+         What it was is in the hub's log and metrics; whom it concerns was told in their account's log.\n\
+         Operators' acts: qcloud-hub audit list\n"
+    );
+    Ok(message.header(ContentType::TEXT_PLAIN).body(body)?)
+}
+
 fn subject(what: Happened, about: Option<&str>) -> String {
     let about = printable(about.unwrap_or_default(), 80);
     match what {
@@ -46,6 +67,10 @@ fn subject(what: Happened, about: Option<&str>) -> String {
         Happened::BrowserTrusted => "A browser is trusted to sign in without a code".into(),
         Happened::TrustEnded => "Browsers are trusted no more to sign in without a code".into(),
         Happened::OthersSignedOut => "Browsers were signed out of your account".into(),
+        Happened::OperatorLooked => "An operator of the hub looked at your account".into(),
+        Happened::OperatorActed => format!("An operator of the hub changed your account: {about}"),
+        Happened::SecondReset => "An operator of the hub removed your second factor".into(),
+        Happened::Unusual => format!("Something unusual happened with your account: {about}"),
     }
 }
 
@@ -53,7 +78,7 @@ fn text(pages: &str, entry: &Entry, about: Option<&str>) -> String {
     format!(
         "{}.\n\n\
          when:  {}\n\
-         from:  the network {}\n\
+         from:  {}\n\
          where: {pages}\n\n\
          If this was you, there is nothing to do. If it was not, sign in at {pages}, look at the\n\
          account log, and ask whoever runs this hub for an invitation to set another password.\n\n\
@@ -61,8 +86,16 @@ fn text(pages: &str, entry: &Entry, about: Option<&str>) -> String {
          cannot be switched off.\n",
         subject(entry.what, about),
         entry.made_at.rfc3339(),
-        entry.masked,
+        network(entry),
     )
+}
+
+/// From where it was; what an operator or the hub itself did came from no network.
+fn network(entry: &Entry) -> String {
+    if entry.masked.is_unspecified() {
+        return "this hub".into();
+    }
+    format!("the network {}", entry.masked)
 }
 
 #[derive(Clone)]

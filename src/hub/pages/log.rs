@@ -85,7 +85,7 @@ fn row(line: &Line, about: Option<&str>) -> Markup {
         tr {
             td { (layout::moment(entry.made_at)) }
             td { (words(entry.what)) @if let Some(about) = about { " " strong { (about) } } }
-            td { code { (entry.masked) } }
+            td { @if entry.masked.is_unspecified() { "this hub" } @else { code { (entry.masked) } } }
         }
     }
 }
@@ -124,5 +124,9 @@ fn words(what: Happened) -> &'static str {
         Happened::BrowserTrusted => "A browser is trusted for 30 days",
         Happened::TrustEnded => "A browser is trusted no more",
         Happened::OthersSignedOut => "A browser was signed out from another",
+        Happened::OperatorLooked => "An operator looked at your account:",
+        Happened::OperatorActed => "An operator changed your account:",
+        Happened::SecondReset => "An operator removed your second factor:",
+        Happened::Unusual => "Something unusual:",
     }
 }

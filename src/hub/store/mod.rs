@@ -6,6 +6,7 @@
 
 mod auth;
 mod keys;
+pub mod operator;
 pub mod people;
 mod rights;
 pub mod schema;
@@ -292,7 +293,7 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second {
+pub trait Store: people::People + second::Second + operator::Operators {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

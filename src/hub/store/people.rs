@@ -56,11 +56,19 @@ pub enum Happened {
     TrustEnded,
     /// Browsers were signed out from another one, or all of them at once.
     OthersSignedOut,
+    /// An operator looked at the account (promise S4).
+    OperatorLooked,
+    /// An operator did something with the account.
+    OperatorActed,
+    /// An operator removed a second factor that was lost.
+    SecondReset,
+    /// The hub saw something unusual with the account (promise S18).
+    Unusual,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -77,6 +85,10 @@ impl Happened {
         ("browser_trusted", Self::BrowserTrusted),
         ("trust_ended", Self::TrustEnded),
         ("others_signed_out", Self::OthersSignedOut),
+        ("operator_looked", Self::OperatorLooked),
+        ("operator_acted", Self::OperatorActed),
+        ("second_reset", Self::SecondReset),
+        ("unusual", Self::Unusual),
     ];
 
     /// As it is kept.
@@ -96,13 +108,17 @@ impl Happened {
             | Self::SecondLocked
             | Self::RecoveryMade
             | Self::RecoveryUsed
-            | Self::BrowserTrusted => true,
+            | Self::BrowserTrusted
+            | Self::OperatorActed
+            | Self::SecondReset
+            | Self::Unusual => true,
             Self::SignInFailed
             | Self::SignedOut
             | Self::Denied
             | Self::SecondFailed
             | Self::TrustEnded
-            | Self::OthersSignedOut => false,
+            | Self::OthersSignedOut
+            | Self::OperatorLooked => false,
         }
     }
 
@@ -264,7 +280,8 @@ pub(super) fn by_ticket(
         WHERE t.ticket = ?1 AND t.made_at >= ?2"
     );
     let since = schema::integer(since.unix_seconds());
-    one(connection, &sql, params![ticket.as_slice(), since], account)
+    let found = one(connection, &sql, params![ticket.as_slice(), since], account)?;
+    super::operator::unless_locked(connection, found)
 }
 
 fn accept(

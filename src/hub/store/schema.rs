@@ -28,6 +28,7 @@ pub const STEPS: &[&str] = &[
     super::auth::CREATE,
     SECOND,
     SERVICE,
+    super::operator::CREATE,
 ];
 
 const SERVICE: &str = "
