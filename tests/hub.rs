@@ -19,6 +19,8 @@ mod keys;
 mod link;
 #[path = "hub/mail.rs"]
 mod mail;
+#[path = "hub/operators.rs"]
+mod operators;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/privacy.rs"]
@@ -62,6 +64,8 @@ const GUARDS: &[(&str, &str)] = &[
     ("security::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
     ("security::k2_trust_is_of_one_account", "trust-account"),
     ("security::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),
+    ("operators::a_locked_account_is_signed_out_and_nobody_signs_in", "account-lock"),
+    ("operators::lines_go_when_their_time_is_over_and_the_rest_still_holds", "hub-sweep"),
 ];
 
 #[test]

@@ -52,8 +52,6 @@ const REVOKED: &str = "this device was revoked by the hub's operator";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Which devices have a session.
-    Online {},
     /// How it is.
     Health {},
     /// What an operator asks for.
@@ -69,11 +67,6 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// These have one.
-    Online {
-        /// Their names.
-        names: Vec<String>,
-    },
     /// Why it is not well; nothing when it is.
     Health {
         /// The reasons.
@@ -176,7 +169,6 @@ async fn converse(hub: &Arc<Hub>, stream: UnixStream) -> io::Result<()> {
 
 async fn answer(hub: &Hub, who: &Operator, request: Request) -> Answer {
     match request {
-        Request::Online {} => Answer::Online { names: hub.presence.names() },
         Request::Health {} => Answer::Health { reasons: health::of(hub).await },
         Request::Desk { act, reason } => {
             let desk = Desk {

@@ -357,6 +357,27 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_for_this_machine_only() {
+        let at = |listen: &str| Metrics { listen: listen.into() }.at().is_ok();
+        for good in ["127.0.0.1:9464", "[::1]:9464", "unix:/run/qcloud-hub/metrics.sock"] {
+            assert!(at(good), "{good}");
+        }
+        for bad in ["0.0.0.0:9464", "[::]:9464", "203.0.113.1:9464", "9464", "unix:here", ""] {
+            assert!(!at(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles_are_words_and_others_are_refused() {
+        let with = |line: &str| {
+            toml::from_str::<Config>(&format!("{}[operators]\n{line}\n", config().to_toml()))
+        };
+        let read = with("alice = \"support\"\n\"@staff\" = \"privacy\"\n1001 = \"admin\"");
+        assert_eq!(read.expect("roles").operators.len(), 3);
+        assert!(with("alice = \"root\"").is_err());
+    }
+
+    #[test]
     fn unknown_keys_are_refused() {
         let text = config().to_toml() + "tracking = true\n";
         assert!(toml::from_str::<Config>(&text).is_err());

@@ -64,34 +64,39 @@ pub async fn of(hub: &Hub) -> Vec<Reason> {
 }
 
 async fn look(hub: &Hub) -> Vec<Reason> {
-    let mut reasons = Vec::new();
-    let mut add = |code: &str, text: String, hint: &str| {
-        reasons.push(Reason { code: code.into(), text, hint: hint.into() });
-    };
-    let disk = "df, and the hub's log";
-    match timeout(PATIENCE, hub.store.probe()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => add("store", format!("the store cannot be written: {error}"), disk),
-        Err(_) => add("store", "the store does not answer".into(), disk),
-    }
-    if system_wall() < BUILT {
-        add("clock", "the machine's clock is not set".into(), "timedatectl");
-    }
     let now = hub.clock.now().wall;
-    if let Ok(Ok(Some(oldest))) = timeout(PATIENCE, hub.store.oldest("outbox")).await
+    let mut reasons: Vec<Reason> = store(hub).await.into_iter().collect();
+    if system_wall() < BUILT {
+        reasons.push(reason("clock", "the machine's clock is not set".into(), "timedatectl"));
+    }
+    // A store that does not answer would only be waited for once more.
+    if reasons.is_empty()
+        && let Ok(Ok(Some(oldest))) = timeout(PATIENCE, hub.store.oldest("outbox")).await
         && now.0.saturating_sub(oldest.0) > OUTBOX
     {
         let text = format!("a letter has waited since {}", oldest.rfc3339());
-        add("outbox", text, "the mail server, and [mail] in hub.toml");
+        reasons.push(reason("outbox", text, "the mail server, and [mail] in hub.toml"));
     }
     for (face, over) in hub.certificates() {
-        let Some(over) = over else { continue };
-        if over.0.saturating_sub(now.0) < NEAR {
-            let text = format!("the certificate of the {face} is over on {}", over.rfc3339());
-            add("certificate", text, "renew it; the hub reads it anew every 12 hours");
-        }
+        let Some(over) = over.filter(|over| over.0.saturating_sub(now.0) < NEAR) else { continue };
+        let text = format!("the certificate of the {face} is over on {}", over.rfc3339());
+        let hint = "renew it; the hub reads it anew every 12 hours";
+        reasons.push(reason("certificate", text, hint));
     }
     reasons
+}
+
+async fn store(hub: &Hub) -> Option<Reason> {
+    let text = match timeout(PATIENCE, hub.store.probe()).await {
+        Ok(Ok(())) => return None,
+        Ok(Err(error)) => format!("the store cannot be written: {error}"),
+        Err(_) => "the store does not answer".into(),
+    };
+    Some(reason("store", text, "df, and the hub's log"))
+}
+
+fn reason(code: &str, text: String, hint: &str) -> Reason {
+    Reason { code: code.into(), text, hint: hint.into() }
 }
 
 /// The listener of health and metrics.

@@ -57,8 +57,8 @@ pub fn verify<'a, L: Link + DeserializeOwned>(
     let mut head: Option<Head> = None;
     for (index, text) in lines.enumerate() {
         let broken = |seq, why| BrokenChain { line: index + 1, seq, why };
-        let line: L =
-            serde_json::from_str(text).map_err(|_| broken(None, "this is not a ledger line"))?;
+        let line: L = serde_json::from_str(text)
+            .map_err(|_| broken(None, "this is not a line of this log"))?;
         if let Some(head) = &head {
             if line.prev() != head.hash && !crate::sabotage::off("ledger-chain") {
                 let why = "the line before it was altered or is missing";

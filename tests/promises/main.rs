@@ -25,6 +25,7 @@ mod l5;
 mod m1;
 mod m2;
 mod n1;
+mod operators;
 mod q1;
 mod r10;
 mod r12;
@@ -35,14 +36,17 @@ mod s1;
 mod s10;
 mod s14;
 mod s15;
+mod s18;
 mod s2;
 mod s20;
 mod s3;
+mod s4;
 mod s7;
 mod s9;
 mod tls;
 mod u4;
 mod y2;
+mod y3;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
@@ -108,6 +112,15 @@ const GUARDS: &[(&str, &str)] = &[
     ("r12::r6_a_request_to_erase_is_carried_out_and_only_the_devices_own", "hub-erase"),
     ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
+    ("s4::s4_an_operator_may_what_their_role_allows_and_no_more", "operator-role"),
+    ("s4::s4_addresses_are_masked_but_for_privacy_and_a_reason", "operator-mask"),
+    ("s4::s4_every_look_is_noted_sealed_and_told_to_whom_it_is_about", "operator-noted"),
+    ("s4::s4_a_line_that_was_altered_or_taken_out_is_found", "ledger-chain"),
+    ("s4::s4_an_unusual_volume_raises_an_alert_and_slows_down", "operator-volume"),
+    ("s18::s18_health_says_what_is_wrong_and_recovers", "health"),
+    ("s18::s18_metrics_are_well_formed_count_what_happens_and_are_not_public", "metrics-count"),
+    ("s18::s18_an_attack_on_an_account_is_raised_told_and_logged_without_a_name", "watch-raise"),
+    ("y3::y3_visits_and_sign_ins_are_counted_and_nobody_can_be_read_from_it", "metrics-aggregate"),
 ];
 
 /// Tells the runner of the sabotage which test shall fail of which guard.

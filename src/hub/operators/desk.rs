@@ -9,7 +9,7 @@ use crate::hub::admin;
 use crate::hub::config::Config;
 use crate::hub::people::audit::Details;
 use crate::hub::people::email::Email;
-use crate::hub::people::{People, Person};
+use crate::hub::people::{People, Person, Ticket};
 use crate::hub::state::Hub;
 use crate::hub::store::people::{Account, Happened};
 use crate::hub::store::second::Browsers;
@@ -43,21 +43,27 @@ pub struct Desk<'a> {
 pub(super) enum Target {
     Nothing,
     Person(Box<(Person, Account)>),
+    Invited(Box<(Person, Account)>, Ticket),
     Everybody(Vec<(Person, Account)>),
     Device(Box<Device>, Option<u64>),
 }
 
 impl Target {
+    /// An account that nobody has signed in to has a log that nobody reads, and the invitation says it all.
+    fn is_new(&self) -> bool {
+        matches!(self, Self::Person(found) | Self::Invited(found, _) if found.1.password.is_none())
+    }
+
     fn device(&self) -> Option<&Device> {
         match self {
             Self::Device(device, _) => Some(device),
-            Self::Nothing | Self::Person(_) | Self::Everybody(_) => None,
+            Self::Nothing | Self::Person(_) | Self::Invited(..) | Self::Everybody(_) => None,
         }
     }
 
     fn accounts(&self, unmasked: bool) -> Vec<u64> {
         match self {
-            Self::Person(found) => vec![found.0.account],
+            Self::Person(found) | Self::Invited(found, _) => vec![found.0.account],
             Self::Device(_, owner) => owner.iter().copied().collect(),
             // Masked and all at once: nobody was looked at.
             Self::Everybody(all) if unmasked => all.iter().map(|(p, _)| p.account).collect(),
@@ -145,6 +151,7 @@ pub async fn perform(desk: Desk<'_>, who: &Operator, act: &Act, typed: Option<&s
         return desk.carry_out(act, target, unmasked).await;
     }
     let told = desk.told(act, &target);
+    let accounts = if target.is_new() { Vec::new() } else { accounts };
     let done = desk.carry_out(act, target, unmasked).await?;
     for account in accounts {
         let (what, text) = told.unwrap_or((Happened::OperatorActed, act.word()));
@@ -175,7 +182,8 @@ impl Desk<'_> {
         })
     }
 
-    /// Whoever is invited has an account from here on, so that the note can say which.
+    /// Whoever is invited has an account from here on, so that the note can say which. The invitation is worth nothing
+    /// to anybody before it is shown.
     async fn invited(&self, typed: &str) -> Result<Target, Refused> {
         if self.config.pages.is_none() {
             let hint =
@@ -183,12 +191,17 @@ impl Desk<'_> {
             return Err(Refused::new("this hub has no pages to sign in at").hint(hint));
         }
         let email = Email::parse(typed).map_err(|e| failed(&e))?;
-        if self.people.find(&email).await.map_err(|e| failed(&e))?.is_none() {
-            // The ticket of this one is shown to nobody.
-            self.people.invite(&email, self.now).await.map_err(|e| failed(&e))?;
-        }
+        let ticket = self.people.invite(&email, self.now).await.map_err(|e| failed(&e))?;
         let found = self.people.find(&email).await.map_err(|e| failed(&e))?;
-        found.map_or_else(|| Err(nobody(typed)), |found| Ok(Target::Person(Box::new(found))))
+        let found = found.ok_or_else(|| nobody(typed))?;
+        Ok(Target::Invited(Box::new(found), ticket))
+    }
+
+    fn invitation(&self, person: &Person, ticket: &Ticket) -> Value {
+        let host = self.config.pages.as_ref().map_or("", |pages| &pages.host);
+        let link = format!("https://{host}/welcome/{}", ticket.text());
+        // Who typed the address knows it.
+        json!({ "account": person.account, "email": person.email.as_str(), "invitation": link })
     }
 
     async fn person(&self, typed: &str) -> Result<(Person, Account), Refused> {
@@ -236,6 +249,9 @@ impl Desk<'_> {
             (Act::UserShow { .. }, Target::Person(found)) => {
                 self.show_person(&found, unmasked).await
             }
+            (Act::UserInvite { .. }, Target::Invited(found, ticket)) => {
+                Ok(self.invitation(&found.0, &ticket))
+            }
             (Act::DeviceList {}, _) => self.list_devices().await,
             (Act::DeviceShow { .. }, Target::Device(device, owner)) => {
                 self.show_device(&device, owner, unmasked).await
@@ -250,19 +266,11 @@ impl Desk<'_> {
     }
 
     async fn change(&self, act: &Act, person: &Person, unmasked: bool) -> Done {
-        let (people, store, account) = (self.people, self.store, person.account);
+        let (store, account) = (self.store, person.account);
         let email = shown::email(&person.email, unmasked);
         let kept =
             |done: Result<bool, _>| done.map_err(|e: crate::hub::store::StoreError| failed(&e));
         match act {
-            Act::UserInvite { email } => {
-                let email = Email::parse(email).map_err(|e| failed(&e))?;
-                let ticket = people.invite(&email, self.now).await.map_err(|e| failed(&e))?;
-                let host = self.config.pages.as_ref().map_or("", |pages| &pages.host);
-                // Who types an address knows it.
-                let link = format!("https://{host}/welcome/{}", ticket.text());
-                Ok(json!({ "account": account, "email": email.as_str(), "invitation": link }))
-            }
             Act::UserLock { .. } => {
                 let fresh = kept(store.lock(account, self.now).await)?;
                 Ok(json!({ "account": account, "email": email, "locked": true, "changed": fresh }))
@@ -286,6 +294,7 @@ impl Desk<'_> {
             }
             Act::UserList {}
             | Act::UserShow { .. }
+            | Act::UserInvite { .. }
             | Act::DeviceList {}
             | Act::DeviceShow { .. }
             | Act::DeviceRevoke { .. }
