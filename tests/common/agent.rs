@@ -177,6 +177,10 @@ impl Agent {
         let mut answers = BufReader::new(child.stdout.take().expect("its answers"));
         let mut line = String::new();
         answers.read_line(&mut line).expect("a line");
+        if line.starts_with("{\"progress\":{\"operator\":{") && !line.contains("user_code") {
+            line.clear();
+            answers.read_line(&mut line).expect("another line");
+        }
         let invitation: Value = serde_json::from_str(&line).unwrap_or_default();
         let invitation = &invitation["progress"];
         let Some(code) = invitation["user_code"].as_str() else {

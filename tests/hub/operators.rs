@@ -16,7 +16,8 @@ use qcloud_agent::secret::Secret;
 use std::sync::Arc;
 
 fn people(store: &Arc<dyn Store>) -> People {
-    People::new(Arc::clone(store), Seal::new(&Secret::new([7; 64])).unwrap(), false).unwrap()
+    let seal = Arc::new(Seal::new(&Secret::new([7; 64])).unwrap());
+    People::new(Arc::clone(store), seal, false).unwrap()
 }
 
 fn details(act: &str) -> Details {

@@ -18,12 +18,16 @@ mod c7;
 mod c8;
 mod d2;
 mod d5;
+mod g1;
 mod h1;
 mod h2;
+mod h4;
 mod h7;
 mod l5;
 mod m1;
 mod m2;
+mod m3;
+mod marked;
 mod n1;
 mod operators;
 mod q1;
@@ -41,6 +45,8 @@ mod s2;
 mod s20;
 mod s3;
 mod s4;
+mod s5;
+mod s6;
 mod s7;
 mod s9;
 mod tls;
@@ -50,6 +56,11 @@ mod y3;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
+    (
+        "g1::g1_where_the_hub_stands_is_shown_before_anything_of_the_device_is_sent",
+        "operator-first",
+    ),
+    ("m3::m3_who_may_not_see_a_device_is_told_what_is_told_of_none", "hub-find"),
     ("s2::s2_the_api_is_tls_only", "hub-https"),
     ("s14::s14_only_what_is_published_is_reachable", "link-published"),
     ("r3::r3_unregistering_leaves_nothing_at_the_hub", "hub-erase"),
@@ -111,6 +122,15 @@ const GUARDS: &[(&str, &str)] = &[
     ("r12::r12_what_the_receipt_does_not_name_is_not_kept", "hub-erase"),
     ("r12::r6_a_request_to_erase_is_carried_out_and_only_the_devices_own", "hub-erase"),
     ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),
+    ("s5::s5_no_file_of_the_hub_holds_anything_of_anybody", "hub-seal"),
+    ("s5::y1_no_line_of_the_log_names_anybody", "hub-log-anonymous"),
+    (
+        "s6::s6_a_key_on_the_filesystem_of_the_data_is_refused_unless_the_operator_says_so",
+        "hub-seal-apart",
+    ),
+    ("h4::h4_whole_addresses_are_logged_only_where_the_operator_wants_it", "hub-access-off"),
+    ("h4::h4_lines_go_by_themselves_before_six_months_are_over", "hub-sweep"),
+    ("h4::h5_the_log_of_whole_addresses_is_sealed_line_by_line", "hub-seal"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
     ("s4::s4_an_operator_may_what_their_role_allows_and_no_more", "operator-role"),
     ("s4::s4_addresses_are_masked_but_for_privacy_and_a_reason", "operator-mask"),

@@ -6,7 +6,7 @@ use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::api::shown_code;
 use crate::hub::approval;
-use crate::hub::config::{FILE, STORE};
+use crate::hub::config::{Config, FILE};
 use crate::hub::store::sqlite::SqliteStore;
 use crate::hub::store::{Decided, Pending, State, Store};
 use crate::wire::registration::check_words;
@@ -20,7 +20,8 @@ pub(super) fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
         let what = format!("{} holds no hub", dir.display());
         return Err(Failure::new(what).hint(super::init_hint(&dir)));
     }
-    SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))
+    let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
+    Ok(super::open_store(&dir, &config)?.0)
 }
 
 fn since() -> Wall {

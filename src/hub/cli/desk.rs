@@ -3,13 +3,11 @@
 use super::{Failure, clock, dir, print, say};
 use crate::card::Exit;
 use crate::hub::admin::{self, Answer, Request};
-use crate::hub::config::{Config, FILE, STORE};
-use crate::hub::keys::Keys;
+use crate::hub::config::{Config, FILE};
 use crate::hub::operators::act::{Act, Refused};
 use crate::hub::operators::desk::{Desk, note, perform};
 use crate::hub::operators::{Operator, Role};
 use crate::hub::people::People;
-use crate::hub::seal::Seal;
 use crate::hub::store::sqlite::SqliteStore;
 use crate::wire::label::Label;
 use clap::ArgMatches;
@@ -135,9 +133,8 @@ fn open(args: &ArgMatches) -> Result<Direct, Failure> {
         return Err(Failure::new(what).hint(super::init_hint(&dir)));
     }
     let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
-    let keys = Keys::load(&dir).map_err(|e| Failure::of(&e))?;
-    let store = Arc::new(SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))?);
-    let seal = Seal::new(&keys.seal).map_err(|e| Failure::of(&e))?;
+    let (store, seal) = super::open_store(&dir, &config)?;
+    let store = Arc::new(store);
     let mails = config.mail.is_some();
     // Letters wait until the hub serves again.
     let kept: Arc<dyn crate::hub::store::Store> = Arc::<SqliteStore>::clone(&store);

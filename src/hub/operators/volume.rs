@@ -28,7 +28,7 @@ pub(super) async fn judge(desk: Desk<'_>, who: &Operator) -> Result<(), Refused>
         return Ok(());
     }
     tracing::error!(
-        operator = %who.name,
+        uid = who.uid,
         people = count,
         "an operator has looked at unusually many people within an hour"
     );

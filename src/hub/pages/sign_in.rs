@@ -6,7 +6,7 @@ use crate::hub::keys::KeyError;
 use crate::hub::people::email::Email;
 use crate::hub::people::password::{BadPassword, SHORTEST};
 use crate::hub::people::second::Entered;
-use crate::hub::people::{PeopleError, Person};
+use crate::hub::people::{PeopleError, Person, Ticket};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
@@ -163,6 +163,29 @@ pub(super) async fn welcome(
         Ok(Some(person)) => invitation(StatusCode::OK, &ticket, &person, None),
         Ok(None) => over(),
         Err(error) => broken(&error),
+    }
+}
+
+/// `GET /welcome/TICKET/once`: takes an invitation without a form and signs in, at a hub that serves nobody but this
+/// machine. The password that is set nobody knows.
+pub(super) async fn once(
+    State(pages): Shared,
+    visit: Visit,
+    Path(ticket): Path<String>,
+    Query(back): Query<Back>,
+) -> Response {
+    if !pages.hub.config.sandbox {
+        return super::nothing_here().await;
+    }
+    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
+    let accepted = async {
+        let password = Secret::new(Ticket::new()?.text().to_owned());
+        people.accept(&ticket, password, now).await
+    };
+    match accepted.await {
+        Ok(Some(person)) => enter(&pages, &visit, &person, way_back(back.to.as_deref())).await,
+        Ok(None) => over(),
+        Err(error) => busy_or_broken(&error),
     }
 }
 

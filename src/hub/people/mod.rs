@@ -7,6 +7,7 @@ pub mod audit;
 pub mod email;
 pub mod password;
 pub mod second;
+pub mod sharing;
 pub mod totp;
 
 use super::keys::{KeyError, random};
@@ -84,7 +85,7 @@ pub struct Person {
 /// Accounts over the store.
 pub struct People {
     store: Arc<dyn Store>,
-    seal: Seal,
+    seal: Arc<Seal>,
     passwords: Passwords,
     mails: bool,
     posted: Notify,
@@ -96,7 +97,7 @@ impl People {
     ///
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
-    pub fn new(store: Arc<dyn Store>, seal: Seal, mails: bool) -> Result<Self, KeyError> {
+    pub fn new(store: Arc<dyn Store>, seal: Arc<Seal>, mails: bool) -> Result<Self, KeyError> {
         let (passwords, posted) = (Passwords::new()?, Notify::new());
         Ok(Self { store, seal, passwords, mails, posted, watch: OnceLock::new() })
     }

@@ -4,14 +4,19 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+pub mod access;
 mod auth;
+pub mod classes;
 mod keys;
+mod opening;
 pub mod operator;
 pub mod people;
 mod rights;
 pub mod schema;
+pub mod sealing;
 pub mod second;
 mod services;
+pub mod share;
 pub mod sqlite;
 mod ticket;
 mod worker;
@@ -60,6 +65,9 @@ pub enum StoreError {
         /// The newest one known.
         known: i64,
     },
+    /// Sealed by another key.
+    #[error("what the store holds was sealed with another key than the one that is there")]
+    OtherKey,
     /// The store's thread is gone.
     #[error("the store is closed")]
     Closed,
@@ -281,6 +289,9 @@ impl Scope {
                     "ticket",
                     "quarantine",
                     "device_key",
+                    "visibility",
+                    "share",
+                    "share_invitation",
                     "pending",
                     "device",
                 ];
@@ -293,7 +304,9 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second + operator::Operators {
+pub trait Store:
+    people::People + second::Second + share::Shares + access::Access + operator::Operators
+{
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

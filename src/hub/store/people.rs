@@ -56,6 +56,20 @@ pub enum Happened {
     TrustEnded,
     /// Browsers were signed out from another one, or all of them at once.
     OthersSignedOut,
+    /// A device was revoked at the pages.
+    DeviceRevoked,
+    /// A device was released from quarantine at the pages.
+    DeviceReleased,
+    /// Its owner decided anew who may find a device.
+    VisibilitySet,
+    /// Somebody was invited to find a device.
+    GuestInvited,
+    /// Somebody may find a device no more, or an invitation was taken back.
+    GuestRemoved,
+    /// An invitation to somebody else's device was accepted.
+    OfferAccepted,
+    /// An invitation was declined, or a shared device given back.
+    OfferEnded,
     /// An operator looked at the account (promise S4).
     OperatorLooked,
     /// An operator did something with the account.
@@ -68,7 +82,7 @@ pub enum Happened {
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 20] = [
+    pub const ALL: [(&'static str, Self); 27] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -85,6 +99,13 @@ impl Happened {
         ("browser_trusted", Self::BrowserTrusted),
         ("trust_ended", Self::TrustEnded),
         ("others_signed_out", Self::OthersSignedOut),
+        ("device_revoked", Self::DeviceRevoked),
+        ("device_released", Self::DeviceReleased),
+        ("visibility_set", Self::VisibilitySet),
+        ("guest_invited", Self::GuestInvited),
+        ("guest_removed", Self::GuestRemoved),
+        ("offer_accepted", Self::OfferAccepted),
+        ("offer_ended", Self::OfferEnded),
         ("operator_looked", Self::OperatorLooked),
         ("operator_acted", Self::OperatorActed),
         ("second_reset", Self::SecondReset),
@@ -109,6 +130,12 @@ impl Happened {
             | Self::RecoveryMade
             | Self::RecoveryUsed
             | Self::BrowserTrusted
+            | Self::DeviceRevoked
+            | Self::DeviceReleased
+            | Self::VisibilitySet
+            | Self::GuestInvited
+            | Self::GuestRemoved
+            | Self::OfferAccepted
             | Self::OperatorActed
             | Self::SecondReset
             | Self::Unusual => true,
@@ -118,6 +145,7 @@ impl Happened {
             | Self::SecondFailed
             | Self::TrustEnded
             | Self::OthersSignedOut
+            | Self::OfferEnded
             | Self::OperatorLooked => false,
         }
     }
@@ -439,7 +467,7 @@ impl People for SqliteStore {
 
     fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>> {
         let columns = schema::DEVICE;
-        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY name");
+        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY called");
         let number = schema::integer(account);
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [number], schema::device)))
     }
