@@ -26,6 +26,7 @@ pub mod listen;
 pub mod log;
 pub mod mail;
 pub mod metrics;
+pub mod oidc;
 pub mod operators;
 pub mod pages;
 pub mod people;

@@ -79,7 +79,7 @@ async fn a_locked_account_is_signed_out_and_nobody_signs_in() {
     assert!(people.recognise(&email, password()).await.unwrap().is_some());
     assert!(people.signed_in(browser.text(), now).await.unwrap().is_none(), "that one is over");
     let device = enrolled(store.as_ref(), 1, "box", 1).await;
-    assert_eq!(store.owner(device.id).await.unwrap(), None, "a command let it in");
+    assert_eq!(store.owner_of(device.id).await.unwrap(), None, "a command let it in");
     store.probe().await.unwrap();
     assert_eq!(store.letters_waiting().await.unwrap(), 0);
 }

@@ -56,6 +56,7 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
         }),
         mail: None,
         access_log: AccessLog::default(),
+        oidc: Vec::new(),
         operators: BTreeMap::new(),
         alerts: Alerts::default(),
         metrics: None,

@@ -49,9 +49,14 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// An account that nobody has signed in to has a log that nobody reads, and the invitation says it all.
-    fn is_new(&self) -> bool {
-        matches!(self, Self::Person(found) | Self::Invited(found, _) if found.1.password.is_none())
+    /// A device's owner is told of the device. An account that nobody has signed in to has a log that nobody reads, and
+    /// the invitation says it all.
+    fn tells_by_itself(&self) -> bool {
+        match self {
+            Self::Person(found) | Self::Invited(found, _) => found.1.password.is_none(),
+            Self::Device(..) => true,
+            Self::Nothing | Self::Everybody(_) => false,
+        }
     }
 
     fn device(&self) -> Option<&Device> {
@@ -154,7 +159,7 @@ pub async fn perform(desk: Desk<'_>, who: &Operator, act: &Act, typed: Option<&s
         return desk.carry_out(act, target, unmasked).await;
     }
     let told = desk.told(act, &target);
-    let accounts = if target.is_new() { Vec::new() } else { accounts };
+    let accounts = if target.tells_by_itself() { Vec::new() } else { accounts };
     let done = desk.carry_out(act, target, unmasked).await?;
     for account in accounts {
         let (what, text) = told.unwrap_or((Happened::OperatorActed, act.word()));
@@ -223,13 +228,25 @@ impl Desk<'_> {
         let found = admin::named(self.store, name).await.map_err(|e| failed(&e))?;
         let none = || Refused::new(format!("no device is named {name}")).hint(DEVICES);
         let device = found.ok_or_else(none)?;
-        let owner = self.store.owner(device.id.clone()).await.map_err(|e| failed(&e))?;
+        let owner = self.store.owner_of(device.id.clone()).await.map_err(|e| failed(&e))?;
         Ok(Target::Device(Box::new(device), owner))
     }
 
     async fn tell(&self, account: u64, what: Happened, about: &str) -> Result<(), Refused> {
         let told = self.people.tell(account, what, Some(about), HERE, self.now).await;
         told.map_err(|e| failed(&e))
+    }
+
+    async fn tell_of(
+        &self,
+        owner: Option<u64>,
+        what: Happened,
+        name: &Label,
+    ) -> Result<(), Refused> {
+        match owner {
+            Some(owner) => self.tell(owner, what, name.as_str()).await,
+            None => Ok(()),
+        }
     }
 
     fn told(&self, act: &Act, target: &Target) -> Option<(Happened, &'static str)> {
@@ -240,8 +257,6 @@ impl Desk<'_> {
             (Act::UserLock { .. }, _) => (acted, "it is locked"),
             (Act::UserUnlock { .. }, _) => (acted, "it is not locked any more"),
             (Act::UserSignOut { .. }, _) => (acted, "all browsers were signed out"),
-            (Act::DeviceRevoke { .. }, _) => (acted, "a device was revoked"),
-            (Act::DeviceRelease { .. }, _) => (acted, "a device was released"),
             _ => return None,
         })
     }
@@ -315,8 +330,11 @@ impl Desk<'_> {
                 rows.ok_or_else(|| Refused::new(format!("no device is named {name}")))?
             }
             None => {
+                let owner = self.store.owner_of(device.id.clone()).await.map_err(|e| failed(&e))?;
                 let erased = self.store.erase(device, Scope::Registration).await;
-                erased.map_err(|e| failed(&e))?
+                let rows = erased.map_err(|e| failed(&e))?;
+                self.tell_of(owner, Happened::Revoked, &name).await?;
+                rows
             }
         };
         Ok(json!({ "revoked": name, "rows": rows, "serving": self.hub.is_some() }))
@@ -329,8 +347,10 @@ impl Desk<'_> {
         };
         let mut released: Vec<Label> = Vec::new();
         for device in devices {
+            let owner = self.store.owner_of(device.id.clone()).await.map_err(|e| failed(&e))?;
             let lifted = self.store.release(device.id, name.is_none(), self.now).await;
             if lifted.map_err(|e| failed(&e))? {
+                self.tell_of(owner, Happened::Released, &device.name).await?;
                 released.push(device.name);
             } else if let Some(name) = name {
                 let what = format!("{name} is not quarantined");

@@ -15,7 +15,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 /// What was done, for the page that is shown next: a code, and what is said.
-const DONE: [(&str, &str); 5] = [
+const DONE: [(&str, &str); 6] = [
+    (
+        "added",
+        "The device was let in. It is on this page as soon as it has heard so, in a few seconds.",
+    ),
     (
         "revoked",
         "The device was revoked. Its session is over, and everything kept of it is erased.",
@@ -64,11 +68,16 @@ pub(super) async fn show(
     let done = DONE.iter().find(|(code, _)| Some(*code) == back.done.as_deref());
     let body = html! {
         h1 { "Devices" }
-        @if let Some((_, text)) = done { p.done role="status" { (text) } }
-        @if all.own.is_empty() {
-            p { "No device is yours yet. Type this on one:" }
-            p { code { "qcloud-agent register --hub https://" (pages.hub.config.host) } }
-            p { a href="/approve" { "It showed a code" } }
+        @if let Some((_, text)) = done {
+            p.done role="status" { (text) }
+        } @else if all.own.is_empty() {
+            section.card {
+                h2 { "No device is yours yet" }
+                p { "Type this on one:" }
+                pre { code { "qcloud-agent register --hub https://" (pages.hub.config.host) } }
+                p { "It shows a code, and four words that only it and this hub know." }
+                div.actions { a.button.main href="/approve" { "It showed a code" } }
+            }
         }
         @for (device, reach, level) in &all.own { (card(device, reach, *level)) }
         (offers::section(&pages, &visit, &all.offers, &all.shared))

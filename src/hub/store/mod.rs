@@ -5,9 +5,13 @@
 //! answer comes only after that step is on disk.
 
 pub mod access;
+pub mod address;
 mod auth;
 pub mod classes;
+pub mod happened;
+pub mod identity;
 mod keys;
+pub mod known;
 mod opening;
 pub mod operator;
 pub mod people;
@@ -305,7 +309,14 @@ impl Scope {
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
 pub trait Store:
-    people::People + second::Second + share::Shares + access::Access + operator::Operators
+    people::People
+    + second::Second
+    + share::Shares
+    + access::Access
+    + known::Known
+    + address::AddressChanges
+    + identity::Identities
+    + operator::Operators
 {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;

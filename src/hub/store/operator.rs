@@ -68,8 +68,6 @@ pub trait Operators: Send + Sync {
     fn locked(&self) -> Answer<'_, Vec<(u64, Wall)>>;
     /// Ends everything that was begun in an account: its sessions, half sessions, invitations and trust.
     fn end_all(&self, account: u64) -> Answer<'_, ()>;
-    /// The account a device belongs to.
-    fn owner(&self, device: String) -> Answer<'_, Option<u64>>;
     /// How many letters wait.
     fn letters_waiting(&self) -> Answer<'_, u64>;
     /// Writes what was there before: fails where nothing can be written.
@@ -90,14 +88,6 @@ fn row(row: &Row<'_>) -> Result<AuditRow, StoreError> {
 
 fn lock_row(row: &Row<'_>) -> Result<(u64, Wall), StoreError> {
     Ok((schema::count(row, 0)?, schema::wall(row, 1)?))
-}
-
-fn owner(row: &Row<'_>) -> Result<Option<u64>, StoreError> {
-    let number: Option<i64> = schema::column(row, 0)?;
-    number
-        .map(u64::try_from)
-        .transpose()
-        .map_err(|_| StoreError::Corrupt { what: "number of an account" })
 }
 
 fn audit_head(connection: &Connection) -> Result<Option<AuditHead>, StoreError> {
@@ -179,12 +169,6 @@ impl Operators for SqliteStore {
 
     fn end_all(&self, account: u64) -> Answer<'_, ()> {
         Box::pin(self.0.call(Kind::Erase, move |c| end_tickets(c, account, None)))
-    }
-
-    fn owner(&self, device: String) -> Answer<'_, Option<u64>> {
-        let sql = "SELECT account FROM device WHERE id = ?1";
-        let read = move |c: &Connection| one(c, sql, [device], owner).map(Option::flatten);
-        Box::pin(self.0.call(Kind::Read, read))
     }
 
     fn letters_waiting(&self) -> Answer<'_, u64> {
