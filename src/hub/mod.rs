@@ -9,14 +9,17 @@
 //! The row of a key in the store is the authority over a device: certificates only carry the key. Store
 //! and zone change under one lock for each device, the zone before the answer.
 
+pub mod account;
 pub mod admin;
 pub mod api;
 pub mod approval;
 pub mod cli;
 pub mod config;
 pub mod dns;
+pub mod export;
 pub mod front;
 pub mod hello;
+pub mod kept;
 pub mod keys;
 pub mod limit;
 pub mod listen;
@@ -29,6 +32,7 @@ pub mod restrictions;
 pub mod seal;
 pub mod serve;
 pub mod session;
+pub mod speech;
 pub mod state;
 pub mod store;
 pub mod sweep;

@@ -52,6 +52,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "recovery_code", kept: Kept::WithAccount },
     Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
     Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
+    Rule { table: "profile", kept: Kept::WithAccount },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so

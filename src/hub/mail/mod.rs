@@ -154,6 +154,16 @@ pub async fn serve(post: Post, hub: Arc<Hub>) {
 
 /// Sends all that waits; why it stopped, when it did.
 async fn empty(post: &Post, hub: &Hub) -> Result<(), String> {
+    while let Some(farewell) = hub.people.farewell(hub.clock.now().wall) {
+        let sent = match letter::farewell(post, &farewell) {
+            Ok(message) => post.send(message).await,
+            Err(error) => Err(Unsent::Never(error.to_string())),
+        };
+        if let Err(Unsent::NotNow(reason)) = sent {
+            return Err(reason);
+        }
+        hub.people.farewell_sent(&farewell);
+    }
     loop {
         let letters = hub.people.letters(BATCH).await.map_err(|e| e.to_string())?;
         if letters.is_empty() {

@@ -124,5 +124,7 @@ fn words(what: Happened) -> &'static str {
         Happened::BrowserTrusted => "A browser is trusted for 30 days",
         Happened::TrustEnded => "A browser is trusted no more",
         Happened::OthersSignedOut => "A browser was signed out from another",
+        Happened::ProfileChanged => "Profile changed:",
+        Happened::Exported => "Everything kept was downloaded",
     }
 }

@@ -1,6 +1,8 @@
 //! The one table of the pages: what is not in it does not exist.
 
-use super::{Pages, Routes, approve, devices, layout, log, second, security, sign_in};
+use super::{
+    Pages, Routes, account, approve, devices, layout, log, privacy, second, security, sign_in,
+};
 use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
@@ -60,6 +62,13 @@ pub static ROUTES: &[Page] = &[
     takes("/sign-out", Needs::Person, || post(sign_in::sign_out)),
     shows("/welcome/{ticket}", Needs::Nothing, || get(sign_in::welcome)),
     takes("/welcome/{ticket}", Needs::Nothing, || post(sign_in::accept)),
+    shows("/account", Needs::Person, || get(account::show)),
+    takes("/account", Needs::Person, || post(account::save)),
+    shows("/account/download", Needs::Person, || get(account::download::show)),
+    takes("/account/download", Needs::Person, || post(account::download::take)),
+    shows("/account/delete", Needs::Person, || get(account::leave::show)),
+    takes("/account/delete", Needs::Person, || post(account::leave::leave)),
+    shows("/privacy", Needs::Nothing, || get(privacy::show)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
 ];
 

@@ -4,6 +4,7 @@ use super::Pages;
 use crate::hub::api::Peer;
 use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
 use crate::hub::people::{Person, SESSION_LIFE, Ticket};
+use crate::hub::speech;
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, HeaderValue};
 use axum::http::request::Parts;
@@ -72,6 +73,11 @@ impl FromRequestParts<Arc<Pages>> for Visit {
             }
             None => None,
         };
+        if let Some(person) = &person {
+            let profile = pages.hub.people.profile(person.account).await;
+            let profile = profile.map_err(|error| super::broken(&error))?;
+            speech::prefer(profile.language, profile.zone);
+        }
         Ok(Self { from, person, ticket, trusted })
     }
 }

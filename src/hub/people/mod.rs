@@ -4,7 +4,9 @@
 //! browser's session only as a hash: neither a copy of the database nor a look into it lets anybody in.
 
 pub mod email;
+pub mod farewell;
 pub mod password;
+pub mod profile;
 pub mod second;
 pub mod totp;
 
@@ -85,6 +87,7 @@ pub struct People {
     passwords: Passwords,
     mails: bool,
     posted: Notify,
+    farewells: farewell::Farewells,
 }
 
 impl People {
@@ -93,7 +96,14 @@ impl People {
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
     pub fn new(store: Arc<dyn Store>, seal: Seal, mails: bool) -> Result<Self, KeyError> {
-        Ok(Self { store, seal, passwords: Passwords::new()?, mails, posted: Notify::new() })
+        Ok(Self {
+            store,
+            seal,
+            passwords: Passwords::new()?,
+            mails,
+            posted: Notify::new(),
+            farewells: farewell::Farewells::default(),
+        })
     }
 
     /// Makes an account, or invites the holder of one to set another password. The invitation is for its link.
@@ -275,6 +285,11 @@ impl People {
     /// What a line of the log is about, opened.
     pub fn about(&self, entry: &Entry) -> Option<String> {
         self.seal.open("account_log.about", entry.about.as_ref()?)
+    }
+
+    /// A sealed value of a column, opened.
+    pub fn opened(&self, column: &'static str, sealed: &[u8]) -> Option<String> {
+        self.seal.open(column, sealed)
     }
 
     /// What marks the forms of a browser's session.

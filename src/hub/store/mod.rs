@@ -4,6 +4,7 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+pub mod account;
 mod auth;
 mod keys;
 pub mod people;
@@ -292,7 +293,7 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second {
+pub trait Store: people::People + second::Second + account::Own {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

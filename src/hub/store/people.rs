@@ -56,11 +56,15 @@ pub enum Happened {
     TrustEnded,
     /// Browsers were signed out from another one, or all of them at once.
     OthersSignedOut,
+    /// The profile was changed.
+    ProfileChanged,
+    /// Everything that is kept was downloaded.
+    Exported,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 18] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -77,6 +81,8 @@ impl Happened {
         ("browser_trusted", Self::BrowserTrusted),
         ("trust_ended", Self::TrustEnded),
         ("others_signed_out", Self::OthersSignedOut),
+        ("profile_changed", Self::ProfileChanged),
+        ("exported", Self::Exported),
     ];
 
     /// As it is kept.
@@ -96,13 +102,15 @@ impl Happened {
             | Self::SecondLocked
             | Self::RecoveryMade
             | Self::RecoveryUsed
-            | Self::BrowserTrusted => true,
+            | Self::BrowserTrusted
+            | Self::Exported => true,
             Self::SignInFailed
             | Self::SignedOut
             | Self::Denied
             | Self::SecondFailed
             | Self::TrustEnded
-            | Self::OthersSignedOut => false,
+            | Self::OthersSignedOut
+            | Self::ProfileChanged => false,
         }
     }
 
@@ -196,7 +204,7 @@ pub trait People: Send + Sync {
 
 const ACCOUNT: &str = "a.number, a.email, a.password, a.made_at";
 
-fn account(row: &Row<'_>) -> Result<Account, StoreError> {
+pub(super) fn account(row: &Row<'_>) -> Result<Account, StoreError> {
     Ok(Account {
         number: schema::count(row, 0)?,
         email: schema::column(row, 1)?,

@@ -28,6 +28,7 @@ pub const STEPS: &[&str] = &[
     super::auth::CREATE,
     SECOND,
     SERVICE,
+    super::account::CREATE,
 ];
 
 const SERVICE: &str = "
