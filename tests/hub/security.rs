@@ -13,8 +13,11 @@ use qcloud_agent::hub::store::sqlite::SqliteStore;
 const BEN: &str = "ben@mail.example.org";
 const NEW: &str = "eight blue kettles";
 /// Whose pages stand behind a sign-in.
-const PRIVATE: [&str; 7] = [
+const PRIVATE: [&str; 10] = [
     "/",
+    "/account",
+    "/account/download",
+    "/account/delete",
     "/log",
     "/approve",
     "/security",

