@@ -3,7 +3,8 @@
 //! One process on three sockets. [`front`] tells connections on the TCP port apart by their first bytes: the
 //! hub's own [`api`], devices' tripwires, and visitors, whom [`relay`] carries unread through a device's
 //! [`session`] (QUIC, on the UDP port of the same number). [`dns`] answers for the zone from memory.
-//! [`admin`] is the operator's way to the serving process; [`approval`] finds who waits to be let in.
+//! [`speech`] is how people are answered, [`kept`] tells them what is kept, [`export`] gives it to them and [`account`]
+//! is the one way an account ends. [`admin`] is the operator's way to the serving process; [`approval`] finds who waits to be let in.
 //! [`store`] is what is kept; [`sweep`] holds it to what the wire's parcels promise.
 //!
 //! The row of a key in the store is the authority over a device: certificates only carry the key. Store

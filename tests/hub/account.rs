@@ -1,7 +1,8 @@
 //! What is kept of a person as a whole: which tables, how they are shown, and whom a person lets find them.
 
+use super::browser::{Browser, PAGES};
 use super::store_contract::{at, enrolled, holds_bytes, sqlite};
-use super::support::TempDir;
+use super::support::{Hub, TempDir};
 use core::sync::atomic::{AtomicU64, Ordering};
 use qcloud_agent::hub::people::email::Email;
 use qcloud_agent::hub::people::profile::{Findable, Profile};
@@ -10,6 +11,7 @@ use qcloud_agent::hub::seal::Seal;
 use qcloud_agent::hub::store::account::{ProfileRow, TABLES};
 use qcloud_agent::hub::store::people::{Entry, Happened};
 use qcloud_agent::hub::store::{Scope, Store};
+use qcloud_agent::hub::sweep::{EXPIRING, RULES};
 use qcloud_agent::secret::Secret;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -136,4 +138,30 @@ async fn q6_who_is_found_decided_it_and_nobody_learns_who_is_there() {
     people.set_profile(anna.account, &Profile::default(), at(2)).await.unwrap();
     assert_eq!(find(anna_is, true).await, None, "she has changed her mind");
     assert_eq!(asked.load(Ordering::Relaxed), 8, "each answer came after the same questions");
+}
+
+/// What is kept, why and until when is told to anybody, by the rules that the sweep obeys.
+#[tokio::test]
+async fn anybody_reads_what_is_kept_until_when_and_who_runs_the_hub() {
+    let who = ["--contact", "<b>privacy@example.org", "--region", "Sweden"];
+    let hub = Hub::start_with(&[&["--sandbox", "--pages", PAGES], who.as_slice()].concat());
+    let mut nobody = Browser::new(&hub);
+    let page = nobody.get("/privacy").await;
+    assert_eq!((page.status, nobody.cookies.len()), (200, 0));
+    let rows = |table: &str| {
+        let at = page.text.split(&format!("<tr id=\"{table}\">")).nth(1).unwrap_or_default();
+        at.split("</tr>").next().unwrap_or_default().to_owned()
+    };
+    for rule in RULES {
+        let row = rows(rule.table);
+        let until = row.rsplit("<td>").next().unwrap_or_default();
+        let days = rule.keeps().map(|keeps| keeps.as_secs() / 86_400).filter(|days| *days > 0);
+        match days {
+            Some(days) => assert_eq!(until, format!("{days} days</td>"), "{}", rule.table),
+            None => assert!(until.len() > 8, "{}: {row}", rule.table),
+        }
+        assert_eq!(row.matches("<td>").count(), 3, "{}: {row}", rule.table);
+    }
+    assert!(EXPIRING.iter().all(|table| !rows(table).is_empty()));
+    assert!(page.text.contains("&lt;b&gt;privacy@example.org") && page.text.contains("Sweden"));
 }

@@ -216,6 +216,27 @@ async fn s8_five_wrong_codes_close_the_second_step_and_not_the_first() {
     assert!(owner.get("/log").await.text.contains("<td>Second step closed for 15 minutes</td>"));
 }
 
+/// The attack on an account's end: the password alone, without the phone.
+#[tokio::test]
+async fn s8_deleting_the_account_takes_password_and_code() {
+    let hub = hub();
+    let mut owner = Browser::of(&hub, EMAIL).await;
+    let kit = switched_on(&mut owner).await;
+    let page = owner.get("/account/delete").await;
+    assert!(page.text.contains("name=\"code\""), "{}", page.text);
+    let mark = page.mark();
+    let form = [("mark", &*mark), ("password", PASSWORD), ("address", EMAIL)];
+    assert_eq!(owner.post("/account/delete", &form).await.status, 422, "no code at all");
+    for code in ["123456", &kit.used] {
+        let form = [form.as_slice(), &[("code", code)]].concat();
+        assert_eq!(owner.post("/account/delete", &form).await.status, 422, "{code}");
+    }
+    let code = kit.phone.code(1);
+    let page = owner.post("/account/delete", &[form.as_slice(), &[("code", &code)]].concat()).await;
+    assert!(page.status == 200 && owner.cookies.is_empty(), "{}", page.text);
+    assert_eq!(owner.get("/account").await.status, 303);
+}
+
 /// Guard: `recovery-once`, the removal of a code that was used.
 #[tokio::test]
 async fn s8_a_recovery_code_is_good_once_and_new_ones_void_the_old() {

@@ -32,16 +32,16 @@ fn q3_a_profile_is_what_its_declaration_says_and_nothing_of_it_is_needed() {
 
     let got = anna.profile(&[("name", NAME), ("phone", PHONE)]);
     assert_eq!(got.status, 303, "{}", got.body);
+    for secret in [NAME, PHONE] {
+        let found = files_with(world.hub.dir(), secret.as_bytes());
+        assert_eq!(found, Vec::<PathBuf>::new(), "{secret} in the clear");
+    }
     let page = anna.get("/account").body;
     assert!(page.contains(NAME) && page.contains(PHONE));
     for field in FIELDS {
         for said in [field.label, field.why, field.seen_by, field.until] {
             assert!(page.contains(said.to(Language::English)), "{} is not all said", field.key);
         }
-    }
-    for secret in [NAME, PHONE] {
-        let found = files_with(world.hub.dir(), secret.as_bytes());
-        assert_eq!(found, Vec::<PathBuf>::new(), "{secret} in the clear");
     }
 
     let mark = ben.get("/account").field("mark");
