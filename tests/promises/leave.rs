@@ -29,7 +29,7 @@ fn rows(hub: &Hub) -> BTreeMap<&'static str, u64> {
     all.chain(TABLES.iter().map(|table| table.name)).map(|name| (name, hub.rows(name))).collect()
 }
 
-fn goodbye<'a>(anna: &'a Person) -> [(&'static str, &'a str); 2] {
+fn goodbye(anna: &Person) -> [(&'static str, &str); 2] {
     [("password", PASSWORD), ("address", &anna.email)]
 }
 

@@ -30,7 +30,8 @@ fn count(all: &Value, table: &str) -> u64 {
     let of = |list: &Value| -> u64 {
         let tables = list.as_array().expect("tables").iter();
         let rows = tables.filter(|one| one["table"] == table).map(|one| &one["rows"]);
-        rows.map(|rows| rows.as_array().expect("rows").len() as u64).sum()
+        let count = rows.map(|rows| rows.as_array().expect("rows").len()).sum::<usize>();
+        u64::try_from(count).expect("a count")
     };
     let devices = all["devices"].as_array().expect("devices").iter();
     of(&all["tables"]) + devices.map(|device| of(&device["tables"])).sum::<u64>()
