@@ -66,6 +66,12 @@ pub struct Config {
     /// Where the hub stands, shown to owners before they register (promise G1).
     #[serde(default)]
     pub region: Option<String>,
+    /// The file of the key that seals the store; without it, `seal.key` in the hub's directory (promise S6).
+    #[serde(default)]
+    pub seal_key: Option<PathBuf>,
+    /// Gives up that this key lies on another filesystem than the data.
+    #[serde(default)]
+    pub seal_key_beside_data: bool,
     /// For a hub that is tried on one machine: loopback addresses may be published, and every listener must be loopback.
     #[serde(default)]
     pub sandbox: bool,
@@ -75,6 +81,21 @@ pub struct Config {
     /// How people are told of what happens in their accounts.
     #[serde(default)]
     pub mail: Option<Mail>,
+    /// Who else may vouch for people (promise Q2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oidc: Vec<Oidc>,
+    /// What is kept of whoever connects.
+    #[serde(default)]
+    pub access_log: AccessLog,
+}
+
+/// `[access_log]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// Whether a log with whole addresses is kept, sealed and for a bounded time (promises H4, H5).
+    #[serde(default)]
+    pub unmasked: bool,
 }
 
 /// `[mail]`.
@@ -91,6 +112,39 @@ pub struct Mail {
     /// A file with the password, readable by its owner only.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+}
+
+/// `[[oidc]]`: a provider of identities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// What people see on the button.
+    pub name: String,
+    /// Its URL, to the letter as it stands in its discovery document.
+    pub issuer: String,
+    /// What it knows this hub by.
+    pub client_id: String,
+    /// A file with the secret for that, readable by its owner only.
+    pub client_secret_file: PathBuf,
+}
+
+impl Oidc {
+    fn check(&self, sandbox: bool) -> Result<(), BadConfig> {
+        let bad = |key, value: &str, why| {
+            Err(BadConfig::Value { key, value: value.escape_debug().to_string(), why })
+        };
+        let name = self.name.chars();
+        if self.name.is_empty() || name.clone().count() > 40 || name.clone().any(acts) {
+            return bad("oidc.name", &self.name, "write 1 to 40 characters");
+        }
+        let secure = self.issuer.starts_with("https://")
+            || (sandbox && self.issuer.starts_with("http://127.0.0.1:"));
+        let plain = self.issuer.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+        if !secure || !plain || self.issuer.len() > 200 {
+            return bad("oidc.issuer", &self.issuer, "write an https URL without ? and #");
+        }
+        Ok(())
+    }
 }
 
 /// `[pages]`.
@@ -116,8 +170,8 @@ impl Pages {
             return bad("pages.host", &self.host, why);
         }
         if site(&self.host) == site(zone) {
-            let why = "the pages need another domain than the zone of the devices: a device's page could \
-                       set cookies for them";
+            let why = "the pages need another domain than the zone of the devices, so that their last two \
+                       labels differ: a device's page could set cookies for them";
             return bad("pages.host", &self.host, why);
         }
         if self.certificate.is_some() != self.key.is_some() {
@@ -172,6 +226,15 @@ impl Config {
         let text = |key: &str, text: &Option<String>| {
             text.as_ref().map(|text| format!("{key} = \"{text}\"\n")).unwrap_or_default()
         };
+        let seal_key =
+            self.seal_key.as_ref().map(|path| format!("seal_key = \"{}\"\n", path.display()));
+        let beside = if self.seal_key_beside_data {
+            "# The key lies on the same filesystem as the data it seals: a copy of the disk, or the disk itself,\n\
+             # opens everything. Better: seal_key = \"/PATH/ON/ANOTHER/FILESYSTEM\", and without the next line.\n\
+             seal_key_beside_data = true\n"
+        } else {
+            ""
+        };
         let contact = text("contact", &self.contact);
         let region = text("region", &self.region);
         format!(
@@ -186,12 +249,16 @@ impl Config {
              # The public addresses of this machine.\n\
              addresses = [{}]\n\
              # Whom owners write to, and where this hub stands: shown to them before they register.\n\
-             {contact}{region}sandbox = {}\n{}",
+             {contact}{region}\
+             # The key that seals what is kept; without it nothing of that can be read. Have a copy of it elsewhere.\n\
+             {}{beside}\
+             sandbox = {}\n{}",
             self.zone,
             self.host,
             self.listen,
             self.dns,
             addresses.join(", "),
+            seal_key.unwrap_or_default(),
             self.sandbox,
             pages.unwrap_or_default(),
         )
@@ -218,8 +285,27 @@ impl Config {
                 return Err(BadConfig::Value { key, value, why });
             }
         }
+        if let Some(path) = &self.seal_key {
+            let text = path
+                .to_str()
+                .filter(|text| !text.chars().any(|c| acts(c) || c == '"' || c == '\\'));
+            if text.is_none() || !path.is_absolute() {
+                let why = "write a path that begins with /, without quotes, backslashes and control characters";
+                let value = path.to_string_lossy().escape_debug().to_string();
+                return Err(BadConfig::Value { key: "seal_key", value, why });
+            }
+        }
         if let Some(pages) = &self.pages {
             pages.check(&self.zone)?;
+        }
+        for (number, one) in self.oidc.iter().enumerate() {
+            one.check(self.sandbox)?;
+            let twice = self.oidc.iter().take(number).any(|other| other.issuer == one.issuer);
+            if twice || self.pages.is_none() {
+                let (key, value) = ("oidc.issuer", one.issuer.clone());
+                let why = if twice { "it stands there twice" } else { "people sign in at [pages]" };
+                return Err(BadConfig::Value { key, value, why });
+            }
         }
         for (key, at) in [("listen", self.listen), ("dns", self.dns)] {
             if self.sandbox && !at.ip().is_loopback() {
@@ -252,6 +338,10 @@ mod tests {
             contact: Some("Åsa, +46 8 123, privacy@example.test".into()),
             region: Some("Sweden".into()),
             mail: None,
+            oidc: Vec::new(),
+            seal_key: Some("/run/keys/seal.key".into()),
+            seal_key_beside_data: true,
+            access_log: AccessLog::default(),
             sandbox: false,
             pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
         }
@@ -277,6 +367,15 @@ mod tests {
     }
 
     #[test]
+    fn the_path_of_the_key_is_a_whole_one() {
+        let with = |path: &str| Config { seal_key: Some(path.into()), ..config() }.check().is_ok();
+        assert!(with("/run/keys/seal.key"));
+        for bad in ["seal.key", "", "/a\"b", "/a\\b", "/a\nb"] {
+            assert!(!with(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn unknown_keys_are_refused() {
         let text = config().to_toml() + "tracking = true\n";
         assert!(toml::from_str::<Config>(&text).is_err());
@@ -288,5 +387,32 @@ mod tests {
         assert!(open.check().is_err());
         let listen = "127.0.0.1:0".parse().expect("an address");
         assert!(Config { listen, dns: listen, ..open }.check().is_ok());
+    }
+
+    #[test]
+    fn a_provider_is_an_https_url_with_a_name_and_stands_there_once() {
+        let one = |name: &str, issuer: &str| Oidc {
+            name: name.into(),
+            issuer: issuer.into(),
+            client_id: "hub".into(),
+            client_secret_file: "/etc/qcloud-hub/secret".into(),
+        };
+        let with = |oidc: Vec<Oidc>| Config { oidc, ..config() }.check().is_ok();
+        let good = one("Example", "https://id.example.org/realm");
+        assert!(with(vec![good.clone()]));
+        assert!(!with(vec![good.clone(), good.clone()]));
+        assert!(Config { oidc: vec![good], pages: None, ..config() }.check().is_err());
+        let many = "x".repeat(41);
+        for bad in [
+            one("Example", "http://127.0.0.1:8080"),
+            one("Example", "id.example.org"),
+            one("Example", "https://id.example.org/?x"),
+            one("Example", "https://id.example.org/ x"),
+            one("", "https://id.example.org"),
+            one("a\u{1b}[2J", "https://id.example.org"),
+            one(&many, "https://id.example.org"),
+        ] {
+            assert!(!with(vec![bad.clone()]), "{bad:?}");
+        }
     }
 }

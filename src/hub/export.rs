@@ -7,15 +7,14 @@
 
 use super::kept;
 use super::people::profile::FIELDS;
-use super::people::{People, PeopleError, Person};
+use super::people::{PeopleError, Person};
 use super::speech::Language;
 use super::state::Hub;
-use super::store::account::{Shown, TABLES, Table};
+use super::store::account::{TABLES, Table};
 use super::store::{Device, Kept, Scope};
 use super::sweep::{RULES, Rule};
 use crate::clock::Wall;
 use core::time::Duration;
-use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
 /// Rows read at once.
@@ -86,23 +85,17 @@ async fn of_account(
         let some = hub.store.rows_of(account, table.name, after, ROWS).await?;
         let Some(last) = some.last() else { return Ok(rows) };
         after = last.number;
-        rows.extend(some.into_iter().map(|kept| opened(&hub.people, table, kept)));
+        rows.extend(some.into_iter().map(|kept| given(table, kept)));
     }
 }
 
-/// A row with its seals open.
-fn opened(people: &People, table: &Table, kept: Kept) -> Value {
+/// A row without what only its owner may have.
+fn given(table: &Table, kept: Kept) -> Value {
     let mut data = kept.data;
-    for (column, shown) in table.bytes {
-        let Some(Value::String(bytes)) = data.get(*column) else { continue };
-        let value = match shown {
-            Shown::Withheld(what) => format!("({what})"),
-            Shown::Opened(seal) => {
-                let bytes = BASE64URL_NOPAD.decode(bytes.as_bytes()).unwrap_or_default();
-                people.opened(seal, &bytes).unwrap_or_else(|| "(it does not open)".into())
-            }
-        };
-        data.insert((*column).into(), value.into());
+    for (column, what) in table.withheld {
+        if data.get(*column).is_some_and(|value| !value.is_null()) {
+            data.insert((*column).into(), format!("({what})").into());
+        }
     }
     row(table.name, data)
 }

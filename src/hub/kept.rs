@@ -246,6 +246,89 @@ pub static TABLES: &[About] = &[
         ),
     ),
     about(
+        "known_browser",
+        said(
+            "a hash of the cookie of a browser you signed in with",
+            "ein Hash des Cookies eines Browsers, mit dem Sie sich angemeldet haben",
+            "en hash av kakan i en webbläsare du loggat in med",
+        ),
+        said(
+            "so that you are told of a new one",
+            "damit Sie von einem neuen erfahren",
+            "så att du får veta om en ny",
+        ),
+    ),
+    about(
+        "address_change",
+        said(
+            "another mail address you asked for (sealed)",
+            "eine andere E-Mail-Adresse, um die Sie gebeten haben (versiegelt)",
+            "en annan e-postadress du bett om (förseglad)",
+        ),
+        said("until you confirm it", "bis Sie sie bestätigen", "tills du bekräftar den"),
+    ),
+    about(
+        "identity",
+        said(
+            "who you are at a provider you sign in by: a keyed hash, and the provider (sealed)",
+            "wer Sie bei einem Anbieter sind, über den Sie sich anmelden: ein Hash, und der Anbieter (versiegelt)",
+            "vem du är hos en leverantör du loggar in via: en hash, och leverantören (förseglad)",
+        ),
+        said(
+            "so that you can sign in by it",
+            "damit Sie sich darüber anmelden können",
+            "så att du kan logga in via den",
+        ),
+    ),
+    about(
+        "visibility",
+        said("who may find a device", "wer ein Gerät finden darf", "vem som får hitta en enhet"),
+        said(
+            "so that nobody else does",
+            "damit es sonst niemand tut",
+            "så att ingen annan gör det",
+        ),
+    ),
+    about(
+        "share",
+        said(
+            "with which accounts a device is shared",
+            "mit welchen Konten ein Gerät geteilt ist",
+            "vilka konton en enhet delas med",
+        ),
+        said(
+            "because its owner wants so",
+            "weil der Besitzer es so will",
+            "för att ägaren vill så",
+        ),
+    ),
+    about(
+        "share_invitation",
+        said(
+            "the mail address somebody was invited to a device by (sealed)",
+            "die E-Mail-Adresse, mit der jemand zu einem Gerät eingeladen wurde (versiegelt)",
+            "e-postadressen som någon bjöds in till en enhet med (förseglad)",
+        ),
+        said(
+            "until they accept or decline",
+            "bis sie annehmen oder ablehnen",
+            "tills de tackar ja eller nej",
+        ),
+    ),
+    about(
+        "access_log",
+        said(
+            "whole addresses of who connects, sealed; only where whoever runs this hub wants it",
+            "ganze Adressen derer, die sich verbinden, versiegelt; nur wo der Betreiber es will",
+            "hela adresser för dem som ansluter, förseglade; bara där driftaren vill",
+        ),
+        said(
+            "to find abuse and faults",
+            "um Missbrauch und Fehler zu finden",
+            "för att hitta missbruk och fel",
+        ),
+    ),
+    about(
         "auth_key",
         said(
             "keys by which the operator lets devices in; nothing of you",

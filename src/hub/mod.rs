@@ -10,6 +10,7 @@
 //! The row of a key in the store is the authority over a device: certificates only carry the key. Store
 //! and zone change under one lock for each device, the zone before the answer.
 
+pub mod access;
 pub mod account;
 pub mod admin;
 pub mod api;
@@ -24,13 +25,16 @@ pub mod kept;
 pub mod keys;
 pub mod limit;
 pub mod listen;
+pub mod log;
 pub mod mail;
+pub mod oidc;
 pub mod pages;
 pub mod people;
 pub mod presence;
 pub mod relay;
 pub mod restrictions;
 pub mod seal;
+pub mod seal_key;
 pub mod serve;
 pub mod session;
 pub mod speech;

@@ -1,18 +1,18 @@
 //! `qcloud-hub serve`: all parts in one process.
 
 use super::api::Api;
-use super::config::{BadConfig, Config, Pages, STORE};
+use super::config::{BadConfig, Config, Pages};
 use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
 use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
 use super::mail::{self, BadMail, Post};
+use super::oidc::Providers;
 use super::pages::Site;
 use super::people::People;
-use super::seal::Seal;
+use super::seal_key::{self, BadSealKey};
 use super::session::{self, SessionError};
 use super::state::Hub;
-use super::store::sqlite::SqliteStore;
 use super::store::{Store, StoreError};
 use super::tls::{Faces, LiveLeaf, Source, TlsError, pages as pages_face};
 use super::{admin, front, sweep};
@@ -38,6 +38,9 @@ pub enum ServeError {
     /// Its keys.
     #[error("the keys are not usable")]
     Keys(#[from] KeyError),
+    /// The key that seals what it keeps, or what that opens.
+    #[error(transparent)]
+    Seal(#[from] BadSealKey),
     /// What it keeps.
     #[error("the store is not usable")]
     Store(#[from] StoreError),
@@ -90,7 +93,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
     complain(&config, dir);
     let keys = Keys::load(dir)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.join(STORE))?);
+    let seal = Arc::new(seal_key::load_apart(dir, &config)?);
+    let store: Arc<dyn Store> = Arc::new(seal_key::open_store(dir, &config, &seal)?);
     // Before anything is served: one hub serves a directory.
     let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
     let main = listen::pair(config.listen).await?;
@@ -101,8 +105,9 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let own = Source::Own { host: config.host.clone(), addresses: config.addresses.clone() };
     let leaf = LiveLeaf::new(&keys, own, wall)?;
     let faces = Faces::new(&keys, &leaf, &clock)?;
-    let people = People::new(Arc::clone(&store), Seal::new(&keys.seal)?, config.mail.is_some())?;
+    let people = People::new(Arc::clone(&store), seal, config.mail.is_some())?;
     let post = config.mail.as_ref().map(|mail| Post::new(mail, &config)).transpose()?;
+    let providers = Providers::load(&config.oidc, config.sandbox)?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;
     let hub = Arc::new(Hub::new(config, keys, store, zone, clock, people));
@@ -123,7 +128,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let pages = page_leaf.as_ref().and_then(|leaf| Some((leaf, hub.config.pages.as_ref()?)));
     let pages = pages
         .map(|(leaf, config)| {
-            Ok::<_, TlsError>(Site::new(&hub, &config.host, pages_face(leaf, &hub.clock)?))
+            let face = pages_face(leaf, &hub.clock)?;
+            Ok::<_, TlsError>(Site::new(&hub, &config.host, face, providers))
         })
         .transpose()?;
     tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api, pages));

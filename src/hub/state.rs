@@ -4,7 +4,7 @@ use super::approval::Approvals;
 use super::config::Config;
 use super::dns::SharedZone;
 use super::keys::{Keys, random};
-use super::limit::{Limit, Pace};
+use super::limit::{Buckets, Limit, Pace};
 use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
@@ -25,6 +25,11 @@ const POLLS: (u32, Duration) = (600, Duration::from_millis(50));
 /// What a network may try at the pages: ten at once, then ten a minute. Of the 20^8 codes that is one in 2^34.
 const TRIES: (u32, Duration) = (10, Duration::from_secs(6));
 
+/// Devices a network may look for by name: thirty at once, then one each two seconds.
+const LOOKUPS: (u32, Duration) = (30, Duration::from_secs(2));
+/// Wrong passwords of an account, from wherever: ten at once, then one a minute. A browser the account knows has as many
+/// of its own, so that nobody's guesses keep the owner out of it.
+const WRONG: (u32, Duration) = (10, Duration::from_secs(60));
 /// Wrong auth keys of a network: ten at once, then six each minute.
 const GUESSES: (u32, Duration) = (10, Duration::from_secs(10));
 
@@ -50,6 +55,8 @@ pub struct Hub {
     pub starts: Limit,
     /// Bounds polls.
     pub polls: Limit,
+    /// Bounds how often devices are looked for by name.
+    pub lookups: Limit,
     /// Bounds wrong auth keys.
     pub guesses: Limit,
     /// Paces polls.
@@ -60,6 +67,8 @@ pub struct Hub {
     pub approvals: Approvals,
     /// Bounds what is tried at the pages: passwords, invitations, codes.
     pub tries: Limit,
+    /// Bounds wrong passwords of each account.
+    pub wrong: Buckets<Hash>,
 }
 
 impl Hub {
@@ -84,11 +93,13 @@ impl Hub {
             locks: DeviceLocks::default(),
             starts: Limit::new(STARTS.0, STARTS.1),
             polls: Limit::new(POLLS.0, POLLS.1),
+            lookups: Limit::new(LOOKUPS.0, LOOKUPS.1),
             guesses: Limit::new(GUESSES.0, GUESSES.1),
             pace: Pace::default(),
             people,
             approvals: Approvals::default(),
             tries: Limit::new(TRIES.0, TRIES.1),
+            wrong: Buckets::new(WRONG.0, WRONG.1),
         }
     }
 
@@ -103,7 +114,7 @@ impl Hub {
             device = self.store.settle_key(key).await?;
             if let Some(device) = &device {
                 self.presence.end_other_keys(device, "this device has another key now");
-                tracing::info!(device = %device.name, "a device changed its key");
+                tracing::info!(device = %device.id, "a device changed its key");
             }
         }
         if device.is_none() && crate::sabotage::off("hub-device-auth") {

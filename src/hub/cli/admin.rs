@@ -5,7 +5,8 @@ use super::{Failure, clock, dir, print};
 use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::api::shown_code;
-use crate::hub::config::{FILE, STORE};
+use crate::hub::config::{Config, FILE};
+use crate::hub::store::people::{Happened, People};
 use crate::hub::store::sqlite::SqliteStore;
 use crate::hub::store::{Decided, Device, Pending, State, Store};
 use crate::hub::{admin, approval};
@@ -24,7 +25,8 @@ pub(super) fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
         let what = format!("{} holds no hub", dir.display());
         return Err(Failure::new(what).hint(super::init_hint(&dir)));
     }
-    SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))
+    let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
+    Ok(super::open_store(&dir, &config)?.0)
 }
 
 fn since() -> Wall {
@@ -152,6 +154,8 @@ pub(super) async fn release(args: &ArgMatches) -> Result<Exit, Failure> {
         known = true;
         let lifted = store.release(device.id.clone(), name.is_none(), now).await;
         if lifted.map_err(|e| Failure::of(&e))? {
+            let owner = store.owner_of(device.id.clone()).await.map_err(|e| Failure::of(&e))?;
+            super::user::tell_owner(args, owner, &device.name, Happened::Released).await?;
             print(&format!("{} is released: the box that comes first is it\n", device.name));
         } else if let Some(name) = name {
             return Err(Failure::new(format!("{name} is not quarantined")).hint(LIST));

@@ -2,13 +2,13 @@
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
-use crate::hub::config::{Config, STORE};
-use crate::hub::keys::Keys;
+use crate::hub::config::Config;
 use crate::hub::people::People;
 use crate::hub::people::email::Email;
-use crate::hub::seal::Seal;
-use crate::hub::store::sqlite::SqliteStore;
+use crate::hub::store::people::Happened;
+use crate::wire::label::Label;
 use clap::ArgMatches;
+use core::net::Ipv4Addr;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -23,11 +23,24 @@ pub(super) async fn user(args: &ArgMatches) -> Result<Exit, Failure> {
 fn open(args: &ArgMatches) -> Result<(Config, People), Failure> {
     let dir = dir(args);
     let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
-    let keys = Keys::load(&dir).map_err(|e| Failure::of(&e))?;
-    let store = SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))?;
-    let seal = Seal::new(&keys.seal).map_err(|e| Failure::of(&e))?;
-    let people = People::new(Arc::new(store), seal, false).map_err(|e| Failure::of(&e))?;
+    let (store, seal) = super::open_store(&dir, &config)?;
+    let mails = config.mail.is_some();
+    let people = People::new(Arc::new(store), seal, mails).map_err(|e| Failure::of(&e))?;
     Ok((config, people))
+}
+
+/// Notes in the log of a device's owner what was done to it here; a letter goes with the next ones.
+pub(super) async fn tell_owner(
+    args: &ArgMatches,
+    owner: Option<u64>,
+    name: &Label,
+    what: Happened,
+) -> Result<(), Failure> {
+    let Some(owner) = owner else { return Ok(()) };
+    let (_, people) = open(args)?;
+    let (nobody, now) = (Ipv4Addr::UNSPECIFIED.into(), clock().now().wall);
+    let told = people.tell(owner, what, Some(name.as_str()), nobody, now);
+    told.await.map_err(|e| Failure::of(&e))
 }
 
 async fn add(args: &ArgMatches) -> Result<Exit, Failure> {

@@ -9,6 +9,8 @@ use maud::{DOCTYPE, Markup, html};
 
 /// The one style of all pages. Browsers ask for it again after a day.
 const STYLE: &str = include_str!("style.css");
+/// What browsers show beside the title; they ask for one in any case.
+const ICON: &str = include_str!("icon.svg");
 
 /// A finished page that speaks English in its main part, whatever its visitor reads.
 pub(super) fn page(title: &str, top: Markup, body: Markup) -> Html<String> {
@@ -32,6 +34,7 @@ fn whole(title: &str, top: Markup, body: Markup, main: Language) -> Html<String>
                 meta name="color-scheme" content="light dark";
                 title lang=[other] { (title) " · qcloud-hub" }
                 link rel="stylesheet" href="/style.css";
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
             }
             body {
                 a.skip href="#main" { (said("Skip to content", "Zum Inhalt", "Till innehållet")) }
@@ -40,9 +43,9 @@ fn whole(title: &str, top: Markup, body: Markup, main: Language) -> Html<String>
                 footer {
                     p {
                         (said(
-                            "This hub sets a cookie for your sign-in, another one where you trust a browser, and counts no visits.",
-                            "Dieser Hub setzt ein Cookie für Ihre Anmeldung, ein weiteres, wo Sie einem Browser vertrauen, und zählt keine Besuche.",
-                            "Den här hubben sätter en kaka för din inloggning, en till där du litar på en webbläsare, och räknar inga besök.",
+                            "This hub sets a cookie for your sign-in, one by which your account knows this browser again, another one where you trust it, and counts no visits.",
+                            "Dieser Hub setzt ein Cookie für Ihre Anmeldung, eines, an dem Ihr Konto diesen Browser wiedererkennt, ein weiteres, wo Sie ihm vertrauen, und zählt keine Besuche.",
+                            "Den här hubben sätter en kaka för din inloggning, en som ditt konto känner igen webbläsaren på, en till där du litar på den, och räknar inga besök.",
                         ))
                         " "
                         a href="/privacy" { (said("What is kept here", "Was hier aufbewahrt wird", "Vad som sparas här")) }
@@ -106,11 +109,20 @@ pub(super) fn notice(status: StatusCode, title: Said, text: Said) -> Response {
 
 /// `/style.css`.
 pub(super) async fn style(_: Shared) -> Response {
+    kept_for_a_day("text/css; charset=utf-8", STYLE)
+}
+
+/// `/icon.svg`.
+pub(super) async fn icon(_: Shared) -> Response {
+    kept_for_a_day("image/svg+xml", ICON)
+}
+
+fn kept_for_a_day(kind: &'static str, text: &'static str) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("max-age=86400")),
     ];
-    (headers, STYLE).into_response()
+    (headers, text).into_response()
 }
 
 /// A moment as people read it; machines find the exact one beside it.

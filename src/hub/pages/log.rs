@@ -85,7 +85,7 @@ fn row(line: &Line, about: Option<&str>) -> Markup {
         tr {
             td { (layout::moment(entry.made_at)) }
             td { (words(entry.what)) @if let Some(about) = about { " " strong { (about) } } }
-            td { code { (entry.masked) } }
+            td { @if entry.masked.is_unspecified() { "this hub" } @else { code { (entry.masked) } } }
         }
     }
 }
@@ -124,6 +124,22 @@ fn words(what: Happened) -> &'static str {
         Happened::BrowserTrusted => "A browser is trusted for 30 days",
         Happened::TrustEnded => "A browser is trusted no more",
         Happened::OthersSignedOut => "A browser was signed out from another",
+        Happened::DeviceRevoked => "Revoked a device:",
+        Happened::DeviceReleased => "Released a device from quarantine:",
+        Happened::VisibilitySet => "Set who may find a device:",
+        Happened::GuestInvited => "Invited somebody to a device:",
+        Happened::GuestRemoved => "Took a device back from somebody:",
+        Happened::OfferAccepted => "Accepted an invitation to a device:",
+        Happened::OfferEnded => "Declined or gave back a device:",
+        Happened::NewBrowser => "Signed in with a new browser",
+        Happened::BrowserForgotten => "A browser is known no more",
+        Happened::AddressAsked => "Another address was asked for:",
+        Happened::AddressChanged => "The address is now:",
+        Happened::Linked => "May be signed in to by",
+        Happened::Unlinked => "May be signed in to no more by",
+        Happened::Revoked => "Taken out by who runs this hub:",
+        Happened::Left => "A device left:",
+        Happened::Released => "Let back in by who runs this hub:",
         Happened::ProfileChanged => "Profile changed:",
         Happened::Exported => "Everything kept was downloaded",
     }

@@ -7,9 +7,11 @@
 
 mod account;
 mod approve;
+mod device;
 mod devices;
 mod layout;
 mod log;
+mod oidc;
 mod privacy;
 mod qr;
 pub mod routes;
@@ -20,6 +22,7 @@ mod visit;
 
 use super::api::{self, Peer};
 use super::hello::Prefixed;
+use super::oidc::Providers;
 use super::speech::{self, said};
 use super::state::Hub;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -61,6 +64,7 @@ pub struct Site {
 struct Pages {
     hub: Arc<Hub>,
     host: String,
+    providers: Providers,
 }
 
 type Shared = State<Arc<Pages>>;
@@ -68,10 +72,10 @@ type Routes = Router<Arc<Pages>>;
 
 impl Site {
     /// Pages of a hub, under this name.
-    pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>) -> Self {
-        let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned() });
+    pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>, providers: Providers) -> Self {
+        let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned(), providers });
         let guard = middleware::from_fn_with_state(Arc::clone(&pages), guarded);
-        let router = routes::all()
+        let router = routes::all(&pages)
             .fallback(nothing_here)
             .method_not_allowed_fallback(nothing_here)
             .layer(guard)
@@ -112,9 +116,17 @@ async fn guarded(State(pages): Shared, request: Request, next: Next) -> Response
         }
     };
     let mut response = speech::answering(&wish, answer).await;
+    let is_full = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
+        if *name == "content-security-policy" && crate::sabotage::off("pages-policy") {
+            continue;
+        }
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if is_full {
+        // A second step that was closed says when it opens; everything else knows better when.
+        headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("900"));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

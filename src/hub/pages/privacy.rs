@@ -160,6 +160,10 @@ fn cookies() -> Markup {
                 code { "__Host-trusted" } " – "
                 (said("a browser you trust to skip the code, 30 days", "ein Browser, dem Sie ohne Code vertrauen, 30 Tage", "en webbläsare du litar på utan kod, 30 dagar"))
             }
+            li {
+                code { "__Host-known" } " – "
+                (said("a browser you signed in with before, so that a new one is noticed", "ein Browser, mit dem Sie sich schon angemeldet haben, damit ein neuer auffällt", "en webbläsare du loggat in med förut, så att en ny märks"))
+            }
         }
         p {
             (said("There are no others, none before you sign in, no script, and nothing from elsewhere. The language follows what your browser asks for, and is written down only if you choose one yourself.",

@@ -44,11 +44,6 @@ impl Farewells {
 }
 
 impl People {
-    /// Whether people are told things by mail.
-    pub fn mails(&self) -> bool {
-        self.mails
-    }
-
     /// Has a last letter sent, where there is mail at all.
     pub fn bid_farewell(&self, farewell: Farewell) {
         let mut waiting = self.farewells.lock();

@@ -1,10 +1,10 @@
 //! What is kept of a person as a whole, on SQLite: their profile, all their rows, and the end of them.
 
 use super::people::account as read_account;
-use super::schema;
 use super::sqlite::{SqliteStore, engine, erase, many, one, write};
 use super::worker::Kind;
 use super::{Answer, Device, Kept, Scope, StoreError};
+use super::{classes, schema};
 use crate::clock::Wall;
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
@@ -21,26 +21,22 @@ CREATE TABLE profile (
 ) STRICT;
 ";
 
-/// How a column is shown to the person it is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// Opened from its seal, which is bound to this name.
-    Opened(&'static str),
-    /// Not at all: whoever had the file could use it, or guess at it.
-    Withheld(&'static str),
-}
-
 /// A table with rows of accounts.
 pub struct Table {
     /// Its name.
     pub name: &'static str,
     /// Which rows are those of the account `?1`.
     whose: &'static str,
-    /// Its columns of bytes; every other one is shown as it is.
-    pub bytes: &'static [(&'static str, Shown)],
+    /// Columns that are not shown, and what they are: whoever had the file could use them, or guess at them.
+    pub withheld: &'static [(&'static str, &'static str)],
 }
 
-const HASH: Shown = Shown::Withheld("a hash, of which only your browser or you have the original");
+const TICKET: &[(&str, &str)] =
+    &[("ticket", "a hash, of which only your browser or you have the original")];
+
+const fn own(name: &'static str, withheld: &'static [(&'static str, &'static str)]) -> Table {
+    Table { name, whose: "account = ?1", withheld }
+}
 
 /// Every table with rows of accounts, in the order they are erased: children first. Those of devices are in
 /// [`Scope::tables`].
@@ -48,51 +44,31 @@ pub static TABLES: &[Table] = &[
     Table {
         name: "outbox",
         whose: "entry IN (SELECT number FROM account_log WHERE account = ?1)",
-        bytes: &[],
+        withheld: &[],
     },
-    Table {
-        name: "account_log",
-        whose: "account = ?1",
-        bytes: &[("about", Shown::Opened("account_log.about"))],
-    },
-    Table { name: "invitation", whose: "account = ?1", bytes: &[("ticket", HASH)] },
-    Table { name: "browser", whose: "account = ?1", bytes: &[("ticket", HASH)] },
-    Table { name: "half_session", whose: "account = ?1", bytes: &[("ticket", HASH)] },
-    Table { name: "trusted_browser", whose: "account = ?1", bytes: &[("ticket", HASH)] },
-    Table { name: "recovery_code", whose: "account = ?1", bytes: &[("code", HASH)] },
-    Table {
-        name: "second_factor",
-        whose: "account = ?1",
-        bytes: &[("secret", Shown::Withheld("a key: it makes your codes, and lies sealed here"))],
-    },
-    Table {
-        name: "profile",
-        whose: "account = ?1",
-        bytes: &[
-            ("name", Shown::Opened("profile.name")),
-            ("phone", Shown::Opened("profile.phone")),
-            ("language", Shown::Opened("profile.language")),
-            ("zone", Shown::Opened("profile.zone")),
-            ("findable", Shown::Opened("profile.findable")),
+    own("account_log", &[]),
+    own("invitation", TICKET),
+    own("browser", TICKET),
+    own("half_session", TICKET),
+    own("trusted_browser", TICKET),
+    own("known_browser", TICKET),
+    own("recovery_code", &[("code", "a hash, of which only you have the original")]),
+    own("second_factor", &[("secret", "a key: it makes your codes, and lies sealed here")]),
+    own("address_change", &[]),
+    own("identity", &[]),
+    own("share", &[]),
+    own("profile", &[]),
+    own(
+        "pending",
+        &[
+            ("code_hash", "a hash, of which only the device has the original"),
+            ("spki", "the public key of the device that asked"),
         ],
-    },
-    Table {
-        name: "pending",
-        whose: "account = ?1",
-        bytes: &[
-            ("code_hash", Shown::Withheld("a hash, of which only the device has the original")),
-            ("spki", Shown::Withheld("the public key of the device that asked")),
-            ("challenge", Shown::Withheld("random bytes")),
-        ],
-    },
+    ),
     Table {
         name: "account",
         whose: "number = ?1",
-        bytes: &[
-            ("email_index", Shown::Withheld("a keyed hash of your mail address")),
-            ("email", Shown::Opened("account.email")),
-            ("password", Shown::Withheld("an Argon2id hash of your password")),
-        ],
+        withheld: &[("password", "an Argon2id hash of your password")],
     },
 ];
 
@@ -184,7 +160,8 @@ fn rows_of(
     let known = TABLES.iter().find(|known| known.name == table);
     let whose = known.ok_or_else(|| engine("show a table", "it is none of accounts"))?.whose;
     let sql = format!(
-        "SELECT rowid, * FROM {table} WHERE {whose} AND rowid > ?2 ORDER BY rowid LIMIT ?3"
+        "SELECT rowid, {} FROM {table} WHERE {whose} AND rowid > ?2 ORDER BY rowid LIMIT ?3",
+        classes::shown(table)
     );
     let values = [account, after, most].map(schema::integer);
     many(connection, &sql, values, schema::kept)

@@ -4,14 +4,23 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+pub mod access;
 pub mod account;
+pub mod address;
 mod auth;
+pub mod classes;
+pub mod happened;
+pub mod identity;
 mod keys;
+pub mod known;
+mod opening;
 pub mod people;
 mod rights;
 pub mod schema;
+pub mod sealing;
 pub mod second;
 mod services;
+pub mod share;
 pub mod sqlite;
 mod ticket;
 mod worker;
@@ -60,6 +69,9 @@ pub enum StoreError {
         /// The newest one known.
         known: i64,
     },
+    /// Sealed by another key.
+    #[error("what the store holds was sealed with another key than the one that is there")]
+    OtherKey,
     /// The store's thread is gone.
     #[error("the store is closed")]
     Closed,
@@ -281,6 +293,9 @@ impl Scope {
                     "ticket",
                     "quarantine",
                     "device_key",
+                    "visibility",
+                    "share",
+                    "share_invitation",
                     "pending",
                     "device",
                 ];
@@ -293,7 +308,16 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second + account::Own {
+pub trait Store:
+    people::People
+    + second::Second
+    + share::Shares
+    + access::Access
+    + known::Known
+    + address::AddressChanges
+    + identity::Identities
+    + account::Own
+{
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

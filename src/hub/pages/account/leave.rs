@@ -92,7 +92,7 @@ fn consequences(devices: &[Device]) -> Markup {
                 (said("everything kept of you is erased:", "alles, was über Sie aufbewahrt wird, wird gelöscht:", "allt som sparas om dig raderas:"))
                 details {
                     summary { (said("the whole list", "die ganze Liste", "hela listan")) }
-                    ul { @for about in kept::TABLES.iter().filter(|about| about.table != "auth_key") { li { (about.what) } } }
+                    ul { @for about in kept::TABLES.iter().filter(|about| !["auth_key", "access_log"].contains(&about.table)) { li { (about.what) } } }
                 }
             }
         }
