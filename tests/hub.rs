@@ -1,6 +1,8 @@
 //! The hub, from its store to the whole program.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "hub/account.rs"]
+mod account;
 #[path = "hub/api.rs"]
 mod api;
 #[path = "hub/browser.rs"]
@@ -61,6 +63,7 @@ mod ways_in;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
 const GUARDS: &[(&str, &str)] = &[
+    ("account::q6_who_is_found_decided_it_and_nobody_learns_who_is_there", "people-findable"),
     ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
     ("pages::a_wrong_password_is_refused_like_an_unknown_address_and_not_for_ever", "hub-password"),
     ("pages::a_form_without_the_mark_of_this_session_does_nothing", "pages-mark"),

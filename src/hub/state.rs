@@ -183,10 +183,29 @@ impl Default for DeviceLocks {
 }
 
 impl DeviceLocks {
+    /// A remainder by SHARDS is always an index of it.
+    fn number(&self, device: &str) -> usize {
+        usize::try_from(self.hasher.hash_one(device) >> 32).unwrap_or_default() % SHARDS
+    }
+
     /// Waits for a device's turn. Other devices may share its lock.
     pub async fn of(&self, device: &str) -> MutexGuard<'_, ()> {
-        let number = usize::try_from(self.hasher.hash_one(device) >> 32).unwrap_or_default();
-        // A remainder by SHARDS is always an index of it.
-        self.shards[number % SHARDS].lock().await
+        self.shards[self.number(device)].lock().await
+    }
+
+    /// Waits until it is the turn of all of these.
+    pub async fn of_all<'a>(
+        &self,
+        devices: impl Iterator<Item = &'a str>,
+    ) -> Vec<MutexGuard<'_, ()>> {
+        // In one order, and each once: two that wait for several never wait for each other.
+        let mut numbers: Vec<usize> = devices.map(|device| self.number(device)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut turns = Vec::new();
+        for number in numbers {
+            turns.push(self.shards[number].lock().await);
+        }
+        turns
     }
 }

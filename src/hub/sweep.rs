@@ -66,6 +66,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "audit", kept: Kept::For(people::audit::KEPT) },
     Rule { table: "audit_head", kept: Kept::For(people::audit::KEPT) },
     Rule { table: "account_lock", kept: Kept::WithAccount },
+    Rule { table: "profile", kept: Kept::WithAccount },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so

@@ -37,23 +37,31 @@ mod h4;
 mod h7;
 mod k1;
 mod k2;
+mod k3;
 mod k5;
 mod k6;
 mod l5;
+mod leave;
 mod m1;
 mod m2;
 mod m3;
 mod marked;
 mod n1;
 mod operators;
+mod person;
 mod provider;
 mod q1;
 mod q2;
+mod q3;
+mod q4;
+mod q7;
+mod q8;
 mod r10;
 mod r12;
 mod r3;
 mod r3_offline;
 mod r5;
+mod r7;
 mod s1;
 mod s10;
 mod s11;
@@ -184,6 +192,19 @@ const GUARDS: &[(&str, &str)] = &[
     ("s13::s13_a_letters_link_changes_no_other_account", "address-owner"),
     ("t2::t1_letters_about_safety_cannot_be_switched_off_and_sell_nothing", "people-mail"),
     ("t2::t2_letters_are_plain_text_that_tells_nobody_whether_it_was_read", "mail-plain"),
+    ("q3::q3_a_profile_is_what_its_declaration_says_and_nothing_of_it_is_needed", "profile-seal"),
+    ("q4::q4_language_and_zone_are_kept_used_and_changed", "profile-used"),
+    ("q7::q7_the_record_of_a_sign_in_holds_time_and_network_only", "people-mask"),
+    ("q8::q8_the_download_holds_every_row_there_is_opened", "account-export"),
+    ("q8::q8_nobody_else_gets_it", "export-password"),
+    ("r7::r7_a_wrong_datum_is_corrected_from_the_device", "hub-fix"),
+    ("r7::r7_nobody_corrects_what_is_anothers_or_was_not_declared", "hub-own-rows"),
+    (
+        "k3::k3_the_pages_speak_what_the_browser_asks_for_and_nothing_is_kept_of_it",
+        "pages-language",
+    ),
+    ("leave::h7_a_deleted_account_leaves_no_byte_and_its_devices_are_cut", "account-erase"),
+    ("leave::r12_only_the_owner_deletes_an_account", "leave-password"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
     ("s4::s4_an_operator_may_what_their_role_allows_and_no_more", "operator-role"),
     ("s4::s4_addresses_are_masked_but_for_privacy_and_a_reason", "operator-mask"),

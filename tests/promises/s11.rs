@@ -210,6 +210,8 @@ const fn cause(what: Happened) -> &'static str {
         Happened::OperatorLooked | Happened::OperatorActed => "who runs the hub",
         Happened::SecondReset => "who runs the hub",
         Happened::Unusual => "many wrong passwords",
+        Happened::ProfileChanged => "another profile",
+        Happened::Exported => "a download",
     }
 }
 

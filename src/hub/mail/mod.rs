@@ -174,6 +174,16 @@ async fn own(post: &Post, hub: &Hub) -> Result<(), String> {
 /// Sends all that waits; why it stopped, when it did.
 async fn empty(post: &Post, hub: &Hub) -> Result<(), String> {
     confirm(post, hub).await?;
+    while let Some(farewell) = hub.people.farewell(hub.clock.now().wall) {
+        let sent = match letter::farewell(post, &farewell) {
+            Ok(message) => post.send(message).await,
+            Err(error) => Err(Unsent::Never(error.to_string())),
+        };
+        if let Err(Unsent::NotNow(reason)) = sent {
+            return Err(reason);
+        }
+        hub.people.farewell_sent(&farewell);
+    }
     loop {
         own(post, hub).await?;
         let letters = hub.people.letters(BATCH).await.map_err(|e| e.to_string())?;

@@ -144,5 +144,7 @@ fn words(what: Happened) -> &'static str {
         Happened::OperatorActed => "An operator changed your account:",
         Happened::SecondReset => "An operator removed your second factor:",
         Happened::Unusual => "Something unusual:",
+        Happened::ProfileChanged => "Profile changed:",
+        Happened::Exported => "Everything kept was downloaded",
     }
 }

@@ -5,11 +5,10 @@
 //! mailbox somebody else reads is not enough either.
 
 use super::email::Email;
-use super::{EMAIL, OUTBOX, People, PeopleError, Person, before};
+use super::{EMAIL, OUTBOX, People, PeopleError, Person, before, masked};
 use crate::clock::Wall;
 use crate::hub::store::address::{AddressChange, Moved, SealedAddress};
 use crate::hub::store::people::{Entry, Happened};
-use crate::wire::address::masked;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;

@@ -6,9 +6,11 @@
 pub mod address;
 pub mod audit;
 pub mod email;
+pub mod farewell;
 pub mod identity;
 pub mod known;
 pub mod password;
+pub mod profile;
 pub mod second;
 pub mod sharing;
 pub mod totp;
@@ -22,7 +24,6 @@ use super::tls::hash;
 use super::watch::{Seen, Watch};
 use crate::clock::Wall;
 use crate::secret::Secret;
-use crate::wire::address::masked;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
@@ -39,6 +40,14 @@ pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const LETTER_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long a line of an account's log is kept.
 pub const LOG_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// What is kept of a sign-in, by table and column; no more (promise Q7).
+pub static SIGN_IN_RECORD: &[(&str, &[&str])] = &[
+    // The ticket is a hash of the cookie; the address has its host part cleared.
+    ("browser", &["ticket", "account", "made_at", "masked"]),
+    // `what` is a code of [`Happened`], `about` is sealed and empty for a sign-in.
+    ("account_log", &["number", "account", "what", "about", "masked", "made_at"]),
+];
 
 const EMAIL: &str = "account.email";
 /// For whom a letter is that goes elsewhere than to its account.
@@ -95,6 +104,7 @@ pub struct People {
     mails: bool,
     posted: Notify,
     watch: OnceLock<Arc<Watch>>,
+    farewells: farewell::Farewells,
 }
 
 impl People {
@@ -104,7 +114,8 @@ impl People {
     /// [`KeyError::Random`] when the system gives no random bytes.
     pub fn new(store: Arc<dyn Store>, seal: Arc<Seal>, mails: bool) -> Result<Self, KeyError> {
         let (passwords, posted) = (Passwords::new()?, Notify::new());
-        Ok(Self { store, seal, passwords, mails, posted, watch: OnceLock::new() })
+        let (watch, farewells) = (OnceLock::new(), farewell::Farewells::default());
+        Ok(Self { store, seal, passwords, mails, posted, watch, farewells })
     }
 
     /// From here on sign-ins are watched; the first watch stays.
@@ -355,6 +366,11 @@ impl People {
         let email = self.seal.open(EMAIL, &account.email)?;
         Some(Person { account: account.number, email: Email::parse(&email).ok()? })
     }
+}
+
+/// Where a visitor is, as it is written down: the host part cleared (promises Q7, Y1).
+fn masked(from: IpAddr) -> IpAddr {
+    if crate::sabotage::off("people-mask") { from } else { crate::wire::address::masked(from) }
 }
 
 fn before(now: Wall, life: Duration) -> Wall {

@@ -96,6 +96,10 @@ pub static CLASSES: &[Table] = &[
     ("known_browser", &[("ticket", Hash), ("account", Id), ("made_at", Time)]),
     ("address_change", &[("account", Id), ("email", Sealed), ("sent", Count), ("made_at", Time)]),
     ("identity", &[("subject", Mark), ("account", Id), ("issuer", Sealed), ("made_at", Time)]),
+    ("profile", &[
+        ("account", Id), ("name", Sealed), ("phone", Sealed), ("language", Sealed), ("zone", Sealed),
+        ("findable", Sealed), ("made_at", Time),
+    ]),
     ("access_log", &[("number", Id), ("key", Id), ("line", Sealed), ("made_at", Time)]),
 ];
 

@@ -75,11 +75,15 @@ pub enum Happened {
     SecondReset,
     /// The hub saw something unusual with the account (promise S18).
     Unusual,
+    /// The profile was changed.
+    ProfileChanged,
+    /// Everything that is kept was downloaded.
+    Exported,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 36] = [
+    pub const ALL: [(&'static str, Self); 38] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -116,6 +120,8 @@ impl Happened {
         ("operator_acted", Self::OperatorActed),
         ("second_reset", Self::SecondReset),
         ("unusual", Self::Unusual),
+        ("profile_changed", Self::ProfileChanged),
+        ("exported", Self::Exported),
     ];
 
     /// As it is kept.
@@ -150,7 +156,8 @@ impl Happened {
             | Self::Left
             | Self::OperatorActed
             | Self::SecondReset
-            | Self::Unusual => true,
+            | Self::Unusual
+            | Self::Exported => true,
             Self::SignedIn
             | Self::SignInFailed
             | Self::SignedOut
@@ -161,7 +168,8 @@ impl Happened {
             | Self::OfferEnded
             | Self::BrowserForgotten
             | Self::Released
-            | Self::OperatorLooked => false,
+            | Self::OperatorLooked
+            | Self::ProfileChanged => false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! answer comes only after that step is on disk.
 
 pub mod access;
+pub mod account;
 pub mod address;
 mod auth;
 pub mod classes;
@@ -317,6 +318,7 @@ pub trait Store:
     + address::AddressChanges
     + identity::Identities
     + operator::Operators
+    + account::Own
 {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;

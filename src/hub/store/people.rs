@@ -109,7 +109,7 @@ pub trait People: Send + Sync {
 
 const ACCOUNT: &str = "a.number, a.email, a.password, a.made_at";
 
-fn account(row: &Row<'_>) -> Result<Account, StoreError> {
+pub(super) fn account(row: &Row<'_>) -> Result<Account, StoreError> {
     Ok(Account {
         number: schema::count(row, 0)?,
         email: schema::column(row, 1)?,

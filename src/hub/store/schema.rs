@@ -35,6 +35,7 @@ pub const STEPS: &[&str] = &[
     super::address::CREATE,
     super::identity::CREATE,
     super::operator::CREATE,
+    super::account::CREATE,
 ];
 
 const SERVICE: &str = "

@@ -241,7 +241,7 @@ fn log_visit(connection: &Connection, visit: &Visit) -> Result<(), StoreError> {
     write(connection, "log a visit", sql, values).map(drop)
 }
 
-fn erase(
+pub(super) fn erase(
     connection: &Connection,
     device: &Device,
     scope: Scope,
