@@ -4,6 +4,7 @@ use super::api::Api;
 use super::config::{BadConfig, Config, Pages};
 use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
+use super::health::Listener;
 use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
 use super::mail::{self, BadMail, Post};
@@ -15,7 +16,7 @@ use super::session::{self, SessionError};
 use super::state::Hub;
 use super::store::{Store, StoreError};
 use super::tls::{Faces, LiveLeaf, Source, TlsError, pages as pages_face};
-use super::{admin, front, sweep};
+use super::{admin, front, sweep, watch};
 use crate::clock::Clock;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -59,6 +60,9 @@ pub enum ServeError {
     /// The operator's socket: without it a revocation would not reach live sessions.
     #[error("the operator's socket could not be opened")]
     Admin(#[source] std::io::Error),
+    /// The listener of health and metrics.
+    #[error("[metrics] listen could not be opened")]
+    Metrics(#[source] std::io::Error),
 }
 
 /// Where a hub serves, as `serve --ready` prints it.
@@ -96,7 +100,9 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let seal = Arc::new(seal_key::load_apart(dir, &config)?);
     let store: Arc<dyn Store> = Arc::new(seal_key::open_store(dir, &config, &seal)?);
     // Before anything is served: one hub serves a directory.
-    let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
+    let is_open = !config.operators.is_empty();
+    let operator = admin::Socket::open(dir, is_open).await.map_err(ServeError::Admin)?;
+    let metrics = metrics(&config).await?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
     let zone = load_zone(&config, store.as_ref(), &clock).await?;
@@ -138,11 +144,24 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     if let Some(post) = post {
         tasks.spawn(mail::serve(post, Arc::clone(&hub)));
     }
-    for leaf in [Some(leaf), page_leaf].into_iter().flatten() {
+    if let Some(metrics) = metrics {
+        tasks.spawn(metrics.serve(Arc::clone(&hub)));
+    }
+    tasks.spawn(watch::serve(Arc::clone(&hub)));
+    let leaves = [("api", Some(leaf)), ("pages", page_leaf)];
+    let leaves = leaves.into_iter().filter_map(|(face, leaf)| Some((face, leaf?)));
+    let leaves = hub.leaves.get_or_init(|| leaves.collect());
+    for leaf in leaves.iter().map(|(_, leaf)| Arc::clone(leaf)) {
         tasks.spawn(renew(Arc::clone(&hub), leaf));
     }
     tracing::info!(listen = %ready.listen, dns = %ready.dns, "the hub serves");
     Ok(Serving { ready, hub, endpoint, tasks })
+}
+
+async fn metrics(config: &Config) -> Result<Option<Listener>, ServeError> {
+    let Some(metrics) = &config.metrics else { return Ok(None) };
+    let opened = Listener::open(&metrics.at()?).await;
+    opened.map(Some).map_err(ServeError::Metrics)
 }
 
 /// Says what people will miss with this configuration.

@@ -3,19 +3,21 @@
 use super::approval::Approvals;
 use super::config::Config;
 use super::dns::SharedZone;
+use super::health::Found;
 use super::keys::{Keys, random};
 use super::limit::{Buckets, Limit, Pace};
 use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
 use super::store::{Device, Hash, Store, StoreError};
-use super::tls;
+use super::tls::{self, LiveLeaf};
+use super::watch::Watch;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
 use core::hash::BuildHasher;
 use core::time::Duration;
 use std::hash::RandomState;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// New registrations a network may begin at once, and how often one more: 30, then 30 each minute.
@@ -69,6 +71,12 @@ pub struct Hub {
     pub tries: Limit,
     /// Bounds wrong passwords of each account.
     pub wrong: Buckets<Hash>,
+    /// Sees what is unusual.
+    pub watch: Arc<Watch>,
+    /// Whether it is well.
+    pub health: Found,
+    /// The certificates it shows, by their face.
+    pub leaves: OnceLock<Vec<(&'static str, Arc<LiveLeaf>)>>,
 }
 
 impl Hub {
@@ -82,6 +90,8 @@ impl Hub {
         people: People,
     ) -> Self {
         let first = first_epoch(clock.now().wall);
+        let watch = Arc::new(Watch::default());
+        people.watched_by(&watch);
         Self {
             config,
             keys,
@@ -100,7 +110,15 @@ impl Hub {
             approvals: Approvals::default(),
             tries: Limit::new(TRIES.0, TRIES.1),
             wrong: Buckets::new(WRONG.0, WRONG.1),
+            watch,
+            health: Found::default(),
+            leaves: OnceLock::new(),
         }
+    }
+
+    /// The certificates it shows, and when they are over.
+    pub fn certificates(&self) -> impl Iterator<Item = (&'static str, Option<Wall>)> {
+        self.leaves.get().into_iter().flatten().map(|(face, leaf)| (*face, leaf.over()))
     }
 
     /// The device whose key this is. The row is the authority, at every request and session. A key that was to take

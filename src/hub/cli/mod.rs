@@ -2,10 +2,11 @@
 
 mod access;
 mod admin;
+mod desk;
 mod fleet;
 mod init;
+mod table;
 mod tree;
-mod user;
 
 pub use self::tree::tree;
 
@@ -96,13 +97,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("serve", args)) => runtime.block_on(serve(&dir(args), args.get_flag("ready"))),
         Some(("approve", args)) => runtime.block_on(admin::approve(args)),
         Some(("deny", args)) => runtime.block_on(admin::deny(args)),
-        Some(("release", args)) => runtime.block_on(admin::release(args)),
-        Some(("devices", args)) => runtime.block_on(admin::devices(args)),
-        Some(("revoke", args)) => runtime.block_on(fleet::revoke(args)),
+        Some(("release", args)) => runtime.block_on(desk::release(args)),
+        Some(("devices", args)) => runtime.block_on(desk::devices(args)),
+        Some(("revoke", args)) => runtime.block_on(desk::revoke(args)),
         Some(("authkey", args)) => runtime.block_on(fleet::authkey(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
+        Some(("user", args)) => runtime.block_on(desk::user(args)),
+        Some(("device", args)) => runtime.block_on(desk::device(args)),
+        Some(("audit", args)) => runtime.block_on(desk::audit(args)),
+        Some(("health", args)) => runtime.block_on(desk::health(args)),
         Some(("access-log", args)) => runtime.block_on(access::access_log(args)),
-        Some(("user", args)) => runtime.block_on(user::user(args)),
         Some(_) | None => Err(Failure::new("no such command")),
     };
     // Tasks that hang do not hold the process up.

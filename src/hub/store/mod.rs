@@ -13,6 +13,7 @@ pub mod identity;
 mod keys;
 pub mod known;
 mod opening;
+pub mod operator;
 pub mod people;
 mod rights;
 pub mod schema;
@@ -315,6 +316,7 @@ pub trait Store:
     + known::Known
     + address::AddressChanges
     + identity::Identities
+    + operator::Operators
 {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
