@@ -148,12 +148,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
         tasks.spawn(metrics.serve(Arc::clone(&hub)));
     }
     tasks.spawn(watch::serve(Arc::clone(&hub)));
-    let leaves = [("api", Some(leaf)), ("pages", page_leaf)];
-    let leaves = leaves.into_iter().filter_map(|(face, leaf)| Some((face, leaf?)));
-    let leaves = hub.leaves.get_or_init(|| leaves.collect());
-    for leaf in leaves.iter().map(|(_, leaf)| Arc::clone(leaf)) {
-        tasks.spawn(renew(Arc::clone(&hub), leaf));
-    }
+    renew_all(&hub, &mut tasks, [("api", Some(leaf)), ("pages", page_leaf)]);
     tracing::info!(listen = %ready.listen, dns = %ready.dns, "the hub serves");
     Ok(Serving { ready, hub, endpoint, tasks })
 }
@@ -218,6 +213,18 @@ fn source(pages: &Pages) -> Source {
     match (&pages.certificate, &pages.key) {
         (Some(chain), Some(key)) => Source::Files { chain: chain.clone(), key: key.clone() },
         _ => Source::Own { host: pages.host.clone(), addresses: Vec::new() },
+    }
+}
+
+/// Has each certificate renewed, and shown by how long it holds.
+fn renew_all(
+    hub: &Arc<Hub>,
+    tasks: &mut JoinSet<()>,
+    leaves: [(&'static str, Option<Arc<LiveLeaf>>); 2],
+) {
+    let leaves = leaves.into_iter().filter_map(|(face, leaf)| Some((face, leaf?)));
+    for (_, leaf) in hub.leaves.get_or_init(|| leaves.collect()) {
+        tasks.spawn(renew(Arc::clone(hub), Arc::clone(leaf)));
     }
 }
 
