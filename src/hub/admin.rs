@@ -9,6 +9,7 @@
 //! adds them erases them in [`super::api::forget::erase`].
 
 use super::api::forget::erase;
+use super::keeping::backup::{self, Made};
 use super::state::Hub;
 use super::store::{Device, Scope, Store, StoreError};
 use crate::wire::label::Label;
@@ -35,6 +36,8 @@ const MAX_REQUEST: u64 = 4096;
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 /// How long either side waits for the other. A revocation is promised within 5 s (S10).
 const PATIENCE: Duration = Duration::from_secs(4);
+/// A backup reads everything and writes it to a disk.
+const LONG: Duration = Duration::from_secs(600);
 /// Conversations at once.
 const MOST: usize = 16;
 /// After an error of the listener (no file descriptors), so that it does not spin.
@@ -54,6 +57,21 @@ pub enum Request {
         /// Its name.
         name: Label,
     },
+    /// Make a backup.
+    Backup {
+        /// The absolute path of the file, or of the directory for it.
+        to: PathBuf,
+    },
+}
+
+impl Request {
+    /// How long the asker waits for the answer.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Backup { .. } => LONG,
+            Self::Online {} | Self::Revoke { .. } => PATIENCE,
+        }
+    }
 }
 
 /// What the serving hub says.
@@ -69,6 +87,11 @@ pub enum Answer {
     Revoked {
         /// The rows erased, by table.
         rows: BTreeMap<String, u64>,
+    },
+    /// There is a backup.
+    BackedUp {
+        /// Which.
+        made: Made,
     },
     /// No device has this name.
     NoSuchDevice,
@@ -119,7 +142,7 @@ impl Socket {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move {
                 // Who went away, or says nothing, gets no answer.
-                let _ = timeout(PATIENCE, converse(&hub, stream)).await;
+                let _ = converse(&hub, stream).await;
                 drop(place);
             });
         }
@@ -136,20 +159,22 @@ impl Drop for Socket {
 async fn converse(hub: &Arc<Hub>, stream: UnixStream) -> io::Result<()> {
     let peer = Uid::from_raw(getsockopt(&stream, PeerCredentials)?.uid());
     let (reader, mut writer) = stream.into_split();
-    let line = read_line(reader, MAX_REQUEST).await?;
-    let answer = match serde_json::from_slice(&line) {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let line = timeout(PATIENCE, read_line(reader, MAX_REQUEST)).await.map_err(late)??;
+    let answer = match serde_json::from_slice::<Request>(&line) {
         _ if !(peer.is_root() || peer == geteuid()) => {
             failed("only root and the hub's own user may ask")
         }
         // A task of its own: what was begun is done, whether the asker waits or not.
         Ok(request) => {
             let hub = Arc::clone(hub);
+            let patience = request.patience();
             let done = tokio::spawn(async move { answer(&hub, request).await });
-            done.await.unwrap_or_else(failed)
+            timeout(patience, done).await.map_err(late)?.unwrap_or_else(failed)
         }
         Err(error) => failed(format!("the request is not understood: {error}")),
     };
-    writer.write_all(&line_of(&answer)?).await
+    timeout(PATIENCE, writer.write_all(&line_of(&answer)?)).await.map_err(late)?
 }
 
 async fn answer(hub: &Hub, request: Request) -> Answer {
@@ -160,6 +185,28 @@ async fn answer(hub: &Hub, request: Request) -> Answer {
             Ok(None) => Answer::NoSuchDevice,
             Err(error) => failed(error),
         },
+        Request::Backup { to } => back_up(hub, &to).await,
+    }
+}
+
+async fn back_up(hub: &Hub, to: &Path) -> Answer {
+    let Some(keeping) = hub.keeping.as_ref().filter(|_| to.is_absolute()) else {
+        return failed("a backup needs an absolute path");
+    };
+    match backup::make(hub.store.as_ref(), keeping, to).await {
+        Ok(made) => {
+            tracing::info!(rows = made.rows, "a backup was made");
+            Answer::BackedUp { made }
+        }
+        Err(error) => {
+            let mut why = error.to_string();
+            let mut source = core::error::Error::source(&error);
+            while let Some(cause) = source {
+                why = format!("{why}: {cause}");
+                source = cause.source();
+            }
+            Answer::Failed { why }
+        }
     }
 }
 
@@ -203,7 +250,7 @@ pub async fn ask(dir: &Path, request: &Request) -> io::Result<Option<Answer>> {
         serde_json::from_slice(&line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     };
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the serving hub does not answer");
-    timeout(PATIENCE, asked).await.map_err(late)?.map(Some)
+    timeout(request.patience(), asked).await.map_err(late)?.map(Some)
 }
 
 fn is_absent(error: &io::Error) -> bool {

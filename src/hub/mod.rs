@@ -17,6 +17,7 @@ pub mod config;
 pub mod dns;
 pub mod front;
 pub mod hello;
+pub mod keeping;
 pub mod keys;
 pub mod limit;
 pub mod listen;

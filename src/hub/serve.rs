@@ -4,6 +4,8 @@ use super::api::Api;
 use super::config::{BadConfig, Config, Pages, STORE};
 use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
+use super::keeping::Keeping;
+use super::keeping::restore::is_unfinished;
 use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
 use super::mail::{self, BadMail, Post};
@@ -56,6 +58,9 @@ pub enum ServeError {
     /// The operator's socket: without it a revocation would not reach live sessions.
     #[error("the operator's socket could not be opened")]
     Admin(#[source] std::io::Error),
+    /// A restore was cut short.
+    #[error("a restore was begun and not finished: run `qcloud-hub restore` again")]
+    Unfinished,
 }
 
 /// Where a hub serves, as `serve --ready` prints it.
@@ -90,9 +95,14 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
     complain(&config, dir);
     let keys = Keys::load(dir)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.join(STORE))?);
+    let keeping = Arc::new(Keeping::new(dir, &keys, clock.clone())?);
+    finished(dir)?;
+    let store = SqliteStore::open_keeping(&dir.join(STORE), Arc::clone(&keeping))?;
+    let store: Arc<dyn Store> = Arc::new(store);
     // Before anything is served: one hub serves a directory.
     let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
+    // Again: a restore begins only where no socket is.
+    finished(dir)?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
     let zone = load_zone(&config, store.as_ref(), &clock).await?;
@@ -105,7 +115,9 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let post = config.mail.as_ref().map(|mail| Post::new(mail, &config)).transpose()?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;
-    let hub = Arc::new(Hub::new(config, keys, store, zone, clock, people));
+    let mut hub = Hub::new(config, keys, store, zone, clock, people);
+    (hub.dir, hub.keeping) = (dir.to_owned(), Some(keeping));
+    let hub = Arc::new(hub);
     hub.restrictions.load(restrictions);
     let endpoint = session::endpoint(main.udp, &hub, &faces)?;
     let ready = Ready {
@@ -137,6 +149,11 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     }
     tracing::info!(listen = %ready.listen, dns = %ready.dns, "the hub serves");
     Ok(Serving { ready, hub, endpoint, tasks })
+}
+
+/// Whether no restore was cut short here.
+fn finished(dir: &Path) -> Result<(), ServeError> {
+    if is_unfinished(dir) { Err(ServeError::Unfinished) } else { Ok(()) }
 }
 
 /// Says what people will miss with this configuration.

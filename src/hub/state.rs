@@ -3,6 +3,7 @@
 use super::approval::Approvals;
 use super::config::Config;
 use super::dns::SharedZone;
+use super::keeping::Keeping;
 use super::keys::{Keys, random};
 use super::limit::{Limit, Pace};
 use super::people::People;
@@ -13,8 +14,10 @@ use super::tls;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
 use core::hash::BuildHasher;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::hash::RandomState;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -60,6 +63,12 @@ pub struct Hub {
     pub approvals: Approvals,
     /// Bounds what is tried at the pages: passwords, invitations, codes.
     pub tries: Limit,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Backups, holds and the journal of deletions.
+    pub keeping: Option<Arc<Keeping>>,
+    /// What [`Hub::stuck_deletions`] says.
+    pub stuck: AtomicU64,
 }
 
 impl Hub {
@@ -89,7 +98,15 @@ impl Hub {
             people,
             approvals: Approvals::default(),
             tries: Limit::new(TRIES.0, TRIES.1),
+            dir: PathBuf::new(),
+            keeping: None,
+            stuck: AtomicU64::new(0),
         }
+    }
+
+    /// How many deletions were stuck when it was last looked, at most ten minutes ago (promise H6).
+    pub fn stuck_deletions(&self) -> u64 {
+        self.stuck.load(Ordering::Relaxed)
     }
 
     /// The device whose key this is. The row is the authority, at every request and session. A key that was to take

@@ -3,6 +3,7 @@
 //! How long is read from the parcels that brought the rows, so that the promise a device shows its owner and
 //! the sweep of the hub are the same constant.
 
+use super::keeping::stuck::Watch;
 use super::people;
 use super::state::Hub;
 use super::store::{Store, StoreError};
@@ -55,8 +56,9 @@ pub static RULES: &[Rule] = &[
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
-/// that no parcel promises anything of them and no device's erasure takes them with it.
-pub static EXPIRING: &[&str] = &["auth_key"];
+/// that no parcel promises anything of them and no device's erasure takes them with it; of `held` the receipt of the
+/// erasure told.
+pub static EXPIRING: &[&str] = &["auth_key", "hold", "held"];
 
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -144,6 +146,7 @@ async fn sweep_table(
 
 /// Sweeps for ever: now, and each time a row is due.
 pub async fn serve(hub: Arc<Hub>) {
+    let mut watch = Watch::default();
     loop {
         let now = hub.clock.now().wall;
         let wait = match sweep(hub.store.as_ref(), now).await {
@@ -153,6 +156,7 @@ pub async fn serve(hub: Arc<Hub>) {
                 PAUSE
             }
         };
+        watch.turn(&hub, hub.clock.now()).await;
         tokio::time::sleep(wait.clamp(PAUSE, LONGEST)).await;
     }
 }

@@ -5,7 +5,7 @@ use super::{Failure, clock, dir, print};
 use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::api::shown_code;
-use crate::hub::config::{FILE, STORE};
+use crate::hub::config::FILE;
 use crate::hub::store::sqlite::SqliteStore;
 use crate::hub::store::{Decided, Device, Pending, State, Store};
 use crate::hub::{admin, approval};
@@ -24,7 +24,11 @@ pub(super) fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
         let what = format!("{} holds no hub", dir.display());
         return Err(Failure::new(what).hint(super::init_hint(&dir)));
     }
-    SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))
+    super::keeping::open(&dir).map(|(store, _)| store)
+}
+
+pub(super) const fn devices_hint() -> &'static str {
+    LIST
 }
 
 fn since() -> Wall {

@@ -152,7 +152,7 @@ pub(super) async fn revoke(args: &ArgMatches) -> Result<Exit, Failure> {
         Ok(None) => (erase(&store, device).await?, Ok(false)),
         // Its credentials are worth nothing without its row, whatever the serving process does.
         Ok(Some(Answer::Failed { why })) => (erase(&store, device).await?, Err(why)),
-        Ok(Some(Answer::Online { .. })) => {
+        Ok(Some(Answer::Online { .. } | Answer::BackedUp { .. })) => {
             (erase(&store, device).await?, Err("it answered something else".into()))
         }
         Err(error) => (erase(&store, device).await?, Err(error.to_string())),

@@ -3,6 +3,7 @@
 mod admin;
 mod fleet;
 mod init;
+mod keeping;
 mod tree;
 mod user;
 
@@ -105,6 +106,9 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("authkey", args)) => runtime.block_on(fleet::authkey(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
         Some(("user", args)) => runtime.block_on(user::user(args)),
+        Some(("backup", args)) => runtime.block_on(keeping::backup(args)),
+        Some(("restore", args)) => keeping::restore(args),
+        Some(("hold", args)) => runtime.block_on(keeping::hold(args)),
         Some(_) | None => Err(Failure::new("no such command")),
     };
     // Tasks that hang do not hold the process up.

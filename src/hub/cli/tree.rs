@@ -56,6 +56,7 @@ pub fn tree() -> Command {
                 ),
         )
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
+        .subcommands(super::keeping::commands())
 }
 
 fn people() -> Command {
@@ -145,7 +146,7 @@ fn authkey() -> Command {
         .subcommand(command("revoke", "Have a key let nobody in any more").arg(id))
 }
 
-fn command(name: &'static str, about: &'static str) -> Command {
+pub(super) fn command(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about).arg(
         Arg::new("dir")
             .long("dir")
@@ -156,11 +157,11 @@ fn command(name: &'static str, about: &'static str) -> Command {
     )
 }
 
-fn flag(name: &'static str, about: &'static str) -> Arg {
+pub(super) fn flag(name: &'static str, about: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(about)
 }
 
-fn json() -> Arg {
+pub(super) fn json() -> Arg {
     flag("json", "Print JSON")
 }
 

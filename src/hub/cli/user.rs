@@ -2,12 +2,11 @@
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
-use crate::hub::config::{Config, STORE};
+use crate::hub::config::Config;
 use crate::hub::keys::Keys;
 use crate::hub::people::People;
 use crate::hub::people::email::Email;
 use crate::hub::seal::Seal;
-use crate::hub::store::sqlite::SqliteStore;
 use clap::ArgMatches;
 use serde_json::json;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ fn open(args: &ArgMatches) -> Result<(Config, People), Failure> {
     let dir = dir(args);
     let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
     let keys = Keys::load(&dir).map_err(|e| Failure::of(&e))?;
-    let store = SqliteStore::open(&dir.join(STORE)).map_err(|e| Failure::of(&e))?;
+    let (store, _) = super::keeping::open(&dir)?;
     let seal = Seal::new(&keys.seal).map_err(|e| Failure::of(&e))?;
     let people = People::new(Arc::new(store), seal, false).map_err(|e| Failure::of(&e))?;
     Ok((config, people))

@@ -5,8 +5,12 @@
 //! answer comes only after that step is on disk.
 
 mod auth;
+pub mod dump;
+pub mod hold;
+pub mod keep;
 mod keys;
 pub mod people;
+pub mod replay;
 mod rights;
 pub mod schema;
 pub mod second;
@@ -268,6 +272,11 @@ impl Scope {
         }
     }
 
+    /// From its word.
+    pub fn of(feature: &str) -> Option<Self> {
+        [Self::Registration, Self::Ddns, Self::Link].into_iter().find(|it| it.feature() == feature)
+    }
+
     /// The tables it erases from, children first; of the restrictions only the feature's own.
     pub const fn tables(self) -> &'static [&'static str] {
         match self {
@@ -292,7 +301,7 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second {
+pub trait Store: people::People + second::Second + keep::Keep {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

@@ -28,6 +28,7 @@ pub const STEPS: &[&str] = &[
     super::auth::CREATE,
     SECOND,
     SERVICE,
+    super::hold::CREATE,
 ];
 
 const SERVICE: &str = "

@@ -5,8 +5,9 @@ use super::{
     Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
     Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{AuthKeyRow, auth, keys, rights, schema, services, ticket};
+use super::{AuthKeyRow, auth, hold, keys, rights, schema, services, ticket};
 use crate::clock::Wall;
+use crate::hub::keeping::Keeping;
 use crate::wire::label::Label;
 use crate::wire::link::Service;
 use crate::wire::privacy::Restrictable;
@@ -17,12 +18,13 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How long a call waits for another process (the command line beside the server).
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The store in one file, with its write-ahead log beside it.
-pub struct SqliteStore(pub(super) Worker);
+pub struct SqliteStore(pub(super) Worker, pub(super) Option<Arc<Keeping>>);
 
 impl SqliteStore {
     /// Opens the file, making it and its tables when it is not there.
@@ -37,11 +39,11 @@ impl SqliteStore {
         let connection = Connection::open(path).map_err(|e| engine("open its file", e))?;
         prepare(&connection)?;
         let worker = Worker::start(connection).map_err(|e| engine("start its thread", e))?;
-        Ok(Self(worker))
+        Ok(Self(worker, None))
     }
 }
 
-fn prepare(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY).map_err(|e| engine("set its patience", e))?;
     // synchronous=FULL: an answered call survives a power cut. secure_delete: erased rows are overwritten.
     connection
@@ -266,7 +268,7 @@ fn log_visit(connection: &Connection, visit: &Visit) -> Result<(), StoreError> {
     write(connection, "log a visit", &sql, values).map(drop)
 }
 
-fn erase(
+pub(super) fn erase(
     connection: &Connection,
     device: &Device,
     scope: Scope,
@@ -325,7 +327,7 @@ impl Store for SqliteStore {
     }
 
     fn settle_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>> {
-        Box::pin(self.0.call(Kind::Erase, move |c| keys::settle(c, key_hash)))
+        self.noted(move |c, keeping| keys::settle(c, keeping, key_hash))
     }
 
     fn devices(&self) -> Answer<'_, Vec<Device>> {
@@ -366,7 +368,7 @@ impl Store for SqliteStore {
     }
 
     fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>> {
-        Box::pin(self.0.call(Kind::Erase, move |c| erase(c, &device, scope)))
+        self.noted(move |c, keeping| hold::erase(c, keeping, &device, scope))
     }
 
     fn rename(&self, device: String, name: Label, since: Wall) -> Answer<'_, Renamed> {
@@ -447,7 +449,7 @@ impl Store for SqliteStore {
     }
 
     fn revoke_auth_key(&self, id: String) -> Answer<'_, bool> {
-        Box::pin(self.0.call(Kind::Erase, move |c| auth::revoke(c, &id)))
+        self.noted(move |c, keeping| auth::revoke(c, keeping, &id))
     }
 
     fn open_authorised(&self, row: Pending, key: String, most: u64) -> Answer<'_, Opened> {
