@@ -211,7 +211,8 @@ fn said(done: &Restored) -> String {
         "The database is that of {}: {} rows.\n\
          Deleted again: {} erasures of devices or features, {} accounts, {} auth keys (those for one device all).\n\
          {} devices have another key since then, and register again.\n\
-         {} sign-ins, invitations and letters were taken back; {} devices are taken as they come.\n",
+         {} sign-ins, invitations and letters were taken back; {} devices are taken as they come.\n\
+         Passwords and second factors are those of then.\n",
         done.made_at.rfc3339(),
         done.rows,
         again.erased,

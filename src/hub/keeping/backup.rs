@@ -72,7 +72,8 @@ pub async fn make(store: &dyn Store, keeping: &Keeping, to: &Path) -> Result<Mad
         let source = io::ErrorKind::AlreadyExists.into();
         return Err(BackupError::File { path, what: "made", source });
     }
-    let partial = beside(&path, PARTIAL);
+    let whole = !crate::sabotage::off("hub-backup-whole");
+    let partial = if whole { beside(&path, PARTIAL) } else { path.clone() };
     let file = create(&partial).map_err(|source| failed(&partial, "made", source))?;
     let written = write(store, keeping, file, now).await;
     let ended = written.and_then(|(rows, file)| {
@@ -96,7 +97,8 @@ async fn write(
 ) -> Result<(u64, File), BackupError> {
     let header = Header::new(now, schema::STEPS.len())?;
     // Before the first row is read: what is deleted from here on may be in the backup.
-    keeping.journal.note_backup(&header.id, now)?;
+    let known = store.journaled().await?;
+    keeping.journal.note_backup(&header.id, now, known)?;
     let archive = Archive::begin(BufWriter::new(file), &keeping.seal, &header)?;
     Ok(store.dump(archive).await?)
 }

@@ -117,7 +117,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; nothing was added then.
     pub fn note(&self, kind: &str, id: &str, now: Wall) -> Result<Option<u64>, JournalError> {
-        let Some(mut file) = self.lock(false)? else { return Ok(None) };
+        let Some(mut file) = self.lock(None)? else { return Ok(None) };
         let (last, mac) = self.last(&mut file)?;
         let Some(newest) = last.newest.filter(|newest| end_of(*newest) > now) else {
             return Ok(None);
@@ -125,12 +125,19 @@ impl Journal {
         self.add(&mut file, &last, &mac, (kind, id), Some(newest), now).map(Some)
     }
 
-    /// Notes a backup that is about to be made; from here on deletions are noted. The number of its line.
+    /// Notes a backup that is about to be made; from here on deletions are noted. The number of its line. A journal
+    /// that begins by this begins behind the entry that the database knows of.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn note_backup(&self, id: &str, now: Wall) -> Result<u64, JournalError> {
-        let Some(mut file) = self.lock(true)? else { return Err(self.missing()) };
+    pub fn note_backup(
+        &self,
+        id: &str,
+        now: Wall,
+        known: Option<u64>,
+    ) -> Result<u64, JournalError> {
+        let first = known.unwrap_or_default();
+        let Some(mut file) = self.lock(Some(first))? else { return Err(self.missing()) };
         let (last, mac) = self.last(&mut file)?;
         self.add(&mut file, &last, &mac, (BACKUP, id), Some(now), now)
     }
@@ -140,7 +147,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn newest_backup(&self, now: Wall) -> Result<Option<Wall>, JournalError> {
-        let Some(mut file) = self.lock(false)? else { return Ok(None) };
+        let Some(mut file) = self.lock(None)? else { return Ok(None) };
         let (last, _) = self.last(&mut file)?;
         Ok(last.newest.filter(|newest| end_of(*newest) > now))
     }
@@ -150,7 +157,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`], for a file that is missing, altered or cut as well.
     pub fn read(&self, known: Option<u64>) -> Result<Vec<Entry>, JournalError> {
-        let mut file = self.lock(false)?.ok_or_else(|| self.missing())?;
+        let mut file = self.lock(None)?.ok_or_else(|| self.missing())?;
         let all = self.verified(&mut file)?;
         let found = all.last().map_or(0, |entry| entry.number);
         match known.filter(|known| *known > found) {
@@ -164,7 +171,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn sweep(&self, now: Wall) -> Result<usize, JournalError> {
-        let Some(mut file) = self.lock(false)? else { return Ok(0) };
+        let Some(mut file) = self.lock(None)? else { return Ok(0) };
         let all = self.verified(&mut file)?;
         let old = |entry: &&Entry| entry.kind == BEGIN || end_of(entry.at) <= now;
         let over = all.iter().take_while(old).count();
@@ -193,11 +200,11 @@ impl Journal {
         sync_dir(&self.path)
     }
 
-    /// The file, locked until it is dropped. Without `make`, `None` when there is none.
-    fn lock(&self, make: bool) -> Result<Option<File>, JournalError> {
+    /// The file, locked until it is dropped. Without a number to make one with, `None` when there is none.
+    fn lock(&self, make: Option<u64>) -> Result<Option<File>, JournalError> {
         loop {
             let mut options = OpenOptions::new();
-            let options = options.read(true).append(true).create(make).mode(0o600);
+            let options = options.read(true).append(true).create(make.is_some()).mode(0o600);
             let mut file = match options.open(&self.path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -208,16 +215,16 @@ impl Journal {
             let opened = file.metadata().map_err(|source| self.failed("read", source))?;
             if std::fs::metadata(&self.path).is_ok_and(|there| there.ino() == opened.ino()) {
                 if opened.len() == 0 {
-                    self.begin(&mut file)?;
+                    self.begin(&mut file, make.unwrap_or_default())?;
                 }
                 return Ok(Some(file));
             }
         }
     }
 
-    fn begin(&self, file: &mut File) -> Result<(), JournalError> {
+    fn begin(&self, file: &mut File, number: u64) -> Result<(), JournalError> {
         let (kind, id) = (BEGIN.into(), "-".into());
-        let first = Entry { number: 0, at: Wall::default(), kind, id, newest: None };
+        let first = Entry { number, at: Wall::default(), kind, id, newest: None };
         self.append(file, &first, "")?;
         sync_dir(&self.path).map_err(|source| self.failed("made", source))
     }

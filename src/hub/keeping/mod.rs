@@ -21,6 +21,7 @@ use self::journal::{Journal, JournalError};
 use super::keys::{KeyError, Keys};
 use super::seal::Seal;
 use crate::clock::{Clock, Wall};
+use crate::wire::privacy::Restrictable;
 use crate::wire::receipt::Kept;
 use data_encoding::BASE64URL_NOPAD;
 use std::path::Path;
@@ -33,7 +34,7 @@ pub fn end_of(moment: Wall) -> Wall {
     moment.months_later(MONTHS)
 }
 
-/// Something that was deleted and must stay so.
+/// Something that was deleted, or taken back, and must stay so.
 #[derive(Clone, Copy, Debug)]
 pub enum Deletion<'a> {
     /// What a feature kept of a device; `registration` is all of it.
@@ -49,6 +50,17 @@ pub enum Deletion<'a> {
     AuthKey(&'a str),
     /// An account, by its number.
     Account(u64),
+    /// A hold that was ended, by its subject.
+    Hold(&'a [u8]),
+    /// A person's word on what may be done with a feature's data of a device (promise R9).
+    Restriction {
+        /// The device id.
+        id: &'a str,
+        /// The feature.
+        feature: Restrictable,
+        /// Whether it is only kept from here on, or used again.
+        on: bool,
+    },
 }
 
 impl Deletion<'_> {
@@ -59,6 +71,11 @@ impl Deletion<'_> {
             Self::Key(_) => "key",
             Self::AuthKey(_) => "authkey",
             Self::Account(_) => "account",
+            Self::Hold(_) => "hold",
+            Self::Restriction { feature: Restrictable::Ddns, on: true, .. } => "restrict-ddns",
+            Self::Restriction { feature: Restrictable::Ddns, on: false, .. } => "lift-ddns",
+            Self::Restriction { feature: Restrictable::Link, on: true, .. } => "restrict-link",
+            Self::Restriction { feature: Restrictable::Link, on: false, .. } => "lift-link",
         }
     }
 }
@@ -87,8 +104,13 @@ impl Keeping {
     /// What a deletion is noted as: a keyed hash, which tells nothing without the key and little with it.
     pub fn id_of(&self, deletion: Deletion<'_>) -> String {
         let hash = match deletion {
-            Deletion::Device { id, .. } => self.seal.index("journal.device", id),
+            Deletion::Device { id, .. } | Deletion::Restriction { id, .. } => {
+                self.seal.index("journal.device", id)
+            }
             Deletion::Key(hash) => self.seal.index("journal.key", &BASE64URL_NOPAD.encode(hash)),
+            Deletion::Hold(subject) => {
+                self.seal.index("journal.hold", &BASE64URL_NOPAD.encode(subject))
+            }
             Deletion::AuthKey(id) => self.seal.index("journal.authkey", id),
             Deletion::Account(number) => self.seal.index("journal.account", &number.to_string()),
         };

@@ -11,7 +11,7 @@ use super::journal::{BACKUP, Entry, JournalError, sync_dir};
 use super::{Keeping, MONTHS, end_of};
 use crate::clock::Wall;
 use crate::hub::admin::SOCKET;
-use crate::hub::config::STORE;
+use crate::hub::config::{FILE as CONFIG, STORE};
 use crate::hub::keys::KeyError;
 use crate::hub::store::StoreError;
 use crate::hub::store::replay::{Replayed, build, take_leave, version};
@@ -106,6 +106,7 @@ pub fn restore(
 ) -> Result<Restored, RestoreError> {
     not_serving(dir)?;
     let dir = &dir.canonicalize().map_err(|source| failed(dir, "read", source))?;
+    let _turn = alone(dir)?;
     let now = keeping.clock.now().wall;
     let source = File::open(file).map_err(|source| failed(file, "read", source))?;
     let bad = |source| RestoreError::Archive { path: file.to_owned(), source };
@@ -218,7 +219,7 @@ fn keep_former(
         return Ok(Some((beside(database, &format!(".unreadable-{moment}")), false)));
     };
     let header = Header::new(now, schema)?;
-    keeping.journal.note_backup(&header.id, now)?;
+    keeping.journal.note_backup(&header.id, now, None)?;
     let partial = beside(&path, ".partial");
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(0o600);
@@ -246,8 +247,16 @@ fn begin_anew(
     if keeping.journal.read(None).is_err() {
         gone(&journal)?;
     }
-    keeping.journal.note_backup(&header.id, now)?;
+    keeping.journal.note_backup(&header.id, now, None)?;
     Ok(())
+}
+
+/// One restore at a time: its lock is on the configuration, which no restore touches.
+fn alone(dir: &Path) -> Result<File, RestoreError> {
+    let path = dir.join(CONFIG);
+    let file = File::open(&path).map_err(|source| failed(&path, "read", source))?;
+    file.try_lock().map_err(|source| failed(&path, "locked", source.into()))?;
+    Ok(file)
 }
 
 fn not_serving(dir: &Path) -> Result<(), RestoreError> {

@@ -103,7 +103,8 @@ pub async fn look(hub: &Hub, now: Wall) -> Result<Stuck, StoreError> {
         }
         Err(JournalError::Missing { .. }) if known.is_none() => {}
         Err(error) => {
-            tracing::error!(%error, "the journal of deletions cannot be used");
+            let hint = "move deletions.journal away and run `qcloud-hub backup`: older backups are lost by this";
+            tracing::error!(%error, hint, "the journal of deletions cannot be used");
             stuck.journal = 1;
         }
     }

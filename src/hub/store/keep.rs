@@ -135,7 +135,7 @@ impl Keep for SqliteStore {
     }
 
     fn end_hold(&self, subject: Hash) -> Answer<'_, bool> {
-        Box::pin(self.0.call(Kind::Erase, move |c| hold::end(c, &subject)))
+        self.noted(move |c, keeping| hold::end(c, keeping, &subject))
     }
 
     fn held(&self, about: Option<Hash>, now: Wall) -> Answer<'_, Vec<Held>> {

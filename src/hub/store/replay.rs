@@ -2,9 +2,10 @@
 
 use super::hold::erase_noted;
 use super::sqlite::{self, engine, many, one, write};
-use super::{Device, Scope, StoreError, auth, dump, keep, schema, ticket};
+use super::{Device, Scope, StoreError, auth, dump, hold, keep, rights, schema, ticket};
 use crate::hub::keeping::journal::Entry;
 use crate::hub::keeping::{Deletion, Keeping};
+use crate::wire::privacy::Restrictable;
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
@@ -90,7 +91,10 @@ fn carry_out(
     let auth_keys = auth::all(connection)?.into_iter().map(|row| row.id);
     let auth_keys: HashMap<_, _> =
         auth_keys.map(|id| (keeping.id_of(Deletion::AuthKey(&id)), id)).collect();
-    for Entry { kind, id, .. } in entries {
+    let holds = hold::all(connection)?.into_iter().map(|hold| hold.subject);
+    let holds: HashMap<_, _> =
+        holds.map(|hash| (keeping.id_of(Deletion::Hold(&hash)), hash)).collect();
+    for Entry { kind, id, at, .. } in entries {
         if let (Some(scope), Some(device)) = (Scope::of(kind), by_id.get(id)) {
             erase_noted(connection, keeping, device, scope)?;
             done.erased += 1;
@@ -103,9 +107,23 @@ fn carry_out(
             let sql = "DELETE FROM account WHERE number = ?1";
             let number = schema::integer(*number);
             done.accounts += write(connection, "delete an account", sql, [number])?;
+        } else if let ("hold", Some(subject)) = (kind.as_str(), holds.get(id)) {
+            hold::end(connection, None, subject)?;
+        } else if let (Some(word), Some(device)) = (restriction(kind), by_id.get(id)) {
+            // Of a device that was erased by an entry before there is nothing to restrict.
+            match rights::restrict(connection, None, &device.id, word, *at) {
+                Err(StoreError::NoDevice) => {}
+                done => drop(done?),
+            }
         }
     }
     Ok(())
+}
+
+/// What a person's word on a feature's data was.
+fn restriction(kind: &str) -> Option<(Restrictable, bool)> {
+    let (word, feature) = kind.split_once('-')?;
+    Some((Restrictable::of(feature)?, word == "restrict"))
 }
 
 /// The devices that the journal says were erased after they were registered: deletions without effect.
@@ -162,8 +180,7 @@ pub fn build(
     Ok((rows, done))
 }
 
-/// What a database that nobody serves knows of the journal; and with `to`, its rows into an archive. Afterwards its
-/// write-ahead log is part of it.
+/// What a database that nobody serves knows of the journal; and with `to`, its rows into an archive.
 ///
 /// # Errors
 /// [`StoreError`], for a file that is no database as well.
@@ -175,7 +192,7 @@ pub fn take_leave(path: &Path, to: Option<&mut impl Write>) -> Result<Option<u64
     if let Some(to) = to {
         connection.execute_batch("BEGIN").map_err(failed)?;
         dump::write(&connection, to)?;
-        connection.execute_batch("COMMIT; PRAGMA journal_mode = DELETE").map_err(failed)?;
+        connection.execute_batch("COMMIT").map_err(failed)?;
     }
     connection.close().map_err(|(_, e)| failed(e))?;
     Ok(known)

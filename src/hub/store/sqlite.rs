@@ -383,7 +383,7 @@ impl Store for SqliteStore {
         on: bool,
         now: Wall,
     ) -> Answer<'_, Vec<Restrictable>> {
-        Box::pin(self.0.call(Kind::Erase, move |c| rights::restrict(c, &device, feature, on, now)))
+        self.noted(move |c, keeping| rights::restrict(c, keeping, &device, (feature, on), now))
     }
 
     fn restrictions(&self) -> Answer<'_, Vec<(String, Restrictable)>> {
