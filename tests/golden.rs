@@ -197,6 +197,7 @@ fn every_answer_is_what_the_other_side_reads() {
 fn a_hub_says_who_runs_it_and_where_it_stands() {
     let operator =
         || Some(Operator { contact: "privacy@example.test".into(), region: "Sweden".into() });
+    message("registration.about-answer", &operator().unwrap());
     message(
         "registration.start-answer-operator",
         &Started {

@@ -21,6 +21,8 @@ mod keys;
 mod link;
 #[path = "hub/mail.rs"]
 mod mail;
+#[path = "hub/matrix.rs"]
+mod matrix;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/privacy.rs"]
@@ -29,12 +31,18 @@ mod privacy;
 mod revoke;
 #[path = "hub/rights.rs"]
 mod rights;
+#[path = "hub/sealing.rs"]
+mod sealing;
 #[path = "hub/second.rs"]
 mod second;
 #[path = "hub/security.rs"]
 mod security;
 #[path = "hub/services.rs"]
 mod services;
+#[path = "hub/shares.rs"]
+mod shares;
+#[path = "hub/sharing.rs"]
+mod sharing;
 #[path = "hub/store_contract.rs"]
 mod store_contract;
 #[path = "hub/support.rs"]
@@ -62,8 +70,13 @@ const GUARDS: &[(&str, &str)] = &[
     ("security::s8_a_code_is_good_once", "second-replay"),
     ("second::s8_guessing_codes_is_bounded_however_many_at_once", "second-lock"),
     ("security::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
+    ("sealing::s5_a_database_of_before_is_sealed_and_not_a_plain_byte_stays", "hub-seal-cleared"),
     ("security::k2_trust_is_of_one_account", "trust-account"),
     ("security::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),
+    ("matrix::s7_no_page_is_served_to_less_than_it_needs", "pages-needs"),
+    ("matrix::s7_another_accounts_ids_are_answered_like_ids_of_nothing", "pages-own"),
+    ("matrix::s7_no_route_of_the_api_is_served_to_less_than_it_needs", "hub-device-auth"),
+    ("matrix::s7_no_word_of_a_session_is_heard_from_less_than_a_device", "hub-device-auth"),
 ];
 
 #[test]

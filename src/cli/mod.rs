@@ -26,6 +26,7 @@ use crate::platform::helper;
 use crate::platform::memory;
 use crate::platform::privilege;
 use clap::ArgMatches;
+use core::pin::Pin;
 use print::Printer;
 use serde_json::Value;
 use std::os::fd::AsFd;
@@ -64,7 +65,10 @@ pub fn main(rows: &'static [Row], args: impl IntoIterator<Item = std::ffi::OsStr
     }
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(dispatch(rows, &matches, &printer));
+            // Boxed without its type: the runtime's own code would hold all of it three times.
+            let life: Pin<Box<dyn Future<Output = Exit>>> =
+                Box::pin(dispatch(rows, &matches, &printer));
+            let exit = runtime.block_on(life);
             // A blocked write must not hold up the end of the process.
             runtime.shutdown_background();
             exit

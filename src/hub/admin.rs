@@ -216,12 +216,29 @@ fn failed(why: impl ToString) -> Answer {
 
 async fn revoke(hub: &Hub, name: &Label) -> Result<Option<BTreeMap<String, u64>>, StoreError> {
     let Some(device) = named(hub.store.as_ref(), name).await? else { return Ok(None) };
-    let _turn = hub.locks.of(&device.id).await;
+    take_back(hub, &device.id, None, REVOKED).await
+}
+
+/// Takes back a device's place: closes its session, erases what is kept of it, refuses its key (promise S10). With
+/// an account only a device of that account. `None` when there is no such device; `why` is what its session is told.
+///
+/// # Errors
+/// The store's; the session is over all the same.
+pub async fn take_back(
+    hub: &Hub,
+    id: &str,
+    account: Option<u64>,
+    why: &'static str,
+) -> Result<Option<BTreeMap<String, u64>>, StoreError> {
+    let _turn = hub.locks.of(id).await;
     // As it is now that nobody else changes it.
-    let devices = hub.store.devices().await?;
-    let Some(device) = devices.into_iter().find(|d| d.id == device.id) else { return Ok(None) };
-    let rows = erase(hub, &device, Scope::Registration, REVOKED).await?;
-    tracing::info!("a device was revoked by the operator");
+    let devices = match account {
+        Some(account) => hub.store.devices_of(account).await?,
+        None => hub.store.devices().await?,
+    };
+    let Some(device) = devices.into_iter().find(|d| d.id == id) else { return Ok(None) };
+    let rows = erase(hub, &device, Scope::Registration, why).await?;
+    tracing::info!(by_owner = account.is_some(), "a device was revoked");
     Ok(Some(rows))
 }
 

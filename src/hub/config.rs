@@ -66,6 +66,12 @@ pub struct Config {
     /// Where the hub stands, shown to owners before they register (promise G1).
     #[serde(default)]
     pub region: Option<String>,
+    /// The file of the key that seals the store; without it, `seal.key` in the hub's directory (promise S6).
+    #[serde(default)]
+    pub seal_key: Option<PathBuf>,
+    /// Gives up that this key lies on another filesystem than the data.
+    #[serde(default)]
+    pub seal_key_beside_data: bool,
     /// For a hub that is tried on one machine: loopback addresses may be published, and every listener must be loopback.
     #[serde(default)]
     pub sandbox: bool,
@@ -75,6 +81,18 @@ pub struct Config {
     /// How people are told of what happens in their accounts.
     #[serde(default)]
     pub mail: Option<Mail>,
+    /// What is kept of whoever connects.
+    #[serde(default)]
+    pub access_log: AccessLog,
+}
+
+/// `[access_log]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// Whether a log with whole addresses is kept, sealed and for a bounded time (promises H4, H5).
+    #[serde(default)]
+    pub unmasked: bool,
 }
 
 /// `[mail]`.
@@ -172,6 +190,15 @@ impl Config {
         let text = |key: &str, text: &Option<String>| {
             text.as_ref().map(|text| format!("{key} = \"{text}\"\n")).unwrap_or_default()
         };
+        let seal_key =
+            self.seal_key.as_ref().map(|path| format!("seal_key = \"{}\"\n", path.display()));
+        let beside = if self.seal_key_beside_data {
+            "# The key lies on the same filesystem as the data it seals: a copy of the disk, or the disk itself,\n\
+             # opens everything. Better: seal_key = \"/PATH/ON/ANOTHER/FILESYSTEM\", and without the next line.\n\
+             seal_key_beside_data = true\n"
+        } else {
+            ""
+        };
         let contact = text("contact", &self.contact);
         let region = text("region", &self.region);
         format!(
@@ -186,12 +213,16 @@ impl Config {
              # The public addresses of this machine.\n\
              addresses = [{}]\n\
              # Whom owners write to, and where this hub stands: shown to them before they register.\n\
-             {contact}{region}sandbox = {}\n{}",
+             {contact}{region}\
+             # The key that seals what is kept; without it nothing of that can be read. Have a copy of it elsewhere.\n\
+             {}{beside}\
+             sandbox = {}\n{}",
             self.zone,
             self.host,
             self.listen,
             self.dns,
             addresses.join(", "),
+            seal_key.unwrap_or_default(),
             self.sandbox,
             pages.unwrap_or_default(),
         )
@@ -216,6 +247,16 @@ impl Config {
                 let why = "write at most 200 characters without quotes, backslashes and control characters";
                 let value = text.escape_debug().to_string();
                 return Err(BadConfig::Value { key, value, why });
+            }
+        }
+        if let Some(path) = &self.seal_key {
+            let text = path
+                .to_str()
+                .filter(|text| !text.chars().any(|c| acts(c) || c == '"' || c == '\\'));
+            if text.is_none() || !path.is_absolute() {
+                let why = "write a path that begins with /, without quotes, backslashes and control characters";
+                let value = path.to_string_lossy().escape_debug().to_string();
+                return Err(BadConfig::Value { key: "seal_key", value, why });
             }
         }
         if let Some(pages) = &self.pages {
@@ -252,6 +293,9 @@ mod tests {
             contact: Some("Åsa, +46 8 123, privacy@example.test".into()),
             region: Some("Sweden".into()),
             mail: None,
+            seal_key: Some("/run/keys/seal.key".into()),
+            seal_key_beside_data: true,
+            access_log: AccessLog::default(),
             sandbox: false,
             pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
         }
@@ -274,6 +318,15 @@ mod tests {
     fn what_is_written_is_what_is_read() {
         let read: Config = toml::from_str(&config().to_toml()).expect("it is TOML");
         assert_eq!(read, config());
+    }
+
+    #[test]
+    fn the_path_of_the_key_is_a_whole_one() {
+        let with = |path: &str| Config { seal_key: Some(path.into()), ..config() }.check().is_ok();
+        assert!(with("/run/keys/seal.key"));
+        for bad in ["seal.key", "", "/a\"b", "/a\\b", "/a\nb"] {
+            assert!(!with(bad), "{bad:?}");
+        }
     }
 
     #[test]

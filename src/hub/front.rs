@@ -1,6 +1,7 @@
 //! The front door on TCP: the hub's own API, devices' tripwires, and visitors of devices, told apart by
 //! their first bytes.
 
+use super::access;
 use super::api::{self, Api};
 use super::dns::zone::LINK;
 use super::hello::{self, Opening, Prefixed};
@@ -76,12 +77,14 @@ impl Door {
                 };
                 match meant {
                     Meant::Pages => {
+                        access::note(&self.hub, from, access::Door::Pages).await;
                         if let Some(site) = &self.site {
                             site.converse(Prefixed::new(kept, tcp), from).await;
                         }
                         drop(place);
                     }
                     Meant::Hub => {
+                        access::note(&self.hub, from, access::Door::Api).await;
                         self.api.converse(Prefixed::new(kept, tcp), api::Peer::at(from)).await;
                         drop(place);
                     }

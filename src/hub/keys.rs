@@ -37,7 +37,6 @@ const CLIENT_CA: &str = "client-ca.crt";
 const RECEIPT_KEY: &str = "receipt.key";
 const RESET_KEY: &str = "quic-reset.key";
 const CID_KEY: &str = "quic-cid.key";
-const SEAL_KEY: &str = "seal.key";
 
 /// Why keys could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +94,7 @@ pub struct Authority {
     pub certificate: CertificateDer<'static>,
 }
 
-/// All keys of a hub.
+/// All keys of a hub but the one that seals its store: that one lies apart ([`super::seal_key`]).
 pub struct Keys {
     /// Signs the server's certificate; agents pin its key.
     pub server: Authority,
@@ -107,12 +106,10 @@ pub struct Keys {
     pub reset: Secret<[u8; 64]>,
     /// Marks connection ids as the hub's own; without it resets of a crashed hub are never sent.
     pub cid: Secret<[u8; 64]>,
-    /// Seals what is personal in the store.
-    pub seal: Secret<[u8; 64]>,
 }
 
 impl Keys {
-    /// Makes all keys in an empty directory.
+    /// Makes all keys in a directory that has none.
     ///
     /// # Errors
     /// [`KeyError::File`] when a file is there already or cannot be written.
@@ -123,7 +120,6 @@ impl Keys {
             Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
         write_new(&dir.join(RECEIPT_KEY), receipt.as_ref())?;
         write_new(&dir.join(RESET_KEY), &random::<64>()?)?;
-        write_new(&dir.join(SEAL_KEY), &random::<64>()?)?;
         write_new(&dir.join(CID_KEY), &random::<64>()?)
     }
 
@@ -142,7 +138,6 @@ impl Keys {
             receipt,
             reset: load_bytes(&dir.join(RESET_KEY))?,
             cid: load_bytes(&dir.join(CID_KEY))?,
-            seal: load_bytes(&dir.join(SEAL_KEY))?,
         })
     }
 
@@ -297,7 +292,7 @@ fn load_authority(
     Ok(Authority { key, subject, certificate })
 }
 
-fn load_bytes(path: &Path) -> Result<Secret<[u8; 64]>, KeyError> {
+pub(super) fn load_bytes(path: &Path) -> Result<Secret<[u8; 64]>, KeyError> {
     let bytes = Secret::new(read_private(path)?);
     let array = <[u8; 64]>::try_from(bytes.expose().as_slice());
     array

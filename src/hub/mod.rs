@@ -9,6 +9,7 @@
 //! The row of a key in the store is the authority over a device: certificates only carry the key. Store
 //! and zone change under one lock for each device, the zone before the answer.
 
+pub mod access;
 pub mod admin;
 pub mod api;
 pub mod approval;
@@ -21,6 +22,7 @@ pub mod keeping;
 pub mod keys;
 pub mod limit;
 pub mod listen;
+pub mod log;
 pub mod mail;
 pub mod pages;
 pub mod people;
@@ -28,6 +30,7 @@ pub mod presence;
 pub mod relay;
 pub mod restrictions;
 pub mod seal;
+pub mod seal_key;
 pub mod serve;
 pub mod session;
 pub mod state;

@@ -1,6 +1,7 @@
 //! Which devices have a session, in memory only.
 
 use super::store::Device;
+use crate::clock::Wall;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,8 @@ pub struct Session {
     pub device: Device,
     /// Newer sessions have larger ones, over restarts of the hub too.
     pub epoch: u64,
+    /// Since when; forgotten with the session.
+    pub since: Wall,
     /// Opens its tripwire connection.
     pub token: Token,
     /// Carries its visitors.
@@ -25,9 +28,16 @@ pub struct Session {
 
 impl Session {
     /// A session that is not entered yet.
-    pub fn new(device: Device, epoch: u64, token: Token, connection: quinn::Connection) -> Self {
+    pub fn new(
+        device: Device,
+        epoch: u64,
+        since: Wall,
+        token: Token,
+        connection: quinn::Connection,
+    ) -> Self {
         let (farewell, _) = watch::channel(None);
-        Self { device, epoch, token, connection, farewell, forgotten: AtomicBool::new(false) }
+        let forgotten = AtomicBool::new(false);
+        Self { device, epoch, since, token, connection, farewell, forgotten }
     }
 
     /// Asks the session's task to say goodbye and close. The first reason stays.

@@ -7,10 +7,12 @@
 use super::keys::{KeyError, random};
 use super::store::Hash;
 use crate::secret::Secret;
+use data_encoding::BASE64URL_NOPAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 
 /// Seals and opens.
+#[derive(Clone)]
 pub struct Seal {
     key: LessSafeKey,
     index: hmac::Key,
@@ -32,7 +34,7 @@ impl Seal {
     ///
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
-    pub fn seal(&self, column: &'static str, text: &str) -> Result<Vec<u8>, KeyError> {
+    pub fn seal(&self, column: &str, text: &str) -> Result<Vec<u8>, KeyError> {
         let nonce = random::<NONCE_LEN>()?;
         let mut sealed = text.as_bytes().to_vec();
         let aad = Aad::from(column.as_bytes());
@@ -43,7 +45,7 @@ impl Seal {
     }
 
     /// Opens what was sealed for this column; `None` for anything else.
-    pub fn open(&self, column: &'static str, sealed: &[u8]) -> Option<String> {
+    pub fn open(&self, column: &str, sealed: &[u8]) -> Option<String> {
         let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut rest = rest.to_vec();
@@ -51,8 +53,27 @@ impl Seal {
         String::from_utf8(text.to_vec()).ok()
     }
 
+    /// [`Seal::seal`] as base64url, for columns of text.
+    ///
+    /// # Errors
+    /// As [`Seal::seal`].
+    pub fn seal_text(&self, column: &str, text: &str) -> Result<String, KeyError> {
+        Ok(BASE64URL_NOPAD.encode(&self.seal(column, text)?))
+    }
+
+    /// Opens what [`Seal::seal_text`] made for this column; `None` for anything else.
+    pub fn open_text(&self, column: &str, sealed: &str) -> Option<String> {
+        self.open(column, &BASE64URL_NOPAD.decode(sealed.as_bytes()).ok()?)
+    }
+
+    /// What tells this key from others and gives nothing of it away: 63 bits of an HMAC.
+    pub fn id(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.index("seal.id", "");
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1
+    }
+
     /// What a text is found by in a column: the same text, the same bytes.
-    pub fn index(&self, column: &'static str, text: &str) -> Hash {
+    pub fn index(&self, column: &str, text: &str) -> Hash {
         let tag = hmac::sign(&self.index, &named(column, text));
         let mut hash = Hash::default();
         // HMAC-SHA-256 has 32 bytes.
@@ -63,13 +84,13 @@ impl Seal {
     }
 
     /// Whether these bytes are [`Seal::index`] of a text, in constant time.
-    pub fn is_index(&self, column: &'static str, text: &str, bytes: &[u8]) -> bool {
+    pub fn is_index(&self, column: &str, text: &str, bytes: &[u8]) -> bool {
         hmac::verify(&self.index, &named(column, text), bytes).is_ok()
     }
 }
 
 /// A text that belongs to a column and to no other.
-fn named(column: &'static str, text: &str) -> Vec<u8> {
+fn named(column: &str, text: &str) -> Vec<u8> {
     [column.as_bytes(), &[0], text.as_bytes()].concat()
 }
 
@@ -94,6 +115,16 @@ mod tests {
             assert_eq!(seal(1).open("account.email", &sealed[..at]), None, "cut at {at}");
         }
         assert!(!sealed.windows(4).any(|part| part == b"anna"));
+    }
+
+    #[test]
+    fn a_key_is_known_by_its_id_and_a_text_opens_as_bytes_do() {
+        assert_eq!(seal(1).id(), seal(1).id());
+        assert_ne!(seal(1).id(), seal(2).id());
+        let sealed = seal(1).seal_text("device.name", "box").unwrap();
+        assert_eq!(seal(1).open_text("device.name", &sealed).unwrap(), "box");
+        assert_eq!(seal(1).open_text("pending.name", &sealed), None);
+        assert_eq!(seal(1).open_text("device.name", "box"), None, "what was never sealed");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `qcloud-hub serve`: all parts in one process.
 
 use super::api::Api;
-use super::config::{BadConfig, Config, Pages, STORE};
+use super::config::{BadConfig, Config, Pages};
 use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
 use super::keeping::Keeping;
@@ -11,10 +11,9 @@ use super::listen::{self, ListenError};
 use super::mail::{self, BadMail, Post};
 use super::pages::Site;
 use super::people::People;
-use super::seal::Seal;
+use super::seal_key::{self, BadSealKey};
 use super::session::{self, SessionError};
 use super::state::Hub;
-use super::store::sqlite::SqliteStore;
 use super::store::{Store, StoreError};
 use super::tls::{Faces, LiveLeaf, Source, TlsError, pages as pages_face};
 use super::{admin, front, sweep};
@@ -40,6 +39,9 @@ pub enum ServeError {
     /// Its keys.
     #[error("the keys are not usable")]
     Keys(#[from] KeyError),
+    /// The key that seals what it keeps, or what that opens.
+    #[error(transparent)]
+    Seal(#[from] BadSealKey),
     /// What it keeps.
     #[error("the store is not usable")]
     Store(#[from] StoreError),
@@ -95,9 +97,10 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let config = Config::load(dir)?;
     complain(&config, dir);
     let keys = Keys::load(dir)?;
-    let keeping = Arc::new(Keeping::new(dir, &keys, clock.clone())?);
+    let seal = Arc::new(seal_key::load_apart(dir, &config)?);
+    let keeping = Arc::new(Keeping::new(dir, Arc::clone(&seal), clock.clone()));
     finished(dir)?;
-    let store = SqliteStore::open_keeping(&dir.join(STORE), Arc::clone(&keeping))?;
+    let store = seal_key::open_store(dir, &config, &seal)?.with(Arc::clone(&keeping));
     let store: Arc<dyn Store> = Arc::new(store);
     // Before anything is served: one hub serves a directory.
     let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
@@ -111,7 +114,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let own = Source::Own { host: config.host.clone(), addresses: config.addresses.clone() };
     let leaf = LiveLeaf::new(&keys, own, wall)?;
     let faces = Faces::new(&keys, &leaf, &clock)?;
-    let people = People::new(Arc::clone(&store), Seal::new(&keys.seal)?, config.mail.is_some())?;
+    let people = People::new(Arc::clone(&store), seal, config.mail.is_some())?;
     let post = config.mail.as_ref().map(|mail| Post::new(mail, &config)).transpose()?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;

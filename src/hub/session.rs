@@ -1,5 +1,6 @@
 //! Sessions: one QUIC connection of each device, and its control stream.
 
+use super::access;
 use super::presence::Session;
 use super::state::{Hub, token};
 use super::ticket::{self, Fresh};
@@ -123,6 +124,8 @@ struct Greeted {
 
 async fn greet(incoming: Incoming, hub: &Hub, judge: &Judge) -> io::Result<Greeted> {
     let connection = incoming.await?;
+    let from = connection.remote_address().ip().to_canonical();
+    access::note(hub, from, access::Door::Session).await;
     let chain = peer_chain(&connection).ok_or(io::ErrorKind::PermissionDenied)?;
     let key = key_hash(&chain).ok_or(io::ErrorKind::PermissionDenied)?;
     let Some(device) = hub.device_of(key).await.map_err(io::Error::other)? else {
@@ -147,7 +150,7 @@ async fn greet(incoming: Incoming, hub: &Hub, judge: &Judge) -> io::Result<Greet
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let epoch = hub.presence.next_epoch();
-    let session = Arc::new(Session::new(device, epoch, token, connection));
+    let session = Arc::new(Session::new(device, epoch, hub.clock.now().wall, token, connection));
     // Under the lock and without a wait after it: whoever is refused later finds it and ends it.
     hub.presence.enter(&session);
     drop(turn);
@@ -173,7 +176,7 @@ async fn attend(hub: &Hub, mut greeted: Greeted) {
     if !still_known(hub, &session).await {
         session.end("this device is not registered here");
     }
-    tracing::info!(device = %session.device.name, epoch = session.epoch, "a session began");
+    tracing::info!(device = %session.device.id, epoch = session.epoch, "a session began");
     let talk = async {
         let tripwire = BASE64URL_NOPAD.encode(&session.token);
         let observed = observed(&session);
@@ -192,7 +195,7 @@ async fn attend(hub: &Hub, mut greeted: Greeted) {
         let _ = timeout(FAREWELL, say_goodbye(&mut greeted.send, &goodbye)).await;
     }
     session.connection.close(CLOSED_GOODBYE, reason.unwrap_or("goodbye").as_bytes());
-    tracing::info!(device = %session.device.name, epoch = session.epoch, reason, "a session ended");
+    tracing::info!(device = %session.device.id, epoch = session.epoch, reason, "a session ended");
 }
 
 async fn still_known(hub: &Hub, session: &Session) -> bool {

@@ -28,6 +28,8 @@ const POLLS: (u32, Duration) = (600, Duration::from_millis(50));
 /// What a network may try at the pages: ten at once, then ten a minute. Of the 20^8 codes that is one in 2^34.
 const TRIES: (u32, Duration) = (10, Duration::from_secs(6));
 
+/// Devices a network may look for by name: thirty at once, then one each two seconds.
+const LOOKUPS: (u32, Duration) = (30, Duration::from_secs(2));
 /// Wrong auth keys of a network: ten at once, then six each minute.
 const GUESSES: (u32, Duration) = (10, Duration::from_secs(10));
 
@@ -53,6 +55,8 @@ pub struct Hub {
     pub starts: Limit,
     /// Bounds polls.
     pub polls: Limit,
+    /// Bounds how often devices are looked for by name.
+    pub lookups: Limit,
     /// Bounds wrong auth keys.
     pub guesses: Limit,
     /// Paces polls.
@@ -93,6 +97,7 @@ impl Hub {
             locks: DeviceLocks::default(),
             starts: Limit::new(STARTS.0, STARTS.1),
             polls: Limit::new(POLLS.0, POLLS.1),
+            lookups: Limit::new(LOOKUPS.0, LOOKUPS.1),
             guesses: Limit::new(GUESSES.0, GUESSES.1),
             pace: Pace::default(),
             people,
@@ -120,7 +125,7 @@ impl Hub {
             device = self.store.settle_key(key).await?;
             if let Some(device) = &device {
                 self.presence.end_other_keys(device, "this device has another key now");
-                tracing::info!(device = %device.name, "a device changed its key");
+                tracing::info!(device = %device.id, "a device changed its key");
             }
         }
         if device.is_none() && crate::sabotage::off("hub-device-auth") {

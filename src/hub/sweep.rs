@@ -3,6 +3,7 @@
 //! How long is read from the parcels that brought the rows, so that the promise a device shows its owner and
 //! the sweep of the hub are the same constant.
 
+use super::access;
 use super::keeping::stuck::Watch;
 use super::people;
 use super::state::Hub;
@@ -44,6 +45,10 @@ pub static RULES: &[Rule] = &[
     // These guard the device's row, and go with it.
     Rule { table: "ticket", kept: Kept::As(&registration::POLL) },
     Rule { table: "quarantine", kept: Kept::As(&registration::POLL) },
+    // Who may find a device: what its owner decided goes with it.
+    Rule { table: "visibility", kept: Kept::As(&registration::POLL) },
+    Rule { table: "share", kept: Kept::As(&registration::POLL) },
+    Rule { table: "share_invitation", kept: Kept::For(people::sharing::OFFER_LIFE) },
     Rule { table: "account", kept: Kept::WithAccount },
     Rule { table: "invitation", kept: Kept::For(people::INVITATION_LIFE) },
     Rule { table: "browser", kept: Kept::For(people::SESSION_LIFE) },
@@ -53,6 +58,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "recovery_code", kept: Kept::WithAccount },
     Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
     Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
+    Rule { table: "access_log", kept: Kept::For(access::KEPT) },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so

@@ -116,7 +116,7 @@ pub async fn admit(
             let restricted = hub.restrictions.has(&device.id, Restrictable::Ddns);
             let answered = kept.filter(|_| !restricted);
             hub.zone.change(|zone| zone.set(&device.name, answered));
-            tracing::info!(device = %device.name, "a device is back from quarantine");
+            tracing::info!(device = %device.id, "a device is back from quarantine");
             Ok(true)
         }
         Admitted::Forked(fork) => {
@@ -131,8 +131,9 @@ pub async fn admit(
 
 /// The one place where the owner hears of a fork.
 fn tell_owner(device: &Device, Fork(why): Fork) {
-    let hint = format!("qcloud-hub release {}", device.name);
-    tracing::warn!(device = %device.name, why, hint, "{QUARANTINED}");
+    // It names the device, and the command that releases it.
+    let hint = "qcloud-hub devices";
+    tracing::warn!(device = %device.id, why, hint, "{QUARANTINED}");
 }
 
 /// Notes the device's word on its fresh ticket.

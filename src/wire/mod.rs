@@ -30,6 +30,7 @@ pub const API_ALPN: &[u8] = b"http/1.1";
 
 /// Every parcel that reaches the hub, in the order of the wire's files. The hub builds its routes from it.
 pub const TO_HUB: &[&Parcel] = &[
+    &registration::ABOUT,
     &registration::START,
     &registration::POLL,
     &registration::RENEW,

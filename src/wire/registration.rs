@@ -19,6 +19,18 @@ pub const CERTIFICATE_EXPIRED: &str = "certificate-expired";
 /// How often the device may ask (RFC 8628 section 3.2 `interval`); `slow_down` adds as much again.
 pub const POLL_SECONDS: u64 = 5;
 
+/// Asks who runs the hub and where it stands, before anything of this device is sent (promise G1).
+pub static ABOUT: Parcel = Parcel {
+    id: "registration.about",
+    what: "the question who runs the hub and where it stands, with nothing of this device in it",
+    purpose: Purpose::Service,
+    to: Destination::Hub,
+    how: Carriage::Https { path: "/v1/about", caller: Caller::Anonymous },
+    fields: &[],
+    retention: Retention::Nothing,
+    example: example_of::<About>,
+};
+
 /// Asks for a user code.
 pub static START: Parcel = Parcel {
     id: "registration.start",
@@ -130,6 +142,18 @@ pub static FORGET: Parcel = Parcel {
     retention: Retention::Nothing,
     example: example_of::<Forget>,
 };
+
+/// Body of [`ABOUT`]; the answer is an [`Operator`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct About {}
+
+impl ParcelBody for About {
+    const PARCEL: &'static Parcel = &ABOUT;
+    fn example() -> Self {
+        Self {}
+    }
+}
 
 /// Body of [`START`].
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]

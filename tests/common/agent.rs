@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// The longest a command may take. Registering polls every 5 s.
@@ -169,6 +169,17 @@ impl Agent {
 
     /// The same, with these arguments.
     pub fn register_with(&self, hub: &Hub, args: &[&str]) -> Value {
+        let asking = self.ask_with(args);
+        hub.command(&["approve", &asking.code, "--words", &asking.words]).ok();
+        asking.ended()
+    }
+
+    /// Asks the hub to be let in under this name, and leaves the decision to somebody else.
+    pub fn ask(&self, hub: &Hub, name: &str) -> Asking {
+        self.ask_with(&["--name", name, "--hub", &hub.url(), "--hub-pin", &hub.pin])
+    }
+
+    fn ask_with(&self, args: &[&str]) -> Asking {
         let mut command = self.program(&[]);
         command.args(["register", "--json"]).args(args);
         self.with_paths(&mut command);
@@ -177,19 +188,18 @@ impl Agent {
         let mut answers = BufReader::new(child.stdout.take().expect("its answers"));
         let mut line = String::new();
         answers.read_line(&mut line).expect("a line");
+        if line.starts_with("{\"progress\":{\"operator\":{") && !line.contains("user_code") {
+            line.clear();
+            answers.read_line(&mut line).expect("another line");
+        }
         let invitation: Value = serde_json::from_str(&line).unwrap_or_default();
         let invitation = &invitation["progress"];
         let Some(code) = invitation["user_code"].as_str() else {
             let said = child.wait_with_output().expect("its end");
             panic!("no invitation: {line} {}", String::from_utf8_lossy(&said.stderr));
         };
-        let words = invitation["check_words"].as_str().expect("words");
-        hub.command(&["approve", code, "--words", words]).ok();
-        let status = until("the registration", SOON, || child.try_wait().expect("its state"));
-        let mut rest = String::new();
-        answers.read_to_string(&mut rest).expect("its answer");
-        assert!(status.success(), "register: {status} {rest}");
-        serde_json::from_str(rest.trim()).expect("JSON")
+        let words = invitation["check_words"].as_str().expect("words").into();
+        Asking { code: code.into(), words, child, answers }
     }
 
     /// Switches the link on, publishes `web`, and waits for the session. Gives the certificate's file.
@@ -274,6 +284,35 @@ impl Agent {
 
     fn log_path(&self) -> PathBuf {
         self.dir.join("agent.log")
+    }
+}
+
+/// A device that waits to be let in. Its question ends on drop.
+pub struct Asking {
+    /// The code it shows.
+    pub code: String,
+    /// The four words it shows.
+    pub words: String,
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Asking {
+    /// Waits until it was let in, and gives its last answer.
+    pub fn ended(mut self) -> Value {
+        let status = until("the registration", SOON, || self.child.try_wait().expect("its state"));
+        let mut rest = String::new();
+        self.answers.read_to_string(&mut rest).expect("its answer");
+        assert!(status.success(), "register: {status} {rest}");
+        serde_json::from_str(rest.trim()).expect("JSON")
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // One that has ended needs no signal.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

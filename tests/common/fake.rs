@@ -50,7 +50,8 @@ type Script = Arc<Mutex<Box<dyn FnMut(&str, &Value) -> Say + Send>>>;
 pub struct Fake {
     over: Arc<AtomicBool>,
     script: Script,
-    /// Requests so far.
+    about: Arc<Mutex<Say>>,
+    /// Requests so far, but for those who runs it.
     pub asked: Arc<AtomicU64>,
     serving: Option<JoinHandle<()>>,
     place: Place,
@@ -70,6 +71,8 @@ impl Fake {
         listener.set_nonblocking(true).expect("a listener");
         let over = Arc::new(AtomicBool::new(false));
         let script: Script = Arc::new(Mutex::new(Box::new(|_, _| Say::Silence)));
+        let about = Arc::new(Mutex::new(Say::Refuse(404, json!({"error": "nothing here"}))));
+        let introduced = Arc::clone(&about);
         let asked = Arc::new(AtomicU64::new(0));
         let tls = Arc::clone(&faces.api);
         let (ended, told, count) = (Arc::clone(&over), Arc::clone(&script), Arc::clone(&asked));
@@ -79,16 +82,18 @@ impl Fake {
                     Ok((stream, _)) => {
                         let (tls, told, ended) =
                             (Arc::clone(&tls), Arc::clone(&told), Arc::clone(&ended));
-                        let count = Arc::clone(&count);
+                        let (count, about) = (Arc::clone(&count), Arc::clone(&introduced));
                         // A thread that waits for a caller that went away ends by its deadline.
-                        std::thread::spawn(move || serve(stream, tls, &told, &ended, &count));
+                        std::thread::spawn(move || {
+                            serve(stream, tls, (&told, &about), &ended, &count)
+                        });
                     }
                     Err(_) => sleep(Duration::from_millis(5)),
                 }
             }
         });
         let serving = Some(serving);
-        Self { over, script, asked, serving, place: place.clone(), faces }
+        Self { over, script, about, asked, serving, place: place.clone(), faces }
     }
 
     /// What it says from here on, by path and body.
@@ -100,6 +105,11 @@ impl Fake {
     pub fn say_at(&self, at: &'static str, what: &Say) {
         let what = what.clone();
         self.say(move |path, _| if path == at { what.clone() } else { Say::Silence });
+    }
+
+    /// What it says from here on to who asks who runs it; before, it does not know the question.
+    pub fn introduce(&self, what: Say) {
+        *self.about.lock().expect("its words") = what;
     }
 
     /// Where its sessions would be, and how it shows itself there.
@@ -123,7 +133,7 @@ type Stream = StreamOwned<ServerConnection, TcpStream>;
 fn serve(
     stream: TcpStream,
     tls: Arc<ServerConfig>,
-    script: &Script,
+    (script, about): (&Script, &Mutex<Say>),
     over: &AtomicBool,
     count: &AtomicU64,
 ) {
@@ -133,8 +143,12 @@ fn serve(
     let Ok(connection) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(connection, stream);
     let Some((path, body)) = request(&mut stream) else { return };
-    count.fetch_add(1, Ordering::Relaxed);
-    let what = (script.lock().expect("a script"))(&path, &body);
+    let what = if path == "/v1/about" {
+        about.lock().expect("its words").clone()
+    } else {
+        count.fetch_add(1, Ordering::Relaxed);
+        (script.lock().expect("a script"))(&path, &body)
+    };
     // A caller that had enough hangs up.
     let _ = answer(&mut stream, what, over);
     stream.conn.send_close_notify();

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The zone of every test; `.test` names nothing real (RFC 6761 section 6.2).
 pub const ZONE: &str = "nas.example.test";
 /// The tables that hold something of devices.
-pub const TABLES: [&str; 9] = [
+pub const TABLES: [&str; 12] = [
     "pending",
     "device",
     "ddns",
@@ -22,6 +22,9 @@ pub const TABLES: [&str; 9] = [
     "quarantine",
     "device_key",
     "service",
+    "visibility",
+    "share",
+    "share_invitation",
 ];
 
 const SOON: Duration = Duration::from_secs(20);
@@ -44,6 +47,9 @@ impl Hub {
             Self { place: place.clone(), dir: dir.into(), log, process: None, pin: String::new() };
         let (listen, dns) = (format!("{HUB}:443"), format!("{HUB}:53"));
         let mut args = vec!["init", "--zone", ZONE, "--address", HUB];
+        if !init.contains(&"--seal-key") {
+            args.push("--seal-key-beside-data");
+        }
         if !init.contains(&"--listen") {
             args.extend(["--listen", &listen, "--dns", &dns]);
         }
@@ -57,7 +63,7 @@ impl Hub {
     pub fn serve(&mut self) {
         let said = self.log_text().len();
         let mut command = self.program();
-        command.args(["serve", "--ready", "--dir"]).arg(&self.dir);
+        command.args(["serve", "--ready", "--debug", "--dir"]).arg(&self.dir);
         let mut process = Process::spawn("the hub", command, &self.log);
         let ready = until("the hub", SOON, || {
             assert!(process.runs(), "the hub ended: {}", self.log_text());

@@ -12,7 +12,7 @@ use qcloud_agent::wire::{MAX_BODY, TO_HUB};
 use serde_json::json;
 
 /// Rows of a device that registered and moved, and had no session.
-const ERASED: [(&str, u64); 9] = [
+const ERASED: [(&str, u64); 12] = [
     ("ddns", 1),
     ("device", 1),
     ("device_key", 0),
@@ -21,7 +21,10 @@ const ERASED: [(&str, u64); 9] = [
     ("quarantine", 0),
     ("restriction", 0),
     ("service", 0),
+    ("share", 0),
+    ("share_invitation", 0),
     ("ticket", 0),
+    ("visibility", 0),
 ];
 
 #[tokio::test]

@@ -1,12 +1,11 @@
 //! Holds in virtual time, and the journal.
 
 use super::store_contract::{at, device, enrolled, request};
-use super::support::TempDir;
+use super::support::{TempDir, seal};
 use core::time::Duration;
 use qcloud_agent::clock::{Clock, Now, Wall};
 use qcloud_agent::hub::keeping::hold::{self, Subject};
 use qcloud_agent::hub::keeping::{Deletion, Keeping, backup, restore};
-use qcloud_agent::hub::keys::Keys;
 use qcloud_agent::hub::store::keep::{Holding, Keep};
 use qcloud_agent::hub::store::people::People;
 use qcloud_agent::hub::store::replay::Replayed;
@@ -31,17 +30,15 @@ fn day(text: &str) -> Wall {
 impl House {
     fn on(date: &str) -> Self {
         let temp = TempDir::new();
-        Keys::make(&temp.0, day(date)).unwrap();
-        let keys = Keys::load(&temp.0).unwrap();
         let now = Arc::new(AtomicU64::new(day(date).unix_seconds()));
         let (of, system) = (Arc::clone(&now), Clock::system(Wall::default()).now());
         let clock = Clock::from_fn(move || Now {
             wall: Wall::from_unix_seconds(of.load(Ordering::SeqCst)),
             ..system
         });
-        let keeping = Arc::new(Keeping::new(&temp.0, &keys, clock).unwrap());
+        let keeping = Arc::new(Keeping::new(&temp.0, seal(), clock));
         let path = temp.0.join("hub.db");
-        let store = SqliteStore::open_keeping(&path, Arc::clone(&keeping)).unwrap();
+        let store = SqliteStore::open(&path, &seal()).unwrap().with(Arc::clone(&keeping));
         Self { store, keeping, now, _temp: temp }
     }
 
@@ -158,7 +155,8 @@ async fn a_restore_carries_out_whatever_was_taken_back_since() {
     let changes = enrolled(store, 2, "changes", 2).await;
     let stays = enrolled(store, 3, "stays", 3).await;
     assert_eq!(house.hold(&stays, "2029-12-01").await, Holding::Yes);
-    store.invite([1; 32], vec![1], [2; 32], at(0)).await.unwrap();
+    let email = seal().seal("account.email", "anna@example.net").unwrap();
+    store.invite([1; 32], email, [2; 32], at(0)).await.unwrap();
     let number = store.accounts().await.unwrap()[0].number;
     let here = "192.0.2.0".parse().unwrap();
     store.sign_in([7; 32], number, here, day("2029-08-31")).await.unwrap();
@@ -197,7 +195,7 @@ async fn a_restore_carries_out_whatever_was_taken_back_since() {
     let Replayed { rekeyed, auth_keys, released, sessions, .. } = done.replayed;
     assert_eq!((rekeyed, auth_keys, released, sessions), (1, 2, 2, 2));
     let path = dir.join("hub.db");
-    house.store = SqliteStore::open_keeping(&path, Arc::clone(&house.keeping)).unwrap();
+    house.store = SqliteStore::open(&path, &seal()).unwrap().with(Arc::clone(&house.keeping));
     let store = &house.store;
     let names: Vec<_> = store.devices().await.unwrap().into_iter().map(|d| d.name).collect();
     assert_eq!(names, [objects.name, stays.name]);

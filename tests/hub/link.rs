@@ -6,7 +6,6 @@ use data_encoding::BASE64URL_NOPAD;
 use qcloud_agent::hub::hello::REFUSAL;
 use qcloud_agent::hub::session::CLOSED_UNKNOWN_DEVICE;
 use qcloud_agent::hub::store::Store;
-use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::wire::link::{Hello, TRIPWIRE_MAGIC, ToDevice, ToHub, Verdict, Visitor};
 use qcloud_agent::wire::{SESSION_ALPN, frame};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -116,7 +115,7 @@ async fn a_visitor_is_carried_unread_and_logged_masked() {
     download.await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(hub.stop(), Some(0));
-    let store = SqliteStore::open(&hub.dir.join("hub.db")).unwrap();
+    let store = hub.store();
     let visits = store.visits(store.devices().await.unwrap()[0].id.clone()).await.unwrap();
     let line = &visits[0];
     assert_eq!((visits.len(), line.masked.to_string().as_str()), (1, "127.0.0.0"));

@@ -52,7 +52,7 @@ async fn a_person_signs_in_compares_the_words_and_has_a_device() {
     };
     device.member = Some(*member);
     let page = browser.get("/").await;
-    assert!(page.text.contains("<h2>box</h2>"), "{}", page.text);
+    assert!(page.text.contains(">box</a></h2>"), "{}", page.text);
     let log = browser.get("/log").await;
     for line in ["Password set", "Signed in", "Let in a device:"] {
         assert!(log.text.contains(line), "{line}");

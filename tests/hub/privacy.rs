@@ -2,7 +2,6 @@
 
 use super::support::{Device, Hub};
 use qcloud_agent::clock::Wall;
-use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{Store, Visit};
 use qcloud_agent::hub::sweep::RULES;
 use qcloud_agent::identity::id::device_id;
@@ -58,7 +57,7 @@ async fn an_export_holds_every_table_with_its_term() {
 async fn a_long_log_comes_page_by_page_and_whole() {
     let hub = Hub::start();
     let device = Device::registered(&hub, "box").await;
-    let store = SqliteStore::open(&hub.dir.join("hub.db")).unwrap();
+    let store = hub.store();
     let id = device_id(&device.spki());
     for number in 0..500 {
         let visit = Visit {

@@ -1,8 +1,11 @@
 //! What every store must do for those whom its rows are about: show, correct, set aside.
 
-use super::store_contract::{at, device, enrolled, holds, request, service, sqlite, visit};
-use super::support::TempDir;
+use super::store_contract::{
+    at, device, enrolled, holds, holds_bytes, request, service, sqlite, visit,
+};
+use super::support::{TempDir, seal};
 use qcloud_agent::hub::store::schema::STEPS;
+use qcloud_agent::hub::store::share::Visibility;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
     Addresses, Enrolled, Opened, Renamed, Scope, Store, StoreError, ZoneRow,
@@ -23,11 +26,12 @@ async fn a_corrected_name_is_the_only_one_left_in_any_file() {
     let wrong = "canary-of-a-wrong-name";
     let known = enrolled(store.as_ref(), 1, wrong, 1).await;
     store.set_addresses(known.id.clone(), SOME, at(2)).await.unwrap();
-    assert!(holds(&temp, wrong), "it was there");
+    let mark = seal().index("device.name", wrong);
+    assert!(holds_bytes(&temp, &mark) && !holds(&temp, wrong), "it was there, sealed");
     let renamed = store.rename(known.id.clone(), label("attic"), at(0)).await.unwrap();
     let Renamed::Yes { device: now, before } = renamed else { panic!("{renamed:?}") };
     assert_eq!((now.name.as_str(), before.as_str()), ("attic", wrong));
-    assert!(!holds(&temp, wrong), "it is nowhere");
+    assert!(!holds_bytes(&temp, &mark) && !holds(&temp, wrong), "it is nowhere");
     let row = ZoneRow { name: label("attic"), addresses: Some(SOME) };
     assert_eq!(store.zone().await.unwrap(), [row], "the addresses moved along");
     // A poll that comes late does not bring the old name back.
@@ -69,7 +73,7 @@ async fn a_restricted_name_is_kept_and_not_in_the_zone() {
     assert_eq!(store.zone().await.unwrap()[0].addresses, None);
     assert_eq!(store.addresses(id()).await.unwrap(), Some(SOME));
     // Another process, and one after a restart, see it too.
-    let other = SqliteStore::open(&temp.0.join("hub.db")).unwrap();
+    let other = SqliteStore::open(&temp.0.join("hub.db"), &seal()).unwrap();
     assert_eq!(other.restrictions().await.unwrap(), [(id(), ddns)]);
     assert_eq!(other.zone().await.unwrap()[0].addresses, None);
     assert_eq!(store.restrict(id(), ddns, false, at(5)).await.unwrap(), []);
@@ -81,9 +85,19 @@ async fn a_restricted_name_is_kept_and_not_in_the_zone() {
     assert!(matches!(nobody, Err(StoreError::NoDevice)));
 }
 
+/// Shares a device with the one account there is.
+fn shared(temp: &TempDir, device: &str) {
+    let database = rusqlite::Connection::open(temp.0.join("hub.db")).unwrap();
+    let account = "INSERT OR IGNORE INTO account (number, email_index, email, made_at)
+        VALUES (1, x'01', x'02', 1)";
+    database.execute(account, []).unwrap();
+    let share = "INSERT INTO share (device, account, made_at) VALUES (?1, 1, 1)";
+    database.execute(share, [device]).unwrap();
+}
+
 #[tokio::test]
 async fn a_device_sees_every_row_of_its_own_and_no_other() {
-    let (store, _temp) = sqlite();
+    let (store, temp) = sqlite();
     let mine = enrolled(store.as_ref(), 1, "box", 1).await;
     let other = enrolled(store.as_ref(), 2, "attic", 2).await;
     for (device, key) in [(&mine, 8), (&other, 9)] {
@@ -98,6 +112,8 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
             store.log_visit(visit(device, second)).await.unwrap();
         }
         store.set_services(device.id.clone(), vec![service("web", 443)], at(2)).await.unwrap();
+        store.set_visibility(device.id.clone(), Visibility::People, at(2)).await.unwrap();
+        shared(&temp, &device.id);
     }
     for rule in RULES.iter().filter(|rule| rule.parcel().is_some()) {
         let rows = store.rows(mine.clone(), rule.table, 0, 99).await.unwrap();
@@ -123,12 +139,12 @@ async fn a_store_of_version_1_is_taken_over() {
     let row = "INSERT INTO device (id, key_hash, name, spki, made_at) VALUES ('one', x'01', 'box', x'02', 1)";
     old.execute_batch(row).unwrap();
     drop(old);
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, &seal()).unwrap();
     let devices = store.devices().await.unwrap();
     assert_eq!((devices.len(), devices[0].name.as_str()), (1, "box"));
     let on = store.restrict("one".into(), Restrictable::Link, true, at(1)).await.unwrap();
     assert_eq!(on, [Restrictable::Link]);
     drop(store);
-    let again = SqliteStore::open(&path).unwrap();
+    let again = SqliteStore::open(&path, &seal()).unwrap();
     assert_eq!(again.devices().await.unwrap(), devices, "taken over once");
 }

@@ -1,7 +1,7 @@
 //! Second factors at their own layer, in a time the tests move.
 
 use super::store_contract::{at, sqlite};
-use super::support::TempDir;
+use super::support::{TempDir, seal};
 use core::net::IpAddr;
 use core::time::Duration;
 use qcloud_agent::clock::Wall;
@@ -11,12 +11,10 @@ use qcloud_agent::hub::people::second::{
 };
 use qcloud_agent::hub::people::totp::Totp;
 use qcloud_agent::hub::people::{People, Person, SESSION_LIFE};
-use qcloud_agent::hub::seal::Seal;
 use qcloud_agent::hub::store::Store;
 use qcloud_agent::hub::store::people::{Happened, Wanted};
 use qcloud_agent::hub::store::second::Browsers;
 use qcloud_agent::hub::sweep::{self, RULES};
-use qcloud_agent::secret::Secret;
 use std::sync::Arc;
 
 const FROM: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(203, 0, 113, 7));
@@ -35,7 +33,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let (store, temp) = sqlite();
-        let seal = Seal::new(&Secret::new([7; 64])).unwrap();
+        let seal = seal();
         let people = Arc::new(People::new(Arc::clone(&store), seal, false).unwrap());
         let email = Email::parse("anna@mail.example.org").unwrap();
         let ticket = people.invite(&email, at(0)).await.unwrap();

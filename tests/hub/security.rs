@@ -5,10 +5,8 @@ use super::support::Hub;
 use core::time::Duration;
 use data_encoding::BASE32_NOPAD;
 use qcloud_agent::clock::Wall;
-use qcloud_agent::hub::config::STORE;
 use qcloud_agent::hub::people::totp::Totp;
 use qcloud_agent::hub::store::people::{Entry, Happened, People};
-use qcloud_agent::hub::store::sqlite::SqliteStore;
 
 const BEN: &str = "ben@mail.example.org";
 const NEW: &str = "eight blue kettles";
@@ -36,14 +34,14 @@ impl Phone {
 }
 
 /// What switching the second factor on gives its owner.
-struct Kit {
+pub struct Kit {
     phone: Phone,
     /// The code that switched it on.
     used: String,
     recovery: Vec<String>,
 }
 
-async fn switched_on(browser: &mut Browser) -> Kit {
+pub async fn switched_on(browser: &mut Browser) -> Kit {
     let page = browser.get("/security/second-factor").await;
     let secret = page.text.split("<code class=\"secret\">").nth(1).unwrap();
     let phone = Phone(Totp::read(secret.split('<').next().unwrap()).unwrap());
@@ -409,7 +407,7 @@ async fn the_secret_is_drawn_into_a_page_that_nobody_keeps() {
 async fn s12_the_page_of_the_log_is_filtered_and_turned_without_a_script() {
     let hub = hub();
     let mut owner = Browser::of(&hub, EMAIL).await;
-    let store = SqliteStore::open(&hub.dir.join(STORE)).unwrap();
+    let store = hub.store();
     let masked = "203.0.113.0".parse().unwrap();
     for number in 0..150 {
         let made_at = Wall::from_unix_seconds(1_800_000_000 + number * 3600);

@@ -1,11 +1,12 @@
 //! What every store must do, written against the trait: an engine is added by one more `contract!` line.
 
-use super::support::TempDir;
+use super::support::{TempDir, seal};
 use core::time::Duration;
 use qcloud_agent::card::Retention;
 use qcloud_agent::clock::Wall;
 use qcloud_agent::hub::store::keep::{Hold, Holding};
 use qcloud_agent::hub::store::second::{Attempt, Browser, Browsers, Factor, Patience};
+use qcloud_agent::hub::store::share::Visibility;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use qcloud_agent::hub::store::{
     Addresses, Admitted, Decided, Device, Enrolled, Hash, Opened, Pending, Scope, Staged, State,
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 pub fn sqlite() -> (Arc<dyn Store>, TempDir) {
     let temp = TempDir::new();
-    (Arc::new(SqliteStore::open(&temp.0.join("hub.db")).unwrap()), temp)
+    (Arc::new(SqliteStore::open(&temp.0.join("hub.db"), &seal()).unwrap()), temp)
 }
 
 pub fn at(seconds: u64) -> Wall {
@@ -158,9 +159,13 @@ async fn services_are_replaced_as_a_whole_and_written_only_on_change() {
     let (web, canary) = (service("web", 443), service("canary-of-a-service", 443));
     assert!(set(&[canary.clone(), web.clone()], 2).await.unwrap());
     assert_eq!(of().await.unwrap(), [canary, web.clone()]);
-    assert!(holds(&temp, "canary-of-a-service"), "it was there");
+    let mark = seal().index("service.name", &format!("{} canary-of-a-service", device.id));
+    assert!(
+        holds_bytes(&temp, &mark) && !holds(&temp, "canary-of-a-service"),
+        "it was there, sealed"
+    );
     assert!(set(core::slice::from_ref(&web), 3).await.unwrap());
-    assert!(!holds(&temp, "canary-of-a-service"), "it is nowhere");
+    assert!(!holds_bytes(&temp, &mark), "it is nowhere");
     assert!(!set(core::slice::from_ref(&web), 4).await.unwrap());
     assert_eq!(store.oldest("service").await.unwrap(), Some(at(2)), "no change, no write");
     assert!(set(&[service("web", 8443)], 5).await.unwrap());
@@ -202,6 +207,8 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         store.set_addresses(device.id.clone(), Addresses::default(), at(2)).await.unwrap();
         store.log_visit(visit(device, 3)).await.unwrap();
         store.set_services(device.id.clone(), vec![service("web", 443)], at(3)).await.unwrap();
+        store.set_visibility(device.id.clone(), Visibility::Public, at(3)).await.unwrap();
+        assert!(store.share(device.id.clone(), [5; 32], vec![1], 9, at(3)).await.unwrap());
     }
     for (device, key) in [(&gone, 8), (&stays, 9)] {
         let staged = store.stage_key(device.id.clone(), vec![key; 44], at(3)).await.unwrap();
@@ -229,7 +236,10 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         ("quarantine", 1),
         ("restriction", 1),
         ("service", 0),
+        ("share", 0),
+        ("share_invitation", 1),
         ("ticket", 1),
+        ("visibility", 1),
     ];
     assert_eq!(rows, all.map(|(table, count)| (table.to_owned(), count)).into());
     assert_eq!(store.devices().await.unwrap(), core::slice::from_ref(&stays));
@@ -288,7 +298,7 @@ async fn a_device_has_two_keys_until_the_new_one_is_used() {
     }
 }
 
-fn holds_bytes(temp: &TempDir, wanted: &[u8]) -> bool {
+pub fn holds_bytes(temp: &TempDir, wanted: &[u8]) -> bool {
     let files = std::fs::read_dir(&temp.0).unwrap().map(|entry| entry.unwrap().path());
     let found = |bytes: Vec<u8>| bytes.windows(wanted.len()).any(|w| w == wanted);
     files.map(|path| std::fs::read(path).unwrap()).any(found)
@@ -306,9 +316,11 @@ async fn no_byte_of_an_erased_device_stays_in_a_file() {
         let host = format!("{name}.link.example.test");
         store.log_visit(Visit { host, ..visit(&device, number) }).await.unwrap();
     }
-    assert!(holds(&temp, name), "it was there");
+    let mark = seal().index("device.name", name);
+    assert!(holds_bytes(&temp, &mark) && !holds(&temp, name), "it was there, sealed");
+    let device_id = device.id.clone();
     store.erase(device, Scope::Registration).await.unwrap();
-    assert!(!holds(&temp, name), "it is nowhere");
+    assert!(!holds_bytes(&temp, &mark) && !holds(&temp, &device_id), "it is nowhere");
 }
 
 pub fn holds(temp: &TempDir, name: &str) -> bool {

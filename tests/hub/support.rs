@@ -1,6 +1,11 @@
 //! A hub in a process of its own, and a device that speaks to it.
 
 use data_encoding::BASE64URL_NOPAD;
+use qcloud_agent::hub::config::Config;
+use qcloud_agent::hub::seal::Seal;
+use qcloud_agent::hub::seal_key;
+use qcloud_agent::hub::store::sqlite::SqliteStore;
+use qcloud_agent::secret::Secret;
 use qcloud_agent::wire::registration::{Membership, Polled, Started, poll_message};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -61,7 +66,19 @@ fn serve(dir: &Path) -> (Child, SocketAddr, SocketAddr) {
     (child, at("listen"), at("dns"))
 }
 
+/// What seals the stores that tests open themselves.
+pub fn seal() -> Arc<Seal> {
+    Arc::new(Seal::new(&Secret::new([7; 64])).unwrap())
+}
+
 impl Hub {
+    /// Its store, beside the process that serves it.
+    pub fn store(&self) -> SqliteStore {
+        let config = Config::load(&self.dir).unwrap();
+        let seal = Arc::new(seal_key::load(&self.dir, &config).unwrap());
+        seal_key::open_store(&self.dir, &config, &seal).unwrap()
+    }
+
     pub fn start() -> Self {
         Self::start_with(&["--sandbox"])
     }
@@ -71,6 +88,7 @@ impl Hub {
         let dir = temp.0.join("hub");
         let loopback = "127.0.0.1:0";
         let mut args = vec!["init", "--zone", "example.test", "--address", "127.0.0.1"];
+        args.push("--seal-key-beside-data");
         args.extend(["--listen", loopback, "--dns", loopback]);
         args.extend(more);
         let made = command(&args, &dir);

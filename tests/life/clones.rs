@@ -53,7 +53,7 @@ fn a_copied_disk_sets_both_boxes_aside_until_their_owner_decides() {
     assert_eq!(answers(&world, "box"), Answer::no_such_name());
     assert!(world.hub.devices()[0]["quarantined"].is_string());
     let log = world.hub.log_text();
-    assert!(log.contains("WARN") && log.contains("qcloud-hub release box"), "{log}");
+    assert!(log.contains("WARN") && log.contains("qcloud-hub devices"), "{log}");
     let refused = copy.command(&["privacy", "export"]);
     assert!(refused.code == Some(1) && refused.stdout.contains("another copy"), "{refused:?}");
 

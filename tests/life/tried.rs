@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "registered",
     "name-answers",
     "page-through-relay",
+    "device-page",
     "unpublished-refused",
     "address-followed",
     "ledger-verified",
@@ -77,11 +78,12 @@ fn while_it_is_tried_nothing_listens_outside_loopback() {
 fn each_part_that_is_broken_on_purpose_shows_in_its_steps_and_no_others() {
     let net = Net::new(Line::Direct);
     let dns = ["name-answers", "address-followed", "switch-off-erases"];
-    let hub = [&dns[..], &["page-through-relay", "unpublished-refused", "unregistered"]].concat();
+    let of_hub = ["page-through-relay", "device-page", "unpublished-refused", "unregistered"];
+    let hub = [&dns[..], &of_hub].concat();
     let expected: [(&str, Vec<&str>); 4] = [
         ("hub", hub),
         ("dns", dns.to_vec()),
-        ("service", vec!["page-through-relay"]),
+        ("service", vec!["page-through-relay", "device-page"]),
         ("receipt", vec!["unregistered"]),
     ];
     for (part, red) in expected {

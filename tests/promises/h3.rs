@@ -9,8 +9,9 @@ use crate::common::process::{Process, until, until_equal};
 use crate::common::watch::{files_with, holds};
 use core::time::Duration;
 use qcloud_agent::clock::{Clock, Now, Wall};
+use qcloud_agent::hub::config::Config;
 use qcloud_agent::hub::keeping::{Keeping, backup};
-use qcloud_agent::hub::keys::Keys;
+use qcloud_agent::hub::seal_key;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -113,11 +114,11 @@ fn made_ago(hub: &Hub, days: u64, to: &Path) -> PathBuf {
     let now = Clock::system(Wall::default()).now();
     let seconds = now.wall.unix_seconds() - days * DAY;
     let then = Now { wall: Wall::from_unix_seconds(seconds), ..now };
-    let keys = Keys::load(hub.dir()).expect("keys");
-    let keeping = Keeping::new(hub.dir(), &keys, Clock::from_fn(move || then)).expect("a seal");
-    let keeping = Arc::new(keeping);
-    let store = SqliteStore::open_keeping(&hub.dir().join("hub.db"), Arc::clone(&keeping));
-    let store = store.expect("the store");
+    let config = Config::load(hub.dir()).expect("its configuration");
+    let seal = Arc::new(seal_key::load(hub.dir(), &config).expect("its key"));
+    let clock = Clock::from_fn(move || then);
+    let keeping = Keeping::new(hub.dir(), Arc::clone(&seal), clock);
+    let store = SqliteStore::open(&hub.dir().join("hub.db"), &seal).expect("the store");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(backup::make(&store, &keeping, to)).expect("a backup").path
 }

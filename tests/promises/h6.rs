@@ -51,7 +51,7 @@ fn h6_a_deletion_that_is_stuck_is_noticed() {
     for what in ["overdue=1", "orphans=1", "without_effect=1", "journal=0"] {
         assert!(said.contains(what), "{what}: {said}");
     }
-    assert!(world.hub.log_text().contains("qcloud-hub revoke box"), "no help");
+    assert!(world.hub.log_text().contains("qcloud-hub revoke NAME"), "no help");
 
     world.hub.stop();
     open()

@@ -18,14 +18,18 @@ mod c7;
 mod c8;
 mod d2;
 mod d5;
+mod g1;
 mod h1;
 mod h2;
 mod h3;
+mod h4;
 mod h6;
 mod h7;
 mod l5;
 mod m1;
 mod m2;
+mod m3;
+mod marked;
 mod n1;
 mod q1;
 mod r10;
@@ -41,6 +45,8 @@ mod s15;
 mod s2;
 mod s20;
 mod s3;
+mod s5;
+mod s6;
 mod s7;
 mod s9;
 mod tls;
@@ -49,6 +55,11 @@ mod y2;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
+    (
+        "g1::g1_where_the_hub_stands_is_shown_before_anything_of_the_device_is_sent",
+        "operator-first",
+    ),
+    ("m3::m3_who_may_not_see_a_device_is_told_what_is_told_of_none", "hub-find"),
     ("s2::s2_the_api_is_tls_only", "hub-https"),
     ("s14::s14_only_what_is_published_is_reachable", "link-published"),
     ("r3::r3_unregistering_leaves_nothing_at_the_hub", "hub-erase"),
@@ -122,6 +133,15 @@ const GUARDS: &[(&str, &str)] = &[
     ("r4::r4_what_is_held_is_out_of_use_and_gone_at_its_end", "hub-sweep"),
     ("r4::r4_no_hold_lasts_longer_than_six_months_however_often_it_is_added", "hub-hold-most"),
     ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),
+    ("s5::s5_no_file_of_the_hub_holds_anything_of_anybody", "hub-seal"),
+    ("s5::y1_no_line_of_the_log_names_anybody", "hub-log-anonymous"),
+    (
+        "s6::s6_a_key_on_the_filesystem_of_the_data_is_refused_unless_the_operator_says_so",
+        "hub-seal-apart",
+    ),
+    ("h4::h4_whole_addresses_are_logged_only_where_the_operator_wants_it", "hub-access-off"),
+    ("h4::h4_lines_go_by_themselves_before_six_months_are_over", "hub-sweep"),
+    ("h4::h5_the_log_of_whole_addresses_is_sealed_line_by_line", "hub-seal"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
 ];
 

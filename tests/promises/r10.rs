@@ -83,6 +83,7 @@ fn r10_a_hub_that_names_nobody_is_shown_as_that_and_none_writes_on_the_terminal(
         "contact": format!("me\u{1b}[2J\nregistered as box\u{202e}{}", "x".repeat(500)),
         "region": "\u{7}here",
     });
+    fake.introduce(Say::Json(answer["operator"].clone()));
     fake.say_at("/v1/register/start", &Say::Json(answer));
     let hosts = format!("hosts = {{ \"hub.{ZONE}\" = \"{HUB}\" }}");
     agent.configure(&hosts);

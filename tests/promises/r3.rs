@@ -56,7 +56,7 @@ fn r3_a_receipt_that_the_hub_did_not_sign_settles_nothing() {
     let own = world.hub.dir().join("receipt.key");
     let kept = std::fs::read(&own).expect("the hub's receipt key");
     let other = world.scratch.path("other");
-    let init = ["init", "--zone", "other.example.test"];
+    let init = ["init", "--zone", "other.example.test", "--seal-key-beside-data"];
     let mut command = world.net.hub.command(env!("CARGO_BIN_EXE_qcloud-hub"));
     command.args(init).arg("--dir").arg(&other);
     crate::common::process::run(command, Duration::from_secs(20)).ok();

@@ -40,7 +40,10 @@ async fn unpacked_and_registered() -> World {
     world.addresses(&["192.168.1.7"], &["2001:db8::7"]);
     world.run_for(DAY).await;
     assert_eq!(world.status().registered.unwrap().name, "box");
-    assert_eq!(world.hub.parcels(), ["registration.poll", "registration.start"]);
+    assert_eq!(
+        world.hub.parcels(),
+        ["registration.about", "registration.poll", "registration.start"]
+    );
     world
 }
 

@@ -4,6 +4,7 @@
 //! stands for the NAS's own interface and a gateway that stands for the home router: the agent
 //! reaches the hub through it, and its outside address can change as a provider changes one.
 
+mod browser;
 mod gateway;
 mod page;
 mod stage;
@@ -72,17 +73,25 @@ async fn show(stage: &mut Stage) -> Exit {
             return Exit::Failed;
         }
     }
-    print::out(&invitation(stage));
+    let device = stage.status().await.map(|status| text(&status, "device").to_owned());
+    let path = format!("/device/{}", device.unwrap_or_default());
+    match browser::link(stage, &path).await {
+        Ok(link) => print::out(&invitation(stage, &browser::url(stage, &link))),
+        Err(why) => {
+            print::err(&format!("qcloud-agent: {why}"));
+            return Exit::Failed;
+        }
+    }
     follow(stage).await
 }
 
-fn invitation(stage: &Stage) -> String {
+fn invitation(stage: &Stage, page: &str) -> String {
     let (dns, hub, state_dir) = (stage.dns(), stage.hub(), stage.state_dir());
     let state = state_dir.display();
     let agent = stage.program().display();
     format!(
         "\nA hub, an agent and a web page run on loopback, in {dir}.\n\
-         The device registered itself, and this program approved it after comparing the check words;\n\
+         The device registered itself, and this program approved it at the hub's pages after comparing the check words;\n\
          at home you do that by hand. DDNS and link are on, and one service is published.\n\n\
          Ask its name:      dig @{ip} -p {port} {name} A +short\n\
          Fetch its page through the relay; TLS ends on the device:\n\
@@ -91,7 +100,10 @@ fn invitation(stage: &Stage) -> String {
          See how it is:     {agent} --state {state} status\n\
          Switch it off:     {agent} --state {state} ddns off\n\
          Be forgotten:      {agent} --state {state} unregister\n\n\
-         Ctrl-C ends it and removes everything.\n",
+         Ctrl-C ends it and removes everything.\n\n\
+         See your device in a browser. The link signs you in and is good once; the certificate is the hub's own,\n\
+         so that the browser warns:\n\
+         {page}",
         dir = stage.dir().display(),
         ip = dns.ip(),
         port = dns.port(),

@@ -1,5 +1,6 @@
 //! The stage: the processes, the page, the gateway, and the directory they live in.
 
+use super::browser::PAGES;
 use super::gateway::Gateway;
 use super::page::Page;
 use crate::cli::text;
@@ -60,6 +61,8 @@ impl Stage {
             "--address",
             "127.0.0.1",
             "--sandbox",
+            "--pages",
+            PAGES,
         ];
         let made = hub_once(&program, &hub_dir, &init).await?;
         if !made.succeeded() {
@@ -151,6 +154,11 @@ impl Stage {
 
     pub(super) fn state_dir(&self) -> PathBuf {
         self.dir.join("agent")
+    }
+
+    /// The authority of the hub's own certificates, which no browser knows.
+    pub(super) fn hub_authority(&self) -> PathBuf {
+        self.dir.join("hub").join("server-ca.crt")
     }
 
     pub(super) fn certificate_path(&self) -> PathBuf {

@@ -1,5 +1,6 @@
 //! What `try` does and checks, step by step. Each step checks for itself what it claims, from outside.
 
+use super::browser::{self, Browser};
 use super::stage::{FIRST, NAME, SECOND, Stage};
 use super::visitor::{self, Answered};
 use crate::card::Exit;
@@ -90,6 +91,9 @@ pub(super) async fn all(
     let begun = Instant::now();
     add(step("page-through-relay", begun, page(stage).await));
     let begun = Instant::now();
+    let device = keys.as_ref().map(|keys| keys.device.as_str()).unwrap_or_default();
+    add(step("device-page", begun, browser::device_page(stage, device).await));
+    let begun = Instant::now();
     add(step("unpublished-refused", begun, unpublished(stage).await));
     let begun = Instant::now();
     add(step("address-followed", begun, address_followed(stage, dns).await));
@@ -144,15 +148,17 @@ async fn register_with(stage: &Stage) -> Result<Keys, String> {
     let (invited, mut invitation) = mpsc::channel::<Value>(1);
     let args = json!({ "hub": stage.hub_url(), "hub-pin": stage.pin(), "name": NAME });
     let asking = stage.ask_watching("registration", "register", args, |answer| {
-        // There is one invitation, and room for it.
-        let _ = invited.try_send(answer.json);
+        // There is one invitation, and room for it; before it the hub may say who runs it.
+        if answer.json.get("user_code").is_some() {
+            let _ = invited.try_send(answer.json);
+        }
     });
     let approving = async {
         let invitation = invitation.recv().await.ok_or("the hub gave no code")?;
         let (code, words) = (text(&invitation, "user_code"), text(&invitation, "check_words"));
-        let approved = stage.hub_command(&["approve", code, "--words", words]).await?;
-        let said = String::from_utf8_lossy(&approved.stderr).trim().to_string();
-        if approved.succeeded() { Ok(()) } else { Err(format!("the hub did not approve: {said}")) }
+        let link = browser::link(stage, "/").await?;
+        let (browser, _) = Browser::open(stage, &link).await?;
+        browser.approve(stage, code, words).await
     };
     tokio::pin!(asking);
     let answer = tokio::select! {

@@ -80,17 +80,29 @@ pub(super) async fn fetch(relay: SocketAddr, host: &str, trusted: &str) -> Resul
     let certificate = CertificateDer::from_pem_slice(trusted.as_bytes()).map_err(text)?;
     let mut roots = RootCertStore::empty();
     roots.add(certificate).map_err(text)?;
-    let mut stream = connect(relay, host, roots).await.map_err(text)?;
     let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let (head, body) = exchange(relay, host, roots, &request).await?;
+    if !head.starts_with("HTTP/1.1 200") {
+        return Err(format!("the answer is {}", head.lines().next().unwrap_or_default()));
+    }
+    Ok(body)
+}
+
+/// One request over TLS to a host, and its answer: the head and the body. The request asks for the end of the
+/// connection.
+pub(super) async fn exchange(
+    relay: SocketAddr,
+    host: &str,
+    roots: RootCertStore,
+    request: &str,
+) -> Result<(String, Vec<u8>), String> {
+    let mut stream = connect(relay, host, roots).await.map_err(text)?;
     stream.write_all(request.as_bytes()).await.map_err(text)?;
     let mut answer = Vec::new();
     patiently((&mut stream).take(PAGE_MOST).read_to_end(&mut answer)).await?;
     let head = answer.windows(4).position(|end| end == b"\r\n\r\n").ok_or("there is no answer")?;
-    let status = String::from_utf8_lossy(&answer[..head.min(15)]).into_owned();
-    if !status.starts_with("HTTP/1.1 200") {
-        return Err(format!("the answer is {status}"));
-    }
-    Ok(answer.split_off(head + 4))
+    let body = answer.split_off(head + 4);
+    Ok((String::from_utf8_lossy(&answer).into_owned(), body))
 }
 
 /// Whether the relay refuses a host in its uniform way: the TLS alert `unrecognized_name`.

@@ -9,13 +9,16 @@ use crate::daemon::dial::exit_of;
 use crate::daemon::feature::{Answer, Asker, Event, HubAddress, JobEnd, Out, Ticket};
 use crate::egress::outside::SendError;
 use crate::wire::label::printable;
-use crate::wire::registration::{CODE_LIFE, Membership, Polled, Started};
+use crate::wire::registration::{CODE_LIFE, Membership, Operator, Polled, Started};
 use core::time::Duration;
 use serde_json::json;
 use std::sync::Arc;
 
 /// The longest wait between two polls that is the device's own choice (RFC 8628 section 3.5).
 const POLL_MOST: Duration = Duration::from_secs(60);
+
+/// In place of what the hub does not say of itself.
+const UNTOLD: &str = "not told by the hub";
 
 impl Registration {
     /// The hub asks to wait before it gives a code.
@@ -26,6 +29,18 @@ impl Registration {
             let json = json!({ "wait_seconds": wait.as_secs() });
             out.answer(*asker, Answer::progress(text, json));
         }
+    }
+
+    /// The hub says who runs it and where it stands; nothing of this device was sent so far. One that says neither is
+    /// shown as that with its code.
+    pub(super) fn introduced(&self, ticket: Ticket, operator: &Operator, out: &mut Out<Job>) {
+        let State::Starting { asker: Some(asker), ticket: asked, .. } = &self.state else { return };
+        if ticket != *asked || *operator == Operator::default() {
+            return;
+        }
+        let (contact, region) = told(operator);
+        let text = format!("run by       {contact}\nstands in    {region}\n");
+        out.answer(*asker, Answer::progress(text, json!({ "operator": operator })));
     }
 
     pub(super) fn started(
@@ -217,12 +232,18 @@ impl Polling {
     }
 }
 
+/// Contact and region as they are shown.
+fn told(operator: &Operator) -> (&str, &str) {
+    let Operator { contact, region } = operator;
+    let contact = if contact.is_empty() { UNTOLD } else { contact };
+    (contact, if region.is_empty() { UNTOLD } else { region })
+}
+
 fn invitation(started: &Started, words: &[String; 4]) -> Answer {
     let Started { user_code: code, verification_uri: uri, .. } = started;
     let words = words.join(" ");
     let operator = started.operator.clone().unwrap_or_default();
-    let said = |text: &str| if text.is_empty() { "not told by the hub" } else { text }.to_owned();
-    let (contact, region) = (said(&operator.contact), said(&operator.region));
+    let (contact, region) = told(&operator);
     let text = format!(
         "To approve this device:\n\n    {uri}\n\ncode         {code}\ncheck words  {words}\n\nrun by       {contact}\nstands in    {region}\n\nApprove only if the hub shows the same four words. Waiting …"
     );

@@ -12,7 +12,7 @@ use crate::platform::facts;
 use crate::platform::root::Root;
 use crate::wire::authkey::{AuthKey, MAX_KEY};
 use crate::wire::label::Label;
-use crate::wire::registration::{Start, Started, check_words};
+use crate::wire::registration::{About, Operator, Start, Started, check_words};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 
@@ -97,6 +97,9 @@ pub(super) async fn start(order: Order, hands: &Hands<Note>) -> Result<Begun, St
         KeyFrom::File(path) => Some(read_key(&hands.root, path)?),
     };
     let with_key = auth_key.is_some();
+    if !from_file && !crate::sabotage::off("operator-first") {
+        about(hands).await?;
+    }
     let mut patience = if from_file { Duration::ZERO } else { PATIENCE };
     let name = order.name.unwrap_or_else(|| facts::default_name(&hands.root));
     let body = Start { spki: BASE64URL_NOPAD.encode(spki), name, auth_key };
@@ -118,6 +121,17 @@ pub(super) async fn start(order: Order, hands: &Hands<Note>) -> Result<Begun, St
         .map_err(|_| SendError::NotUnderstood("its challenge is not base64url".into()))?;
     let words = check_words(&challenge, spki);
     Ok(Begun { started, words, with_key })
+}
+
+/// Who runs the hub and where it stands is shown before anything of this device is sent (promise G1). A hub that
+/// does not answer this is told of nothing either way: it says so with its code.
+async fn about(hands: &Hands<Note>) -> Result<(), SendError> {
+    match hands.dial.send(&About {}).await.and_then(Reply::read::<Operator>) {
+        Ok(operator) => hands.note(Note::Operator(operator)).await,
+        Err(SendError::Declined { .. } | SendError::NotUnderstood(_) | SendError::Refused(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 fn read_key(root: &Root, path: String) -> Result<AuthKey, StartError> {

@@ -23,7 +23,8 @@ use crate::egress::outside::SendError;
 use crate::wire::Body;
 use crate::wire::label::Label;
 use crate::wire::registration::{
-    FORGET, Forget, Membership, POLL, Poll, Polled, REKEY, RENEW, START, Started, poll_message,
+    ABOUT, FORGET, Forget, Membership, Operator, POLL, Poll, Polled, REKEY, RENEW, START, Started,
+    poll_message,
 };
 use anew::{ASIDE, Way, chosen};
 use core::time::Duration;
@@ -158,6 +159,8 @@ pub enum Note {
     BoardKept(Result<(), String>),
     /// The hub asks to wait this long before it gives a code.
     Waiting(Duration),
+    /// The hub says who runs it, before it is asked for anything else.
+    Operator(Operator),
     /// The hub gave a code.
     Started(Result<Begun, StartError>),
     /// The hub said how it stands.
@@ -174,7 +177,7 @@ impl Feature for Registration {
         promise: "gives this device a name and a certificate at your hub, until you unregister it",
         promises: &["S2", "R3"],
         switch: Switch::Always,
-        parcels: &[&START, &POLL, &RENEW, &REKEY],
+        parcels: &[&ABOUT, &START, &POLL, &RENEW, &REKEY],
         forget: Some(&FORGET),
         warnings: &[&RENEWAL, &CLONED, &DISOWNED, &UNPROVISIONED],
         verbs: &[
@@ -268,6 +271,9 @@ impl Feature for Registration {
             Input::Done(ticket, Ok(note)) => self.found(ticket, note, now, out),
             Input::Done(ticket, Err(end)) => self.ended(ticket, end, now, out),
             Input::Note(ticket, Note::Waiting(wait)) => self.waiting(ticket, wait, out),
+            Input::Note(ticket, Note::Operator(operator)) => {
+                self.introduced(ticket, &operator, out);
+            }
             Input::Wake => self.wake(now, out),
             Input::Opened(why) => {
                 self.provision.iter_mut().for_each(|p| p.opened(why, now));
@@ -353,7 +359,7 @@ impl Registration {
             Note::BoardKept(result) => self.kept(ticket, result, out),
             Note::Renewed(result) => self.renewed(ticket, result, now, out),
             Note::Rekeyed(result) => self.rekeyed(ticket, result, now, out),
-            Note::Waiting(_) => {}
+            Note::Waiting(_) | Note::Operator(_) => {}
         }
     }
 

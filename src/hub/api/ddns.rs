@@ -26,7 +26,7 @@ pub(super) fn update(hub: Arc<Hub>, call: Call) -> Reply {
         // Answers show it before the device hears that they do.
         hub.zone.change(|zone| zone.set(&device.name, Some(addresses)));
         if changed {
-            tracing::info!(device = %device.name, "the addresses of a name changed");
+            tracing::info!(device = %device.id, "the addresses of a name changed");
         }
         json(&Updated { a: addresses.a, aaaa: addresses.aaaa, observed })
     })

@@ -23,7 +23,7 @@ pub(super) fn services(hub: Arc<Hub>, call: Call) -> Reply {
         }
         let now = hub.clock.now().wall;
         if hub.store.set_services(device.id.clone(), told.services.clone(), now).await? {
-            tracing::info!(device = %device.name, services = told.services.len(), "what a device publishes changed");
+            tracing::info!(device = %device.id, services = told.services.len(), "what a device publishes changed");
         }
         json(&told)
     })

@@ -62,6 +62,7 @@ pub struct Route {
 
 /// Everything that is served.
 pub static ROUTES: &[Route] = &[
+    Route { parcel: &wire_registration::ABOUT, handler: registration::about },
     Route { parcel: &wire_registration::START, handler: registration::start },
     Route { parcel: &wire_registration::POLL, handler: registration::poll },
     Route { parcel: &wire_registration::RENEW, handler: renewal::renew },

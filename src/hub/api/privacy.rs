@@ -134,7 +134,7 @@ pub(super) fn fix(hub: Arc<Hub>, call: Call) -> Reply {
         match hub.store.rename(id.clone(), name.clone(), since).await? {
             Renamed::Yes { device, before } => {
                 if before != name {
-                    moved(&hub, &before, name);
+                    moved(&hub, id, &before, name);
                 }
                 json(&membership(&hub, &device, now)?)
             }
@@ -150,10 +150,9 @@ fn not_this_one(error: String) -> Refusal {
 }
 
 /// The name is another one everywhere before the device hears of it.
-fn moved(hub: &Hub, before: &Label, name: Label) {
+fn moved(hub: &Hub, id: &str, before: &Label, name: Label) {
     hub.presence.end(before.as_str(), "this device has another name now");
-    // Without the old one: a log must not keep what was wrong.
-    tracing::info!(device = %name, "a device's name was corrected");
+    tracing::info!(device = id, "a device's name was corrected");
     hub.zone.change(|zone| zone.rename(before, name));
 }
 
@@ -165,7 +164,7 @@ pub(super) fn restrict(hub: Arc<Hub>, call: Call) -> Reply {
         let all = hub.store.restrict(device.id.clone(), feature, restricted, now).await?;
         hub.restrictions.set(&device.id, &all);
         apply(&hub, &device, feature, restricted).await?;
-        tracing::info!(device = %device.name, feature = feature.name(), restricted, "a restriction changed");
+        tracing::info!(device = %device.id, feature = feature.name(), restricted, "a restriction changed");
         json(&Restrictions { restricted: all })
     })
 }

@@ -9,8 +9,8 @@ use crate::hub::store::{Device, Enrolled, Hash, Opened, Pending, State};
 use crate::hub::tls;
 use crate::identity::id::device_id;
 use crate::wire::registration::{
-    CERTIFICATE_LIFE, CODE_LIFE, Membership, Operator, POLL_SECONDS, Poll, Polled, Start, Started,
-    poll_message,
+    About, CERTIFICATE_LIFE, CODE_LIFE, Membership, Operator, POLL_SECONDS, Poll, Polled, Start,
+    Started, poll_message,
 };
 use axum::http::StatusCode;
 use core::net::IpAddr;
@@ -31,6 +31,13 @@ const CODE_LENGTH: usize = 8;
 const ROLLS: u32 = 8;
 /// Seconds between polls at a hub that is tried on one machine.
 const SANDBOX_POLL_SECONDS: u64 = 1;
+
+pub(super) fn about(hub: Arc<Hub>, call: Call) -> Reply {
+    Box::pin(async move {
+        let About {} = call.read()?;
+        json(&operator(&hub).unwrap_or_default())
+    })
+}
 
 pub(super) fn start(hub: Arc<Hub>, call: Call) -> Reply {
     Box::pin(async move { json(&open(&hub, call.peer.address, &call.read()?).await?) })
@@ -196,7 +203,7 @@ async fn approved(hub: &Hub, row: &Pending, now: Now) -> Result<Polled, Refusal>
                 }
                 None => hub.zone.change(|zone| zone.add(device.name.clone())),
             }
-            tracing::info!(device = %device.name, "a device was registered");
+            tracing::info!(device = %device.id, "a device was registered");
             Ok(Polled::Approved(Box::new(membership(hub, &device, now.wall)?)))
         }
         Enrolled::NameTaken | Enrolled::KeySpent => Ok(Polled::AccessDenied),

@@ -17,7 +17,7 @@ pub(super) fn renew(hub: Arc<Hub>, call: Call) -> Reply {
         let Renew {} = call.read()?;
         let (_turn, device) = call.turn(&hub).await?;
         let now = hub.clock.now().wall;
-        tracing::info!(device = %device.name, "a certificate was renewed");
+        tracing::info!(device = %device.id, "a certificate was renewed");
         json(&membership(&hub, &device, now)?)
     })
 }

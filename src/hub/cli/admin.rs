@@ -5,7 +5,7 @@ use super::{Failure, clock, dir, print};
 use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::api::shown_code;
-use crate::hub::config::FILE;
+use crate::hub::config::{Config, FILE};
 use crate::hub::store::sqlite::SqliteStore;
 use crate::hub::store::{Decided, Device, Pending, State, Store};
 use crate::hub::{admin, approval};
@@ -24,7 +24,8 @@ pub(super) fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
         let what = format!("{} holds no hub", dir.display());
         return Err(Failure::new(what).hint(super::init_hint(&dir)));
     }
-    super::keeping::open(&dir).map(|(store, _)| store)
+    let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
+    Ok(super::open_store(&dir, &config)?.0)
 }
 
 pub(super) const fn devices_hint() -> &'static str {

@@ -2,19 +2,27 @@
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
-use crate::hub::config::{Config, FILE, Pages};
+use crate::hub::config::{AccessLog, Config, FILE, Pages};
 use crate::hub::keys::{Keys, write_new};
+use crate::hub::seal_key;
 use clap::ArgMatches;
 use core::net::{IpAddr, SocketAddr};
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) fn init(args: &ArgMatches) -> Result<Exit, Failure> {
     let dir = dir(args);
     let config = config(args)?;
     config.check().map_err(|e| Failure::of(&e))?;
+    if config.seal_key.is_none() && !config.seal_key_beside_data {
+        let what = "where shall the key be that seals the data? Not on the filesystem of the data, so that no copy \
+                    of that one opens it";
+        let hint = "init with --seal-key /PATH/ON/ANOTHER/FILESYSTEM, or, giving that up, --seal-key-beside-data";
+        return Err(Failure { exit: Exit::Usage, ..Failure::new(what).hint(hint) });
+    }
     make_dir(&dir)?;
+    seal_key::make(&dir, &config).map_err(|e| Failure::of(&e).hint(e.hint()))?;
     // The configuration is written last: a directory with one is complete.
     Keys::make(&dir, clock().now().wall).map_err(|e| Failure::of(&e))?;
     write_new(&dir.join(FILE), config.to_toml().as_bytes()).map_err(|e| Failure::of(&e))?;
@@ -37,6 +45,8 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
         addresses: args.get_many::<IpAddr>("address").unwrap_or_default().copied().collect(),
         contact: text("contact"),
         region: text("region"),
+        seal_key: args.get_one::<PathBuf>("seal-key").cloned(),
+        seal_key_beside_data: args.get_flag("seal-key-beside-data") || args.get_flag("sandbox"),
         sandbox: args.get_flag("sandbox"),
         pages: text("pages").map(|host| Pages {
             host: host.to_ascii_lowercase(),
@@ -44,6 +54,7 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
             key: None,
         }),
         mail: None,
+        access_log: AccessLog::default(),
     })
 }
 

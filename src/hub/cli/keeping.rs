@@ -5,12 +5,12 @@ use super::{Failure, clock, dir, print};
 use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::admin::{self, Answer, Request};
-use crate::hub::config::{FILE, STORE};
+use crate::hub::config::{Config, FILE};
 use crate::hub::keeping::backup::{self, Made};
 use crate::hub::keeping::hold::{self, HoldError, Subject};
-use crate::hub::keeping::restore::{self as restoring, RestoreError, Restored, is_unfinished};
+use crate::hub::keeping::restore::{self as restoring, RestoreError, Restored};
 use crate::hub::keeping::{Keeping, end_of};
-use crate::hub::keys::Keys;
+use crate::hub::seal_key;
 use crate::hub::store::Store;
 use crate::hub::store::keep::{Holding, Keep};
 use crate::hub::store::sqlite::SqliteStore;
@@ -40,7 +40,7 @@ pub(super) fn commands() -> [Command; 3] {
         .long_about(
             "Copy the database, also while the hub serves, into an encrypted file.\n\n\
              It opens only with this hub's keys, and they are never in it: keep a copy of hub.toml and of every \
-             *.key and *.crt in the hub's directory somewhere else than the backups. Keep deletions.journal too, \
+             *.key and *.crt in the hub's directory, and the key that seals the data, somewhere else than the backups. Keep deletions.journal too, \
              each time anew: without it, what was erased since the backup would come back. A backup is good for six \
              months.",
         )
@@ -108,21 +108,11 @@ fn failed(error: &dyn core::error::Error) -> Failure {
     Failure::of(error)
 }
 
-/// The keeping of the directory a command names.
-pub(super) fn of(dir: &Path) -> Result<Arc<Keeping>, Failure> {
-    let keys = Keys::load(dir).map_err(|e| failed(&e))?;
-    Ok(Arc::new(Keeping::new(dir, &keys, clock()).map_err(|e| failed(&e))?))
-}
-
-/// The store of a hub's directory, for commands that may delete.
-pub(super) fn open(dir: &Path) -> Result<(SqliteStore, Arc<Keeping>), Failure> {
-    if is_unfinished(dir) {
-        let hint = format!("qcloud-hub restore --dir {} FILE", dir.display());
-        return Err(Failure::new("a restore was begun and not finished").hint(hint));
-    }
-    let keeping = of(dir)?;
-    let store = SqliteStore::open_keeping(&dir.join(STORE), Arc::clone(&keeping));
-    Ok((store.map_err(|e| failed(&e))?, keeping))
+/// The store of a hub's directory, and what keeps its deletions.
+fn open(dir: &Path) -> Result<(SqliteStore, Keeping), Failure> {
+    let config = Config::load(dir).map_err(|e| failed(&e))?;
+    let (store, seal) = super::open_store(dir, &config)?;
+    Ok((store, Keeping::new(dir, seal, clock())))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -160,7 +150,7 @@ pub(super) async fn backup(args: &ArgMatches) -> Result<Exit, Failure> {
     let Made { path, made_at, rows, pruned } = made;
     print(&format!(
         "{} holds {rows} rows and can be restored until {}.\n\
-         The keys are not in it: keep hub.toml, *.key, *.crt and deletions.journal of {} elsewhere.\n",
+         The keys are not in it: keep hub.toml, *.key, *.crt and deletions.journal of {} and the sealing key elsewhere.\n",
         path.display(),
         end_of(made_at).rfc3339(),
         dir.display(),
@@ -173,7 +163,10 @@ pub(super) async fn backup(args: &ArgMatches) -> Result<Exit, Failure> {
 
 pub(super) fn restore(args: &ArgMatches) -> Result<Exit, Failure> {
     let dir = dir(args);
-    let keeping = of(&dir)?;
+    let config = Config::load(&dir).map_err(|e| failed(&e))?;
+    let seal = seal_key::load(&dir, &config);
+    let seal = seal.map_err(|e| failed(&e).hint(e.hint()))?;
+    let keeping = Keeping::new(&dir, Arc::new(seal), clock());
     let file = path(args, "file")?;
     let done = restoring::restore(&dir, &keeping, &file, args.get_flag("without-journal"));
     let done = done.map_err(|error| {

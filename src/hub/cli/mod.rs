@@ -1,5 +1,6 @@
 //! `qcloud-hub` on the command line.
 
+mod access;
 mod admin;
 mod fleet;
 mod init;
@@ -9,13 +10,21 @@ mod user;
 
 pub use self::tree::tree;
 
-use super::serve::{Serving, start};
+use super::config::Config;
+use super::keeping::Keeping;
+use super::keeping::restore::is_unfinished;
+use super::log;
+use super::seal::Seal;
+use super::seal_key::{self, BadSealKey};
+use super::serve::{ServeError, Serving, start};
+use super::store::sqlite::SqliteStore;
 use crate::card::Exit;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::acts;
 use clap::ArgMatches;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -69,24 +78,14 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             return Exit::Done;
         }
     };
-    start_logging();
+    let serving = matches.subcommand_matches("serve");
+    log::start(serving.is_some_and(|args| args.get_flag("debug")));
     run(&matches).unwrap_or_else(|failure| {
         let hint = failure.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
         let text = format!("qcloud-hub: {failure}\n{}", hint.unwrap_or_default());
         let _ = io::stderr().lock().write_all(text.as_bytes());
         failure.exit
     })
-}
-
-fn start_logging() {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-    let targets = Targets::new().with_default(LevelFilter::WARN);
-    let targets = targets.with_target("qcloud_agent", LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
-    // A second call in one process keeps the first subscriber.
-    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
 }
 
 /// Runs what the command line asks for.
@@ -105,6 +104,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("revoke", args)) => runtime.block_on(fleet::revoke(args)),
         Some(("authkey", args)) => runtime.block_on(fleet::authkey(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
+        Some(("access-log", args)) => runtime.block_on(access::access_log(args)),
         Some(("user", args)) => runtime.block_on(user::user(args)),
         Some(("backup", args)) => runtime.block_on(keeping::backup(args)),
         Some(("restore", args)) => keeping::restore(args),
@@ -120,6 +120,18 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 fn runtime() -> Result<Runtime, Failure> {
     let built = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     built.map_err(|e| Failure::new(format!("the runtime could not be started: {e}")))
+}
+
+/// The store of a hub, and what seals it.
+fn open_store(dir: &Path, config: &Config) -> Result<(SqliteStore, Arc<Seal>), Failure> {
+    let bad = |e: BadSealKey| Failure::of(&e).hint(e.hint());
+    let seal = Arc::new(seal_key::load(dir, config).map_err(bad)?);
+    if is_unfinished(dir) {
+        let hint = format!("qcloud-hub restore --dir {} FILE", dir.display());
+        return Err(Failure::new("a restore was begun and not finished").hint(hint));
+    }
+    let keeping = Arc::new(Keeping::new(dir, Arc::clone(&seal), clock()));
+    Ok((seal_key::open_store(dir, config, &seal).map_err(bad)?.with(keeping), seal))
 }
 
 fn dir(args: &ArgMatches) -> PathBuf {
@@ -148,7 +160,10 @@ async fn serve(dir: &Path, announce: bool) -> Result<Exit, Failure> {
         (wait(SignalKind::terminate())?, wait(SignalKind::interrupt())?);
     let mut serving: Serving = start(dir, clock()).await.map_err(|e| {
         let failure = Failure::of(&e);
-        if dir.join(super::config::FILE).exists() { failure } else { failure.hint(init_hint(dir)) }
+        if !dir.join(super::config::FILE).exists() {
+            return failure.hint(init_hint(dir));
+        }
+        if let ServeError::Seal(bad) = &e { failure.hint(bad.hint()) } else { failure }
     })?;
     if announce {
         let line = serde_json::to_string(&serving.ready).map_err(|e| Failure::of(&e))?;

@@ -15,7 +15,8 @@ pub fn tree() -> Command {
         .subcommand(init())
         .subcommand(
             command("serve", "Serve until SIGTERM")
-                .arg(flag("ready", "Print one line of JSON on stdout when everything listens")),
+                .arg(flag("ready", "Print one line of JSON on stdout when everything listens"))
+                .arg(flag("debug", "Log what happens in detail; addresses are masked there too")),
         )
         .subcommand(
             command("approve", "Let a device in, after comparing its four check words")
@@ -56,6 +57,10 @@ pub fn tree() -> Command {
                 ),
         )
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
+        .subcommand(
+            command("access-log", "Show who connected to the hub, where hub.toml has that kept")
+                .arg(json()),
+        )
         .subcommands(super::keeping::commands())
 }
 
@@ -114,7 +119,21 @@ fn init() -> Command {
                 .value_name("NAME")
                 .help("The name of the pages people sign in at, on another domain than the zone"),
         )
-        .arg(flag("sandbox", "For trying it on one machine: loopback only"))
+        .arg(
+            Arg::new("seal-key")
+                .long("seal-key")
+                .value_name("PATH")
+                .value_parser(value_parser!(PathBuf))
+                .help("Where the key goes that seals the data: on another filesystem than DIR"),
+        )
+        .arg(flag(
+            "seal-key-beside-data",
+            "Leave that key beside the data: whoever copies the disk can read it",
+        ))
+        .arg(flag(
+            "sandbox",
+            "For trying it on one machine: loopback only, the key beside the data",
+        ))
 }
 
 fn authkey() -> Command {

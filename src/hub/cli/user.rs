@@ -3,10 +3,8 @@
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
 use crate::hub::config::Config;
-use crate::hub::keys::Keys;
 use crate::hub::people::People;
 use crate::hub::people::email::Email;
-use crate::hub::seal::Seal;
 use clap::ArgMatches;
 use serde_json::json;
 use std::sync::Arc;
@@ -22,9 +20,7 @@ pub(super) async fn user(args: &ArgMatches) -> Result<Exit, Failure> {
 fn open(args: &ArgMatches) -> Result<(Config, People), Failure> {
     let dir = dir(args);
     let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
-    let keys = Keys::load(&dir).map_err(|e| Failure::of(&e))?;
-    let (store, _) = super::keeping::open(&dir)?;
-    let seal = Seal::new(&keys.seal).map_err(|e| Failure::of(&e))?;
+    let (store, seal) = super::open_store(&dir, &config)?;
     let people = People::new(Arc::new(store), seal, false).map_err(|e| Failure::of(&e))?;
     Ok((config, people))
 }

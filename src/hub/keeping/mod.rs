@@ -8,7 +8,7 @@
 //!
 //! A backup is a dump of the rows and not of the file's pages: pages would have to lie in plain beside the hub until
 //! they are encrypted, and a copy of them brings what is free with it. The keys are never in it. Whoever has a backup
-//! and `seal.key` has the data, so the two are kept apart.
+//! and the key that seals the store has the data, so the two are kept apart.
 
 pub mod archive;
 pub mod backup;
@@ -18,13 +18,13 @@ pub mod restore;
 pub mod stuck;
 
 use self::journal::{Journal, JournalError};
-use super::keys::{KeyError, Keys};
 use super::seal::Seal;
 use crate::clock::{Clock, Wall};
 use crate::wire::privacy::Restrictable;
 use crate::wire::receipt::Kept;
 use data_encoding::BASE64URL_NOPAD;
 use std::path::Path;
+use std::sync::Arc;
 
 /// For how many calendar months a backup is good, a hold may last and a line of the journal is kept (H3, R4).
 pub const MONTHS: u64 = 6;
@@ -83,7 +83,7 @@ impl Deletion<'_> {
 /// What the store needs to keep deletions and holds: the seal, the journal and the time.
 pub struct Keeping {
     /// Seals what is held.
-    pub seal: Seal,
+    pub seal: Arc<Seal>,
     /// Deletions.
     pub journal: Journal,
     /// Time.
@@ -92,13 +92,9 @@ pub struct Keeping {
 
 impl Keeping {
     /// That of a hub's directory.
-    ///
-    /// # Errors
-    /// [`KeyError`], which a key of the right length never comes to.
-    pub fn new(dir: &Path, keys: &Keys, clock: Clock) -> Result<Self, KeyError> {
-        let seal = Seal::new(&keys.seal)?;
+    pub fn new(dir: &Path, seal: Arc<Seal>, clock: Clock) -> Self {
         let journal = Journal::new(dir, &seal);
-        Ok(Self { seal, journal, clock })
+        Self { seal, journal, clock }
     }
 
     /// What a deletion is noted as: a keyed hash, which tells nothing without the key and little with it.

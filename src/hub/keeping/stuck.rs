@@ -96,8 +96,8 @@ pub async fn look(hub: &Hub, now: Wall) -> Result<Stuck, StoreError> {
     match keeping.journal.read(known) {
         Ok(entries) => {
             for device in store.without_effect(entries).await? {
-                let hint = format!("qcloud-hub revoke {}", device.name);
-                tracing::error!(device = %device.name, hint, "a device was to be erased and is there");
+                let hint = "qcloud-hub devices names it; qcloud-hub revoke NAME erases it";
+                tracing::error!(device = %device.id, hint, "a device was to be erased and is there");
                 stuck.without_effect = stuck.without_effect.saturating_add(1);
             }
         }

@@ -46,6 +46,13 @@ fn subject(what: Happened, about: Option<&str>) -> String {
         Happened::BrowserTrusted => "A browser is trusted to sign in without a code".into(),
         Happened::TrustEnded => "Browsers are trusted no more to sign in without a code".into(),
         Happened::OthersSignedOut => "Browsers were signed out of your account".into(),
+        Happened::DeviceRevoked => format!("The device {about} was revoked"),
+        Happened::DeviceReleased => format!("The device {about} was released from quarantine"),
+        Happened::VisibilitySet => format!("Who may find your device was changed: {about}"),
+        Happened::GuestInvited => format!("Somebody was invited to your device: {about}"),
+        Happened::GuestRemoved => format!("Your device was taken back from somebody: {about}"),
+        Happened::OfferAccepted => format!("You may find somebody's device now: {about}"),
+        Happened::OfferEnded => format!("You may not find somebody's device any more: {about}"),
     }
 }
 

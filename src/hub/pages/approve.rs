@@ -129,7 +129,7 @@ pub(super) async fn decide(
         return compare(&pages, &visit, &row, Some(problem));
     }
     match decided(&pages, &visit, person, &row, approve).await {
-        Ok(Decided::Yes) if approve => Redirect::to("/?added").into_response(),
+        Ok(Decided::Yes) if approve => Redirect::to("/?done=added").into_response(),
         Ok(Decided::Yes) => {
             let text = "The device was refused. It is told so when it asks next.";
             layout::message(StatusCode::OK, "Refused", text)

@@ -1,83 +1,106 @@
-//! What is a person's own: devices.
+//! What is a person's own: devices, and what others share with them.
 
-use super::visit::{Visit, to_sign_in};
-use super::{Shared, broken, layout};
-use crate::hub::store::{Addresses, Device, StoreError};
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use super::device::reach::{self, Reach};
+use super::device::{kept, offers, share};
+use super::visit::Visit;
+use super::{Pages, Shared, broken, layout};
+use crate::hub::people::sharing::Invitation;
+use crate::hub::people::{PeopleError, Person};
+use crate::hub::store::Device;
+use crate::hub::store::share::Visibility;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use maud::{Markup, html};
+use serde::Deserialize;
 
-/// A device as its owner sees it.
-struct Shown {
-    device: Device,
-    online: bool,
-    addresses: Option<Addresses>,
+/// What was done, for the page that is shown next: a code, and what is said.
+const DONE: [(&str, &str); 6] = [
+    (
+        "added",
+        "The device was let in. It is on this page as soon as it has heard so, in a few seconds.",
+    ),
+    (
+        "revoked",
+        "The device was revoked. Its session is over, and everything kept of it is erased.",
+    ),
+    ("accepted", "You find the device by its name from now on."),
+    ("declined", "The invitation was declined."),
+    ("left", "You gave the device back."),
+    ("over", "This is over, or was never there."),
+];
+
+#[derive(Deserialize)]
+pub(super) struct Back {
+    done: Option<String>,
+}
+
+/// All a person's page of devices shows.
+struct All {
+    own: Vec<(Device, Reach, Visibility)>,
+    offers: Vec<Invitation>,
+    shared: Vec<Device>,
+}
+
+async fn all(pages: &Pages, person: &Person) -> Result<All, PeopleError> {
+    let hub = &pages.hub;
+    let mut own = Vec::new();
+    for device in hub.store.devices_of(person.account).await? {
+        let reach = reach::of(hub, &device).await?;
+        let level = hub.store.visibility(device.id.clone()).await?;
+        own.push((device, reach, level));
+    }
+    let offers = hub.people.offers(person, hub.clock.now().wall).await?;
+    Ok(All { own, offers, shared: hub.store.shared_with(person.account).await? })
 }
 
 /// `GET /`.
-pub(super) async fn show(State(pages): Shared, visit: Visit) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/") };
-    let hub = &pages.hub;
-    let all = async {
-        let mut shown = Vec::new();
-        for device in hub.store.devices_of(person.account).await? {
-            let online = hub.presence.find(device.name.as_str()).is_some();
-            let addresses = hub.store.addresses(device.id.clone()).await?;
-            shown.push(Shown { device, online, addresses });
-        }
-        Ok::<_, StoreError>(shown)
-    };
-    let shown = match all.await {
-        Ok(shown) => shown,
+pub(super) async fn show(
+    State(pages): Shared,
+    visit: Visit,
+    person: Person,
+    Query(back): Query<Back>,
+) -> Response {
+    let all = match all(&pages, &person).await {
+        Ok(all) => all,
         Err(error) => return broken(&error),
     };
+    let done = DONE.iter().find(|(code, _)| Some(*code) == back.done.as_deref());
     let body = html! {
         h1 { "Devices" }
-        @if shown.is_empty() {
-            p { "No device is yours yet. Type this on one:" }
-            p { code { "qcloud-agent register --hub https://" (hub.config.host) } }
-            p { a href="/approve" { "It showed a code" } }
+        @if let Some((_, text)) = done {
+            p.done role="status" { (text) }
+        } @else if all.own.is_empty() {
+            section.card {
+                h2 { "No device is yours yet" }
+                p { "Type this on one:" }
+                pre { code { "qcloud-agent register --hub https://" (pages.hub.config.host) } }
+                p { "It shows a code, and four words that only it and this hub know." }
+                div.actions { a.button.main href="/approve" { "It showed a code" } }
+            }
         }
-        @for one in &shown { (card(one, &hub.config.zone)) }
+        @for (device, reach, level) in &all.own { (card(device, reach, *level)) }
+        (offers::section(&pages, &visit, &all.offers, &all.shared))
+        p { a href="/find" { "Find a device by its name" } }
+        (kept::rules_in_words())
     };
-    let top = layout::top(&visit, &visit.mark(&pages), "/");
-    layout::page("Devices", top, body).into_response()
+    layout::framed(&pages, &visit, StatusCode::OK, ("Devices", "/"), body)
 }
 
-fn card(shown: &Shown, zone: &str) -> Markup {
-    let name = &shown.device.name;
-    let ddns = shown.addresses.map(|all| {
-        let each = [all.a.map(|ip| ip.to_string()), all.aaaa.map(|ip| ip.to_string())];
-        each.into_iter().flatten().collect::<Vec<_>>().join(", ")
-    });
+fn card(device: &Device, reach: &Reach, level: Visibility) -> Markup {
+    let page = format!("/device/{}", device.id);
     html! {
         section.card {
-            h2 { (name) }
-            @if shown.online {
-                p.state.on { "● connected" }
-            } @else {
-                p.state { "○ no session" }
-            }
+            h2 { a href=(page) { (device.name) } }
+            (reach::state(reach))
             dl {
-                dt { "Name in DNS" }
-                dd {
-                    @match &ddns {
-                        Some(addresses) if !addresses.is_empty() => {
-                            code { (name) "." (zone) } " → " code { (addresses) }
-                        }
-                        Some(_) => "no address just now",
-                        None => "DDNS is off: nothing is kept",
-                    }
-                }
-                @if shown.online {
-                    dt { "Through the relay" }
-                    dd { a rel="noreferrer" href={ "https://" (name) ".link." (zone) "/" } { (name) ".link." (zone) } }
-                }
-                dt { "Registered" }
-                dd { (layout::moment(shown.device.made_at)) }
-                dt { "Device id" }
-                dd { code { (shown.device.id) } }
+                dt { "On" }
+                dd { (reach.features()) }
+                (reach::names(reach))
+                dt { "May see them" }
+                dd { a href={ (page) "#who" } { (share::summary(level)) } }
             }
+            (reach::list(reach))
         }
     }
 }

@@ -8,6 +8,8 @@ use maud::{DOCTYPE, Markup, html};
 
 /// The one style of all pages. Browsers ask for it again after a day.
 const STYLE: &str = include_str!("style.css");
+/// What browsers show beside the title; they ask for one in any case.
+const ICON: &str = include_str!("icon.svg");
 
 /// A finished page.
 pub(super) fn page(title: &str, top: Markup, body: Markup) -> Html<String> {
@@ -20,6 +22,7 @@ pub(super) fn page(title: &str, top: Markup, body: Markup) -> Html<String> {
                 meta name="color-scheme" content="light dark";
                 title { (title) " · qcloud-hub" }
                 link rel="stylesheet" href="/style.css";
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
             }
             body {
                 a.skip href="#main" { "Skip to content" }
@@ -73,11 +76,20 @@ pub(super) fn message(status: StatusCode, title: &str, text: &str) -> Response {
 
 /// `/style.css`.
 pub(super) async fn style(_: Shared) -> Response {
+    kept_for_a_day("text/css; charset=utf-8", STYLE)
+}
+
+/// `/icon.svg`.
+pub(super) async fn icon(_: Shared) -> Response {
+    kept_for_a_day("image/svg+xml", ICON)
+}
+
+fn kept_for_a_day(kind: &'static str, text: &'static str) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("max-age=86400")),
     ];
-    (headers, STYLE).into_response()
+    (headers, text).into_response()
 }
 
 /// A moment as people read it; machines find the exact one beside it.

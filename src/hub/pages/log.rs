@@ -124,5 +124,12 @@ fn words(what: Happened) -> &'static str {
         Happened::BrowserTrusted => "A browser is trusted for 30 days",
         Happened::TrustEnded => "A browser is trusted no more",
         Happened::OthersSignedOut => "A browser was signed out from another",
+        Happened::DeviceRevoked => "Revoked a device:",
+        Happened::DeviceReleased => "Released a device from quarantine:",
+        Happened::VisibilitySet => "Set who may find a device:",
+        Happened::GuestInvited => "Invited somebody to a device:",
+        Happened::GuestRemoved => "Took a device back from somebody:",
+        Happened::OfferAccepted => "Accepted an invitation to a device:",
+        Happened::OfferEnded => "Declined or gave back a device:",
     }
 }

@@ -6,6 +6,7 @@
 //! when its `Origin` is these pages' own and it carries the session's mark.
 
 mod approve;
+mod device;
 mod devices;
 mod layout;
 mod log;
@@ -68,7 +69,7 @@ impl Site {
     pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>) -> Self {
         let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned() });
         let guard = middleware::from_fn_with_state(Arc::clone(&pages), guarded);
-        let router = routes::all()
+        let router = routes::all(&pages)
             .fallback(nothing_here)
             .method_not_allowed_fallback(nothing_here)
             .layer(guard)

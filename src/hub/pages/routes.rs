@@ -1,7 +1,14 @@
-//! The one table of the pages: what is not in it does not exist.
+//! The one table of the pages: what is not in it does not exist, and who gets a page is decided here, before its
+//! handler runs.
 
-use super::{Pages, Routes, approve, devices, layout, log, second, security, sign_in};
-use axum::http::Method;
+use super::visit::{Visit, to_sign_in};
+use super::{
+    Pages, Routes, approve, broken, device, devices, layout, log, second, security, sign_in,
+};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::{Method, Uri};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 
@@ -42,6 +49,18 @@ pub static ROUTES: &[Page] = &[
     shows("/", Needs::Person, || get(devices::show)),
     shows("/approve", Needs::Person, || get(approve::show)),
     takes("/approve", Needs::Person, || post(approve::decide)),
+    shows("/device/{id}", Needs::Person, || get(device::show)),
+    takes("/device/{id}/visibility", Needs::Person, || post(device::share::set)),
+    takes("/device/{id}/invite", Needs::Person, || post(device::share::invite)),
+    takes("/device/{id}/withdraw", Needs::Person, || post(device::share::withdraw)),
+    shows("/device/{id}/revoke", Needs::Person, || get(device::end::ask_revoke)),
+    takes("/device/{id}/revoke", Needs::Person, || post(device::end::revoke)),
+    shows("/device/{id}/release", Needs::Person, || get(device::end::ask_release)),
+    takes("/device/{id}/release", Needs::Person, || post(device::end::release)),
+    shows("/device/{id}/export", Needs::Person, || get(device::kept::export)),
+    takes("/offer", Needs::Person, || post(device::offers::answer)),
+    takes("/shared/leave", Needs::Person, || post(device::offers::leave)),
+    shows("/find", Needs::Nothing, || get(device::find::show)),
     shows("/log", Needs::Person, || get(log::show)),
     shows("/security", Needs::Person, || get(security::show)),
     shows("/security/password", Needs::Person, || get(security::password::show)),
@@ -60,10 +79,58 @@ pub static ROUTES: &[Page] = &[
     takes("/sign-out", Needs::Person, || post(sign_in::sign_out)),
     shows("/welcome/{ticket}", Needs::Nothing, || get(sign_in::welcome)),
     takes("/welcome/{ticket}", Needs::Nothing, || post(sign_in::accept)),
+    // Of a hub that is tried on one machine; elsewhere it is not there.
+    shows("/welcome/{ticket}/once", Needs::Nothing, || get(sign_in::once)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
+    shows("/icon.svg", Needs::Nothing, || get(layout::icon)),
 ];
 
-/// The table as axum takes it.
-pub(super) fn all() -> Routes {
-    ROUTES.iter().fold(Routes::new(), |routes, page| routes.route(page.path, (page.handler)()))
+/// The table as axum takes it, each page behind what it needs.
+pub(super) fn all(pages: &Arc<Pages>) -> Routes {
+    ROUTES.iter().fold(Routes::new(), |routes, page| {
+        let keeper = Arc::clone(pages);
+        let guard = middleware::from_fn(move |request: Request, next: Next| {
+            let pages = Arc::clone(&keeper);
+            async move { admitted(&pages, page, request, next).await }
+        });
+        routes.route(page.path, (page.handler)().route_layer(guard))
+    })
+}
+
+/// Lets those through who get this page; everybody else is sent to the sign-in, whatever they asked it for.
+async fn admitted(pages: &Arc<Pages>, page: &Page, request: Request, next: Next) -> Response {
+    if page.needs == Needs::Nothing {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let visit = match Visit::from_request_parts(&mut parts, pages).await {
+        Ok(visit) => visit,
+        Err(response) => return response,
+    };
+    let enough = match page.needs {
+        Needs::Nothing => true,
+        Needs::Person => visit.person.is_some(),
+        Needs::Half => match visit.is_half(pages).await {
+            Ok(is_half) => is_half || visit.person.is_some(),
+            Err(error) => return broken(&error),
+        },
+    };
+    if !enough && !crate::sabotage::off("pages-needs") {
+        return to_sign_in(&back(page, &parts.uri));
+    }
+    parts.extensions.insert(visit);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Where the sign-in leads back to: the page, or the one its form stands on.
+fn back(page: &Page, uri: &Uri) -> String {
+    if page.needs == Needs::Half {
+        return "/".into();
+    }
+    let is_shown = |at: &&Page| at.path == page.path && at.method == Method::GET;
+    match (page.method == Method::GET, ROUTES.iter().find(is_shown)) {
+        (true, _) => uri.path_and_query().map_or("/", |all| all.as_str()).into(),
+        (false, Some(_)) => uri.path().into(),
+        (false, None) => "/".into(),
+    }
 }

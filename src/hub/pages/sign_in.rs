@@ -1,19 +1,22 @@
 //! Signing in and out, and the invitation that sets a password.
 
 use super::visit::{Visit, cookie, form_urlencode, no_cookie, way_back};
-use super::{Pages, Shared, broken, layout, too_often};
+use super::{Pages, Shared, broken, host_of, layout, too_often};
 use crate::hub::keys::KeyError;
 use crate::hub::people::email::Email;
 use crate::hub::people::password::{BadPassword, SHORTEST};
 use crate::hub::people::second::Entered;
-use crate::hub::people::{PeopleError, Person};
+use crate::hub::people::{PeopleError, Person, Ticket};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
+
+const NO_COOKIE: &str = "If the password was right just now, this browser kept no cookie of this hub, and a sign-in \
+                         needs one. Allow cookies for this site, then sign in again.";
 
 #[derive(Deserialize)]
 pub(super) struct Back {
@@ -39,12 +42,28 @@ pub(super) struct Mark {
 }
 
 /// `GET /sign-in`.
-pub(super) async fn show(_: Shared, visit: Visit, Query(back): Query<Back>) -> Response {
+pub(super) async fn show(
+    State(pages): Shared,
+    visit: Visit,
+    Query(back): Query<Back>,
+    headers: HeaderMap,
+) -> Response {
     let to = way_back(back.to.as_deref());
     if visit.person.is_some() {
         return Redirect::to(to).into_response();
     }
-    form(StatusCode::OK, "", to, None)
+    let lost = visit.ticket().is_none() && comes_from_a_sign_in(&pages.host, &headers);
+    form(StatusCode::OK, "", to, lost.then_some(NO_COOKIE))
+}
+
+/// Whether it is a page of a sign-in that led here. Somebody whose sign-in worked is elsewhere by then, unless the
+/// browser did not bring the cookie back (promise K6).
+fn comes_from_a_sign_in(host: &str, headers: &HeaderMap) -> bool {
+    let from = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
+    let path = from.and_then(|url| url.strip_prefix("https://")?.split_once('/'));
+    path.is_some_and(|(authority, path)| {
+        host_of(authority) == host && (path.starts_with("sign-in") || path.starts_with("welcome/"))
+    })
 }
 
 fn form(status: StatusCode, email: &str, to: &str, problem: Option<&str>) -> Response {
@@ -163,6 +182,29 @@ pub(super) async fn welcome(
         Ok(Some(person)) => invitation(StatusCode::OK, &ticket, &person, None),
         Ok(None) => over(),
         Err(error) => broken(&error),
+    }
+}
+
+/// `GET /welcome/TICKET/once`: takes an invitation without a form and signs in, at a hub that serves nobody but this
+/// machine. The password that is set nobody knows.
+pub(super) async fn once(
+    State(pages): Shared,
+    visit: Visit,
+    Path(ticket): Path<String>,
+    Query(back): Query<Back>,
+) -> Response {
+    if !pages.hub.config.sandbox {
+        return super::nothing_here().await;
+    }
+    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
+    let accepted = async {
+        let password = Secret::new(Ticket::new()?.text().to_owned());
+        people.accept(&ticket, password, now).await
+    };
+    match accepted.await {
+        Ok(Some(person)) => enter(&pages, &visit, &person, way_back(back.to.as_deref())).await,
+        Ok(None) => over(),
+        Err(error) => busy_or_broken(&error),
     }
 }
 

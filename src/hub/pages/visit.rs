@@ -3,7 +3,7 @@
 use super::Pages;
 use crate::hub::api::Peer;
 use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
-use crate::hub::people::{Person, SESSION_LIFE, Ticket};
+use crate::hub::people::{PeopleError, Person, SESSION_LIFE, Ticket};
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, HeaderValue};
 use axum::http::request::Parts;
@@ -20,6 +20,7 @@ const SESSION: &str = "__Host-session";
 const TRUSTED: &str = "__Host-trusted";
 
 /// A request of a person, signed in or not.
+#[derive(Clone)]
 pub(super) struct Visit {
     /// From where.
     pub(super) from: IpAddr,
@@ -38,6 +39,12 @@ impl Visit {
     /// The text of a trusted browser's cookie.
     pub(super) fn trusted(&self) -> Option<&str> {
         self.trusted.as_deref()
+    }
+
+    /// Whether a password was shown, and a second factor is owed.
+    pub(super) async fn is_half(&self, pages: &Pages) -> Result<bool, PeopleError> {
+        let Some(ticket) = self.ticket() else { return Ok(false) };
+        Ok(pages.hub.people.half(ticket, pages.hub.clock.now().wall).await?.is_some())
     }
 
     /// Marks the forms of this session: another page can neither read nor guess it.
@@ -61,6 +68,10 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         parts: &mut Parts,
         pages: &Arc<Pages>,
     ) -> Result<Self, Self::Rejection> {
+        // Whoever judged the request before has asked already.
+        if let Some(visit) = parts.extensions.get::<Self>() {
+            return Ok(visit.clone());
+        }
         let peer = parts.extensions.get::<Peer>();
         let from = peer.map(Peer::address).ok_or_else(|| super::broken(&NoPeer))?;
         let (ticket, trusted) = (cookie_of(parts, SESSION), cookie_of(parts, TRUSTED));
@@ -73,6 +84,19 @@ impl FromRequestParts<Arc<Pages>> for Visit {
             None => None,
         };
         Ok(Self { from, person, ticket, trusted })
+    }
+}
+
+/// Somebody who is signed in: a handler that asks for it runs for nobody else.
+impl FromRequestParts<Arc<Pages>> for Person {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        pages: &Arc<Pages>,
+    ) -> Result<Self, Self::Rejection> {
+        let visit = Visit::from_request_parts(parts, pages).await?;
+        visit.person.ok_or_else(|| to_sign_in("/"))
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod email;
 pub mod password;
 pub mod second;
+pub mod sharing;
 pub mod totp;
 
 use super::keys::{KeyError, random};
@@ -81,7 +82,7 @@ pub struct Person {
 /// Accounts over the store.
 pub struct People {
     store: Arc<dyn Store>,
-    seal: Seal,
+    seal: Arc<Seal>,
     passwords: Passwords,
     mails: bool,
     posted: Notify,
@@ -92,7 +93,7 @@ impl People {
     ///
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
-    pub fn new(store: Arc<dyn Store>, seal: Seal, mails: bool) -> Result<Self, KeyError> {
+    pub fn new(store: Arc<dyn Store>, seal: Arc<Seal>, mails: bool) -> Result<Self, KeyError> {
         Ok(Self { store, seal, passwords: Passwords::new()?, mails, posted: Notify::new() })
     }
 

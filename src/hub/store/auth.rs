@@ -51,7 +51,8 @@ ALTER TABLE device ADD COLUMN names TEXT;
 ALTER TABLE device ADD COLUMN auth_key TEXT;
 ";
 
-const COLUMNS: &str = "id, hash, pattern, reusable, uses, expires_at, made_at";
+const COLUMNS: &str =
+    "id, hash, opened('auth_key.pattern', pattern), reusable, uses, expires_at, made_at";
 
 fn read(row: &Row<'_>) -> Result<AuthKeyRow, StoreError> {
     let hash: Vec<u8> = schema::column(row, 1)?;
@@ -68,7 +69,8 @@ fn read(row: &Row<'_>) -> Result<AuthKeyRow, StoreError> {
 }
 
 pub(super) fn add(connection: &Connection, key: &AuthKeyRow) -> Result<(), StoreError> {
-    let sql = format!("INSERT INTO auth_key ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7)");
+    let sql = "INSERT INTO auth_key (id, hash, pattern, reusable, uses, expires_at, made_at)
+        VALUES (?1, ?2, sealed('auth_key.pattern', ?3), ?4, ?5, ?6, ?7)";
     let values = params![
         key.id,
         key.hash.as_slice(),
@@ -78,7 +80,7 @@ pub(super) fn add(connection: &Connection, key: &AuthKeyRow) -> Result<(), Store
         integer(key.expires_at.unix_seconds()),
         integer(key.made_at.unix_seconds()),
     ];
-    write(connection, "note an auth key", &sql, values).map(drop)
+    write(connection, "note an auth key", sql, values).map(drop)
 }
 
 pub(super) fn all(connection: &Connection) -> Result<Vec<AuthKeyRow>, StoreError> {
@@ -168,7 +170,7 @@ pub(super) fn bind(connection: &Connection, device: &str, used: &Used) -> Result
         Used::Key { id, names } => (Some(names), Some(id)),
         Used::None | Used::Spent => (None, None),
     };
-    let sql = "UPDATE device SET names = ?1, auth_key = ?2 WHERE id = ?3";
+    let sql = "UPDATE device SET names = sealed('device.names', ?1), auth_key = ?2 WHERE id = ?3";
     write(connection, "bind a device to names", sql, params![names, key, device]).map(drop)
 }
 
@@ -178,7 +180,7 @@ pub(super) fn may_have(
     device: &str,
     name: &str,
 ) -> Result<bool, StoreError> {
-    let sql = "SELECT names FROM device WHERE id = ?1";
+    let sql = "SELECT opened('device.names', names) FROM device WHERE id = ?1";
     let names: Option<Option<String>> = connection
         .query_row(sql, [device], |row| row.get(0))
         .optional()

@@ -10,7 +10,6 @@ use crate::hub::keeping::{Deletion, Keeping};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The key in `meta` of the number of the last entry of the journal.
@@ -106,13 +105,9 @@ fn orphans(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 impl SqliteStore {
-    /// As [`SqliteStore::open`]; deletions are noted in the journal, and what is held is set aside.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::open`].
-    pub fn open_keeping(path: &Path, keeping: Arc<Keeping>) -> Result<Self, StoreError> {
-        let Self(worker, _) = Self::open(path)?;
-        Ok(Self(worker, Some(keeping)))
+    /// The same, by which deletions are noted in the journal, and what is held is set aside.
+    pub fn with(self, keeping: Arc<Keeping>) -> Self {
+        Self(self.0, Some(keeping))
     }
 
     /// Runs a deletion.

@@ -7,8 +7,10 @@ use crate::hub::keeping::{Deletion, Keeping};
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, params};
 
-const BY_OWN: &str = "SELECT id, name, spki, made_at FROM device WHERE key_hash = ?1";
-const BY_NEXT: &str = "SELECT d.id, d.name, d.spki, d.made_at FROM device AS d
+const BY_OWN: &str =
+    "SELECT id, opened('device.name', name), spki, made_at FROM device WHERE key_hash = ?1";
+const BY_NEXT: &str =
+    "SELECT d.id, opened('device.name', d.name), d.spki, d.made_at FROM device AS d
     JOIN device_key AS k ON k.device = d.id WHERE k.key_hash = ?1";
 
 pub(super) fn device_by_key(

@@ -4,17 +4,22 @@
 //! speaks of devices and codes, not of rows and transactions: each call is one atomic step, and its
 //! answer comes only after that step is on disk.
 
+pub mod access;
 mod auth;
+pub mod classes;
 pub mod dump;
 pub mod hold;
 pub mod keep;
 mod keys;
+mod opening;
 pub mod people;
 pub mod replay;
 mod rights;
 pub mod schema;
+pub mod sealing;
 pub mod second;
 mod services;
+pub mod share;
 pub mod sqlite;
 mod ticket;
 mod worker;
@@ -63,6 +68,9 @@ pub enum StoreError {
         /// The newest one known.
         known: i64,
     },
+    /// Sealed by another key.
+    #[error("what the store holds was sealed with another key than the one that is there")]
+    OtherKey,
     /// The store's thread is gone.
     #[error("the store is closed")]
     Closed,
@@ -289,6 +297,9 @@ impl Scope {
                     "ticket",
                     "quarantine",
                     "device_key",
+                    "visibility",
+                    "share",
+                    "share_invitation",
                     "pending",
                     "device",
                 ];
@@ -301,7 +312,9 @@ impl Scope {
 }
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
-pub trait Store: people::People + second::Second + keep::Keep {
+pub trait Store:
+    people::People + second::Second + share::Shares + access::Access + keep::Keep
+{
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;
     /// The request with this device code.

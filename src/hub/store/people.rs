@@ -56,11 +56,25 @@ pub enum Happened {
     TrustEnded,
     /// Browsers were signed out from another one, or all of them at once.
     OthersSignedOut,
+    /// A device was revoked at the pages.
+    DeviceRevoked,
+    /// A device was released from quarantine at the pages.
+    DeviceReleased,
+    /// Its owner decided anew who may find a device.
+    VisibilitySet,
+    /// Somebody was invited to find a device.
+    GuestInvited,
+    /// Somebody may find a device no more, or an invitation was taken back.
+    GuestRemoved,
+    /// An invitation to somebody else's device was accepted.
+    OfferAccepted,
+    /// An invitation was declined, or a shared device given back.
+    OfferEnded,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 23] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -77,6 +91,13 @@ impl Happened {
         ("browser_trusted", Self::BrowserTrusted),
         ("trust_ended", Self::TrustEnded),
         ("others_signed_out", Self::OthersSignedOut),
+        ("device_revoked", Self::DeviceRevoked),
+        ("device_released", Self::DeviceReleased),
+        ("visibility_set", Self::VisibilitySet),
+        ("guest_invited", Self::GuestInvited),
+        ("guest_removed", Self::GuestRemoved),
+        ("offer_accepted", Self::OfferAccepted),
+        ("offer_ended", Self::OfferEnded),
     ];
 
     /// As it is kept.
@@ -96,13 +117,20 @@ impl Happened {
             | Self::SecondLocked
             | Self::RecoveryMade
             | Self::RecoveryUsed
-            | Self::BrowserTrusted => true,
+            | Self::BrowserTrusted
+            | Self::DeviceRevoked
+            | Self::DeviceReleased
+            | Self::VisibilitySet
+            | Self::GuestInvited
+            | Self::GuestRemoved
+            | Self::OfferAccepted => true,
             Self::SignInFailed
             | Self::SignedOut
             | Self::Denied
             | Self::SecondFailed
             | Self::TrustEnded
-            | Self::OthersSignedOut => false,
+            | Self::OthersSignedOut
+            | Self::OfferEnded => false,
         }
     }
 
@@ -422,7 +450,7 @@ impl People for SqliteStore {
 
     fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>> {
         let columns = schema::DEVICE;
-        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY name");
+        let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY called");
         let number = schema::integer(account);
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [number], schema::device)))
     }

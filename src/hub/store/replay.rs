@@ -1,8 +1,10 @@
 //! A database made of a backup, before it is put in place: what was deleted since is deleted again.
 
 use super::hold::erase_noted;
-use super::sqlite::{self, engine, many, one, write};
-use super::{Device, Scope, StoreError, auth, dump, hold, keep, rights, schema, ticket};
+use super::sqlite::{engine, many, one, write};
+use super::{
+    Device, Scope, StoreError, auth, dump, hold, keep, opening, rights, schema, sealing, ticket,
+};
 use crate::hub::keeping::journal::Entry;
 use crate::hub::keeping::{Deletion, Keeping};
 use crate::wire::privacy::Restrictable;
@@ -163,8 +165,9 @@ pub fn build(
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let file = file.map_err(|e| engine("make a file", e))?;
     let connection = Connection::open(path).map_err(failed)?;
+    sealing::install(&connection, &keeping.seal)?;
     let rows = dump::read(&connection, schema, from)?;
-    sqlite::prepare(&connection)?;
+    opening::prepare(&connection, &keeping.seal)?;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
     let done = replay(&connection, keeping, entries)?;
     connection.execute_batch("COMMIT").map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use super::sqlite::{known, many, name_holder, one, write};
 use super::{Addresses, Device, Kept, Renamed, State, StoreError};
-use super::{auth, keep, schema};
+use super::{auth, classes, keep, schema};
 use crate::clock::Wall;
 use crate::hub::keeping::{Deletion, Keeping};
 use crate::wire::label::Label;
@@ -22,7 +22,7 @@ pub(super) fn rename(
         return Ok(Renamed::Yes { device: row, before });
     }
     let promised = "SELECT count(*) FROM pending
-        WHERE name = ?1 AND state = ?2 AND spki <> ?3 AND made_at >= ?4";
+        WHERE name_mark = marked('pending.name', ?1) AND state = ?2 AND spki <> ?3 AND made_at >= ?4";
     let approved = schema::state_code(State::Approved);
     let since = schema::integer(since.unix_seconds());
     let by = params![name.as_str(), approved, row.spki, since];
@@ -33,12 +33,15 @@ pub(super) fn rename(
     {
         return Ok(Renamed::NameTaken);
     }
-    let sql = "UPDATE device SET name = ?1 WHERE id = ?2";
+    let sql =
+        "UPDATE device SET name = sealed('device.name', ?1), name_mark = marked('device.name', ?1)
+        WHERE id = ?2";
     write(connection, "rename a device", sql, params![name.as_str(), device])?;
     // Its services were published below the old name; the device tells where they are now.
     write(connection, "drop services", "DELETE FROM service WHERE device = ?1", [device])?;
     // The request the device came by would otherwise bring the old name back.
-    let sql = "UPDATE pending SET name = ?1 WHERE spki = ?2 AND name = ?3";
+    let sql = "UPDATE pending SET name = sealed('pending.name', ?1), name_mark = marked('pending.name', ?1)
+        WHERE spki = ?2 AND name_mark = marked('pending.name', ?3)";
     let values = params![name.as_str(), row.spki, before.as_str()];
     write(connection, "rename a request", sql, values)?;
     Ok(Renamed::Yes { device: Device { name: name.clone(), ..row }, before })
@@ -77,7 +80,8 @@ pub(super) fn addresses(
     connection: &Connection,
     device: &str,
 ) -> Result<Option<Addresses>, StoreError> {
-    one(connection, "SELECT a, aaaa FROM ddns WHERE device = ?1", [device], schema::addresses)
+    let sql = "SELECT opened('ddns.a', a), opened('ddns.aaaa', aaaa) FROM ddns WHERE device = ?1";
+    one(connection, sql, [device], schema::addresses)
 }
 
 pub(super) fn rows(
@@ -93,7 +97,8 @@ pub(super) fn rows(
         _ => "device",
     };
     let sql = format!(
-        "SELECT rowid, * FROM {table} WHERE {column} = ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3"
+        "SELECT rowid, {} FROM {table} WHERE {column} = ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3",
+        classes::shown(table)
     );
     let (after, most) = (schema::integer(after), schema::integer(most));
     if table == "pending" {

@@ -28,6 +28,9 @@ pub const STEPS: &[&str] = &[
     super::auth::CREATE,
     SECOND,
     SERVICE,
+    super::share::CREATE,
+    super::sealing::STEP,
+    super::access::CREATE,
     super::hold::CREATE,
 ];
 
@@ -193,11 +196,12 @@ CREATE INDEX link_log_device ON link_log (device);
 ";
 
 /// Columns of a [`Pending`], in the order [`pending`] reads them.
-pub const PENDING: &str = "code_hash, user_code, name, spki, challenge, state, made_at";
+pub const PENDING: &str =
+    "code_hash, user_code, opened('pending.name', name) AS called, spki, challenge, state, made_at";
 /// Columns of a [`Device`], in the order [`device`] reads them.
-pub const DEVICE: &str = "id, name, spki, made_at";
+pub const DEVICE: &str = "id, opened('device.name', name) AS called, spki, made_at";
 /// Columns of a [`Visit`], in the order [`visit`] reads them.
-pub const VISIT: &str = "device, masked, host, up, down, seconds, made_at";
+pub const VISIT: &str = "device, masked, opened('link_log.host', host), up, down, seconds, made_at";
 
 /// A state as it is kept.
 pub fn state_code(state: State) -> i64 {

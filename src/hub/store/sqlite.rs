@@ -1,17 +1,18 @@
 //! [`Store`] on one SQLite file.
 
+use super::opening::prepare;
 use super::worker::{Kind, Worker};
 use super::{
     Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
     Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{AuthKeyRow, auth, hold, keys, rights, schema, services, ticket};
+use super::{AuthKeyRow, auth, hold, keys, rights, schema, services, share, ticket};
 use crate::clock::Wall;
 use crate::hub::keeping::Keeping;
+use crate::hub::seal::Seal;
 use crate::wire::label::Label;
 use crate::wire::link::Service;
 use crate::wire::privacy::Restrictable;
-use core::time::Duration;
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, Params, Row, params};
 use std::collections::BTreeMap;
@@ -20,63 +21,25 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How long a call waits for another process (the command line beside the server).
-const BUSY: Duration = Duration::from_secs(5);
-
 /// The store in one file, with its write-ahead log beside it.
 pub struct SqliteStore(pub(super) Worker, pub(super) Option<Arc<Keeping>>);
 
 impl SqliteStore {
-    /// Opens the file, making it and its tables when it is not there.
+    /// Opens the file, making it and its tables when it is not there. What is personal in it is sealed.
     ///
     /// # Errors
-    /// [`StoreError::Engine`] when it cannot be opened, [`StoreError::Schema`] when a newer version made it.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    /// [`StoreError::Engine`] when it cannot be opened, [`StoreError::Schema`] when a newer version made it,
+    /// [`StoreError::OtherKey`] when it was sealed with another key.
+    pub fn open(path: &Path, seal: &Arc<Seal>) -> Result<Self, StoreError> {
         // SQLite gives its log the mode of the file, so that this decides for both.
         let mut file = OpenOptions::new();
         let file = file.create(true).truncate(false).write(true).mode(0o600).open(path);
         file.map_err(|e| engine("make its file", e))?;
         let connection = Connection::open(path).map_err(|e| engine("open its file", e))?;
-        prepare(&connection)?;
+        prepare(&connection, seal)?;
         let worker = Worker::start(connection).map_err(|e| engine("start its thread", e))?;
         Ok(Self(worker, None))
     }
-}
-
-pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
-    connection.busy_timeout(BUSY).map_err(|e| engine("set its patience", e))?;
-    // synchronous=FULL: an answered call survives a power cut. secure_delete: erased rows are overwritten.
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
-             PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
-        )
-        .map_err(|e| engine("set itself up", e))?;
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| engine("begin", e))?;
-    let made = migrate(connection);
-    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    connection.execute_batch(end).map_err(|e| engine("make its tables", e))?;
-    made
-}
-
-fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    let make = |e| engine("make its tables", e);
-    let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
-    let found: i64 = if one(connection, there, [], schema::only_count)? == Some(0) {
-        0
-    } else {
-        let version = "SELECT value FROM meta WHERE key = 'schema'";
-        connection.query_row(version, [], |row| row.get(0)).map_err(make)?
-    };
-    let known = i64::try_from(schema::STEPS.len()).unwrap_or(i64::MAX);
-    let future = StoreError::Schema { found, known };
-    let steps = usize::try_from(found).ok().and_then(|done| schema::STEPS.get(done..));
-    for (step, version) in steps.ok_or(future)?.iter().zip(found.saturating_add(1)..) {
-        connection.execute_batch(step).map_err(make)?;
-        let note = "INSERT OR REPLACE INTO meta (key, value) VALUES ('schema', ?1)";
-        connection.execute(note, [version]).map_err(make)?;
-    }
-    Ok(())
 }
 
 /// Wraps what the engine says.
@@ -126,7 +89,10 @@ pub(super) fn name_holder(
     connection: &Connection,
     name: &str,
 ) -> Result<Option<Device>, StoreError> {
-    let sql = format!("SELECT {} FROM device WHERE name = ?1", schema::DEVICE);
+    let sql = format!(
+        "SELECT {} FROM device WHERE name_mark = marked('device.name', ?1)",
+        schema::DEVICE
+    );
     one(connection, &sql, [name], schema::device)
 }
 
@@ -146,7 +112,9 @@ pub(super) fn open_code(
     if name_holder(connection, row.name.as_str())?.is_some_and(|device| device.spki != row.spki) {
         return Ok(Opened::NameTaken);
     }
-    let sql = format!("INSERT INTO pending ({}) VALUES (?1,?2,?3,?4,?5,?6,?7)", schema::PENDING);
+    let sql = "INSERT INTO pending
+        (code_hash, user_code, name, name_mark, spki, challenge, state, made_at)
+        VALUES (?1, ?2, sealed('pending.name', ?3), marked('pending.name', ?3), ?4, ?5, ?6, ?7)";
     let values = params![
         row.code_hash.as_slice(),
         row.user_code,
@@ -156,7 +124,7 @@ pub(super) fn open_code(
         schema::state_code(row.state),
         schema::integer(row.made_at.unix_seconds()),
     ];
-    write(connection, "note a request", &sql, values)?;
+    write(connection, "note a request", sql, values)?;
     Ok(Opened::Yes)
 }
 
@@ -179,7 +147,7 @@ pub(super) fn decide(
         return Ok(Decided::Already(row.state));
     }
     let promised = "SELECT count(*) FROM pending
-        WHERE name = ?1 AND state = ?2 AND spki <> ?3 AND made_at >= ?4";
+        WHERE name_mark = marked('pending.name', ?1) AND state = ?2 AND spki <> ?3 AND made_at >= ?4";
     let approved = schema::state_code(State::Approved);
     let since = schema::integer(since.unix_seconds());
     let by = params![row.name.as_str(), approved, row.spki, since];
@@ -219,14 +187,17 @@ fn enrol(connection: &Connection, code: Hash, device: Device) -> Result<Enrolled
     if matches!(used, auth::Used::Spent) {
         return Ok(Enrolled::KeySpent);
     }
-    let sql = "INSERT INTO device (id, key_hash, name, spki, made_at) VALUES (?1,?2,?3,?4,?5)
-        ON CONFLICT (id) DO UPDATE SET name = excluded.name, made_at = excluded.made_at";
+    let sql = "INSERT INTO device (id, key_hash, name, name_mark, spki, made_at)
+        VALUES (?1, ?2, sealed('device.name', ?3), marked('device.name', ?3), ?4, ?5)
+        ON CONFLICT (id) DO UPDATE
+        SET name = excluded.name, name_mark = excluded.name_mark, made_at = excluded.made_at";
     let key_hash = digest(&SHA256, &device.spki);
     let made_at = schema::integer(device.made_at.unix_seconds());
     let values = params![device.id, key_hash.as_ref(), device.name.as_str(), device.spki, made_at];
     write(connection, "enrol a device", sql, values)?;
     let sql = "UPDATE device SET account = (SELECT account FROM pending WHERE code_hash = ?1) WHERE id = ?2";
     write(connection, "note the owner", sql, params![code.as_slice(), device.id])?;
+    share::close(connection, &device.id)?;
     auth::bind(connection, &device.id, &used)?;
     Ok(Enrolled::Yes { device, before: before.map(|row| row.name) })
 }
@@ -244,9 +215,11 @@ fn set_addresses(
     now: Wall,
 ) -> Result<bool, StoreError> {
     known(connection, device)?;
-    let sql = "INSERT INTO ddns (device, a, aaaa, made_at) VALUES (?1,?2,?3,?4)
+    let sql = "INSERT INTO ddns (device, a, aaaa, made_at)
+        VALUES (?1, sealed('ddns.a', ?2), sealed('ddns.aaaa', ?3), ?4)
         ON CONFLICT (device) DO UPDATE SET a = excluded.a, aaaa = excluded.aaaa, made_at = excluded.made_at
-        WHERE a IS NOT excluded.a OR aaaa IS NOT excluded.aaaa";
+        WHERE opened('ddns.a', a) IS NOT opened('ddns.a', excluded.a)
+        OR opened('ddns.aaaa', aaaa) IS NOT opened('ddns.aaaa', excluded.aaaa)";
     let a = addresses.a.map(|address| address.to_string());
     let aaaa = addresses.aaaa.map(|address| address.to_string());
     let values = params![device, a, aaaa, schema::integer(now.unix_seconds())];
@@ -255,7 +228,8 @@ fn set_addresses(
 
 fn log_visit(connection: &Connection, visit: &Visit) -> Result<(), StoreError> {
     known(connection, &visit.device)?;
-    let sql = format!("INSERT INTO link_log ({}) VALUES (?1,?2,?3,?4,?5,?6,?7)", schema::VISIT);
+    let sql = "INSERT INTO link_log (device, masked, host, up, down, seconds, made_at)
+        VALUES (?1, ?2, sealed('link_log.host', ?3), ?4, ?5, ?6, ?7)";
     let values = params![
         visit.device,
         visit.masked.to_string(),
@@ -265,7 +239,7 @@ fn log_visit(connection: &Connection, visit: &Visit) -> Result<(), StoreError> {
         schema::integer(visit.seconds),
         schema::integer(visit.made_at.unix_seconds()),
     ];
-    write(connection, "log a visit", &sql, values).map(drop)
+    write(connection, "log a visit", sql, values).map(drop)
 }
 
 pub(super) fn erase(
@@ -331,7 +305,7 @@ impl Store for SqliteStore {
     }
 
     fn devices(&self) -> Answer<'_, Vec<Device>> {
-        let sql = format!("SELECT {} FROM device ORDER BY name", schema::DEVICE);
+        let sql = format!("SELECT {} FROM device ORDER BY called", schema::DEVICE);
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [], schema::device)))
     }
 
@@ -341,7 +315,8 @@ impl Store for SqliteStore {
 
     fn zone(&self) -> Answer<'_, Vec<ZoneRow>> {
         // A restricted name is kept and does not answer, and that of two boxes neither.
-        let sql = "SELECT name, ddns.device IS NOT NULL, a, aaaa
+        let sql = "SELECT opened('device.name', name), ddns.device IS NOT NULL,
+            opened('ddns.a', a), opened('ddns.aaaa', aaaa)
             FROM device LEFT JOIN ddns ON ddns.device = device.id AND NOT EXISTS
             (SELECT 1 FROM restriction AS r WHERE r.device = device.id AND r.feature = 'ddns')
             AND NOT EXISTS (SELECT 1 FROM quarantine AS q WHERE q.device = device.id)";

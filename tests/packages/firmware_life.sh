@@ -1,0 +1,27 @@
+# From a read-only root with nothing but RAM, without disk and network, to a disk and a network.
+. /check.sh
+INIT=/etc/init.d/S90qcloud-agent
+status_json() { qcloud-agent --json status >/dev/status.json 2>/dev/null; }
+persistent() { status_json && grep -q "\"persistent\": *$1" /dev/status.json; }
+cpu() { awk '{ print $14 + $15 }' "/proc/$(cat /var/run/qcloud-agent/pid)/stat"; }
+
+isnt "the root is read-only" touch /etc/x
+gives 0 sh $INIT start
+is "it answers without anything" until_ status_json
+is "and says that nothing lasts" until_ persistent false
+pid=$(cat /var/run/qcloud-agent/pid)
+before=$(cpu)
+sleep 10
+after=$(cpu)
+# In clock ticks, a hundredth of a second each: ten minutes may cost a second.
+is "it rests: $((after - before)) ticks in ten seconds" [ $((after - before)) -le 2 ]
+mount --bind /disk /var/lib/qcloud-agent
+is "state moves to the disk" until_ persistent true
+is "and is there" until_ [ -s /disk/device.key ]
+ip link set lo up
+ip link add dummy0 type dummy && ip addr add 192.0.2.7/24 dev dummy0 && ip link set dummy0 up
+is "a network comes and it goes on" until_ status_json
+is "the same process" [ "$(cat /var/run/qcloud-agent/pid)" = "$pid" ]
+gives 0 sh $INIT stop
+gives 1 sh $INIT status
+echo "$checks checks of the firmware form"
