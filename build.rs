@@ -1,5 +1,4 @@
 //! What the linker has to be told for some targets, whichever of the ways of building is taken.
-#![expect(clippy::print_stdout, reason = "so build scripts speak to cargo")]
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -11,8 +11,10 @@
 use super::api::forget::erase;
 use super::keeping::backup::{self, Made};
 use super::state::Hub;
+use super::store::people::Happened;
 use super::store::{Device, Scope, Store, StoreError};
 use crate::wire::label::Label;
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Uid, geteuid};
@@ -237,9 +239,30 @@ pub async fn take_back(
         None => hub.store.devices().await?,
     };
     let Some(device) = devices.into_iter().find(|d| d.id == id) else { return Ok(None) };
+    let owner = hub.store.owner_of(device.id.clone()).await?;
     let rows = erase(hub, &device, Scope::Registration, why).await?;
+    // What an owner did at the pages is told from there.
+    if account.is_none() {
+        tell_owner(hub, owner, &device, Happened::Revoked).await;
+    }
     tracing::info!(by_owner = account.is_some(), "a device was revoked");
     Ok(Some(rows))
+}
+
+/// Tells the owner of a device what became of it without them.
+pub(in crate::hub) async fn tell_owner(
+    hub: &Hub,
+    owner: Option<u64>,
+    device: &Device,
+    what: Happened,
+) {
+    let Some(owner) = owner else { return };
+    let (nobody, now) = (Ipv4Addr::UNSPECIFIED.into(), hub.clock.now().wall);
+    let told = hub.people.tell(owner, what, Some(device.name.as_str()), nobody, now);
+    // What was done is done, whether it can be told or not.
+    if let Err(error) = told.await {
+        tracing::error!(%error, "an owner could not be told of a device");
+    }
 }
 
 /// The device of this name.

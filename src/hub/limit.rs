@@ -3,6 +3,7 @@
 use super::store::Hash;
 use crate::clock::Boot;
 use crate::wire::registration::CODE_LIFE;
+use core::hash::Hash as Hashed;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use std::collections::HashMap;
@@ -12,10 +13,13 @@ use std::sync::{Mutex, PoisonError};
 const MOST_NETWORKS: usize = 65_536;
 
 /// Token buckets, one for each /24 of IPv4 and each /64 of IPv6.
-pub struct Limit {
+pub struct Limit(Buckets<IpAddr>);
+
+/// Token buckets for whatever is told apart.
+pub struct Buckets<K> {
     burst: u32,
     refill: Duration,
-    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 struct Bucket {
@@ -26,7 +30,7 @@ struct Bucket {
 impl Limit {
     /// At most `burst` at once, and one more each `refill`.
     pub fn new(burst: u32, refill: Duration) -> Self {
-        Self { burst, refill, buckets: Mutex::default() }
+        Self(Buckets::new(burst, refill))
     }
 
     /// Takes a token of the address's network.
@@ -34,7 +38,7 @@ impl Limit {
     /// # Errors
     /// The time until there is one.
     pub fn take(&self, address: IpAddr, now: Boot) -> Result<(), Duration> {
-        self.ask(address, now, 1)
+        self.0.ask(network(address), now, 1)
     }
 
     /// Whether the address's network has a token, without taking it.
@@ -42,10 +46,33 @@ impl Limit {
     /// # Errors
     /// The time until there is one.
     pub fn room(&self, address: IpAddr, now: Boot) -> Result<(), Duration> {
-        self.ask(address, now, 0)
+        self.0.ask(network(address), now, 0)
+    }
+}
+
+impl<K: Eq + Hashed> Buckets<K> {
+    /// At most `burst` at once, and one more each `refill`.
+    pub fn new(burst: u32, refill: Duration) -> Self {
+        Self { burst, refill, buckets: Mutex::default() }
     }
 
-    fn ask(&self, address: IpAddr, now: Boot, take: u32) -> Result<(), Duration> {
+    /// Takes a token.
+    ///
+    /// # Errors
+    /// The time until there is one.
+    pub fn take(&self, key: K, now: Boot) -> Result<(), Duration> {
+        self.ask(key, now, 1)
+    }
+
+    /// Gives a token back that was not needed.
+    pub fn give(&self, key: &K) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(key) {
+            bucket.tokens = self.burst.min(bucket.tokens + 1);
+        }
+    }
+
+    fn ask(&self, key: K, now: Boot, take: u32) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MOST_NETWORKS {
             let full = self.refill.saturating_mul(self.burst);
@@ -55,7 +82,7 @@ impl Limit {
             return Err(self.refill);
         }
         let fresh = || Bucket { tokens: self.burst, since: now };
-        let bucket = buckets.entry(network(address)).or_insert_with(fresh);
+        let bucket = buckets.entry(key).or_insert_with(fresh);
         while bucket.tokens < self.burst && now - bucket.since >= self.refill {
             bucket.tokens += 1;
             bucket.since = bucket.since + self.refill;

@@ -24,6 +24,7 @@ pub mod limit;
 pub mod listen;
 pub mod log;
 pub mod mail;
+pub mod oidc;
 pub mod pages;
 pub mod people;
 pub mod presence;

@@ -9,6 +9,7 @@ use super::keeping::restore::is_unfinished;
 use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
 use super::mail::{self, BadMail, Post};
+use super::oidc::Providers;
 use super::pages::Site;
 use super::people::People;
 use super::seal_key::{self, BadSealKey};
@@ -116,6 +117,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let faces = Faces::new(&keys, &leaf, &clock)?;
     let people = People::new(Arc::clone(&store), seal, config.mail.is_some())?;
     let post = config.mail.as_ref().map(|mail| Post::new(mail, &config)).transpose()?;
+    let providers = Providers::load(&config.oidc, config.sandbox)?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;
     let mut hub = Hub::new(config, keys, store, zone, clock, people);
@@ -138,7 +140,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let pages = page_leaf.as_ref().and_then(|leaf| Some((leaf, hub.config.pages.as_ref()?)));
     let pages = pages
         .map(|(leaf, config)| {
-            Ok::<_, TlsError>(Site::new(&hub, &config.host, pages_face(leaf, &hub.clock)?))
+            let face = pages_face(leaf, &hub.clock)?;
+            Ok::<_, TlsError>(Site::new(&hub, &config.host, face, providers))
         })
         .transpose()?;
     tasks.spawn(front::serve(main.tcp, Arc::clone(&hub), api, pages));

@@ -5,7 +5,7 @@ use super::config::Config;
 use super::dns::SharedZone;
 use super::keeping::Keeping;
 use super::keys::{Keys, random};
-use super::limit::{Limit, Pace};
+use super::limit::{Buckets, Limit, Pace};
 use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
@@ -30,6 +30,9 @@ const TRIES: (u32, Duration) = (10, Duration::from_secs(6));
 
 /// Devices a network may look for by name: thirty at once, then one each two seconds.
 const LOOKUPS: (u32, Duration) = (30, Duration::from_secs(2));
+/// Wrong passwords of an account, from wherever: ten at once, then one a minute. A browser the account knows has as many
+/// of its own, so that nobody's guesses keep the owner out of it.
+const WRONG: (u32, Duration) = (10, Duration::from_secs(60));
 /// Wrong auth keys of a network: ten at once, then six each minute.
 const GUESSES: (u32, Duration) = (10, Duration::from_secs(10));
 
@@ -67,6 +70,8 @@ pub struct Hub {
     pub approvals: Approvals,
     /// Bounds what is tried at the pages: passwords, invitations, codes.
     pub tries: Limit,
+    /// Bounds wrong passwords of each account.
+    pub wrong: Buckets<Hash>,
     /// Its directory.
     pub dir: PathBuf,
     /// Backups, holds and the journal of deletions.
@@ -103,6 +108,7 @@ impl Hub {
             people,
             approvals: Approvals::default(),
             tries: Limit::new(TRIES.0, TRIES.1),
+            wrong: Buckets::new(WRONG.0, WRONG.1),
             dir: PathBuf::new(),
             keeping: None,
             stuck: AtomicU64::new(0),

@@ -59,6 +59,9 @@ pub static RULES: &[Rule] = &[
     Rule { table: "half_session", kept: Kept::For(people::second::HALF_LIFE) },
     Rule { table: "trusted_browser", kept: Kept::For(people::second::TRUST_LIFE) },
     Rule { table: "access_log", kept: Kept::For(access::KEPT) },
+    Rule { table: "known_browser", kept: Kept::For(people::known::KNOWN_LIFE) },
+    Rule { table: "address_change", kept: Kept::For(people::address::CHANGE_LIFE) },
+    Rule { table: "identity", kept: Kept::WithAccount },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so

@@ -116,7 +116,8 @@ pub fn time(clock: &Clock) -> Arc<dyn TimeProvider> {
     Arc::new(TrustedTime(clock.clone()))
 }
 
-fn public_roots() -> RootCertStore {
+/// The authorities that everybody's browsers know.
+pub fn public_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 

@@ -37,15 +37,14 @@ impl Page {
 
 impl Browser {
     pub fn new(hub: &Hub) -> Self {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(Device::new().tls(hub))
-            .resolve(PAGES, hub.listen)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .unwrap();
+        let client = client(hub, "127.0.0.1");
         let url = format!("https://{PAGES}:{}", hub.listen.port());
         Self { client, cookies: BTreeMap::new(), origin: Some(url.clone()), url }
+    }
+
+    /// The same one in another network: `number` is its third byte.
+    pub fn moved(&mut self, hub: &Hub, number: u8) {
+        self.client = client(hub, &format!("127.0.{number}.1"));
     }
 
     pub async fn get(&mut self, path: &str) -> Page {
@@ -98,6 +97,18 @@ impl Browser {
         assert_eq!((page.status, page.to.as_deref()), (303, Some("/")), "{}", page.text);
         browser
     }
+}
+
+fn client(hub: &Hub, from: &str) -> reqwest::Client {
+    let from: std::net::IpAddr = from.parse().unwrap();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(Device::new().tls(hub))
+        .resolve(PAGES, hub.listen)
+        .local_address(from)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .unwrap()
 }
 
 fn encoded(text: &str) -> String {

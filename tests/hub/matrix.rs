@@ -3,7 +3,7 @@
 
 use super::browser::{Browser, EMAIL, Page, hub};
 use super::link::Session;
-use super::security::switched_on;
+use super::phone::switched_on;
 use super::sharing::{database, owned};
 use super::support::{Device, Hub};
 use core::time::Duration;
@@ -100,6 +100,19 @@ const PAGES: &[Tried] = &[
     page("POST", "/welcome/{ticket}", Needs::Nothing),
     page("GET", "/welcome/{ticket}/once", Needs::Nothing),
     page("GET", "/style.css", Needs::Nothing),
+    form("/security/known", |ids| vec![pair("which", ids.browser.as_str())]),
+    page("GET", "/security/address", Needs::Person),
+    form("/security/address", |_| vec![pair("email", "x"), pair("password", "x")]),
+    form("/security/address/off", |_| vec![]),
+    page("GET", "/address/{token}", Needs::Person),
+    form("/address/{token}", |_| vec![]),
+    page("GET", "/icon.svg", Needs::Nothing),
+    page("GET", "/sign-in/with/{number}", Needs::Nothing),
+    page("GET", "/welcome/{ticket}/with/{number}", Needs::Nothing),
+    page("GET", "/sign-in/oidc", Needs::Nothing),
+    page("GET", "/security/provider/{number}", Needs::Person),
+    form("/security/provider/{number}", |_| vec![pair("password", "x")]),
+    form("/security/provider/{number}/off", |ids| vec![pair("which", ids.browser.as_str())]),
 ];
 
 impl Tried {

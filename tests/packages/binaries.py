@@ -9,8 +9,9 @@ from pathlib import Path
 DIR, BUDGETS = Path(sys.argv[1]), Path(sys.argv[2])
 ALIGNED = {"x86_64": 4096, "aarch64": 65536, "armv7": 65536}
 MACHINES = {"x86_64": "X86-64", "aarch64": "AArch64", "armv7": "ARM"}
-# Where builds happen. `/root` alone would find words of the agent's own about root.
-PATHS = [rb"/root/\.", rb"/home/[a-z]", rb"/\.cargo/", rb"/rustc/[0-9a-f]{40}", rb"/tmp/", rb"/usr/src/"]
+# Where builds happen: this machine's own places, and what cargo and rustc call theirs.
+HERE = [str(Path(__file__).resolve().parents[2]) + "/", str(Path.home()) + "/.", str(DIR.resolve())]
+PATHS = [re.escape(path.encode()) for path in HERE] + [rb"/\.cargo/", rb"/registry/src/", rb"/rustc/[0-9a-f]{40}"]
 
 
 def readelf(*arguments):

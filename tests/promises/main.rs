@@ -5,8 +5,20 @@
 //! by `QCLOUD_SABOTAGE`, the test must fail.
 #![allow(clippy::disallowed_methods, reason = "stands for everybody but the agent")]
 
+#[path = "../hub/browser.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the hub's own tests use the rest")]
+mod browser;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../hub/phone.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the hub's own tests use the rest")]
+mod phone;
+#[path = "../hub/sink.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the hub's own tests use the rest")]
+mod sink;
+#[path = "../hub/support.rs"]
+#[allow(dead_code, clippy::unwrap_used, missing_docs, reason = "the hub's own tests use the rest")]
+mod support;
 
 mod ask;
 mod b2;
@@ -25,13 +37,19 @@ mod h3;
 mod h4;
 mod h6;
 mod h7;
+mod k1;
+mod k2;
+mod k5;
+mod k6;
 mod l5;
 mod m1;
 mod m2;
 mod m3;
 mod marked;
 mod n1;
+mod provider;
 mod q1;
+mod q2;
 mod r10;
 mod r12;
 mod r3;
@@ -40,6 +58,9 @@ mod r4;
 mod r5;
 mod s1;
 mod s10;
+mod s11;
+mod s12;
+mod s13;
 mod s14;
 mod s15;
 mod s2;
@@ -48,7 +69,9 @@ mod s3;
 mod s5;
 mod s6;
 mod s7;
+mod s8;
 mod s9;
+mod t2;
 mod tls;
 mod u4;
 mod y2;
@@ -142,6 +165,36 @@ const GUARDS: &[(&str, &str)] = &[
     ("h4::h4_whole_addresses_are_logged_only_where_the_operator_wants_it", "hub-access-off"),
     ("h4::h4_lines_go_by_themselves_before_six_months_are_over", "hub-sweep"),
     ("h4::h5_the_log_of_whole_addresses_is_sealed_line_by_line", "hub-seal"),
+    ("s8::s8_the_password_alone_opens_nothing", "second-step"),
+    ("s8::s8_half_a_session_opens_no_page_and_changes_nothing", "half-session"),
+    ("s8::s8_a_code_of_another_secret_is_refused", "second-code"),
+    ("s8::s8_a_code_is_good_once", "second-replay"),
+    ("s8::s8_a_recovery_code_is_good_once_and_new_ones_void_the_old", "recovery-once"),
+    ("s8::s8_guessing_from_many_networks_is_slow_and_locks_no_owner_out", "account-budget"),
+    ("s8::s8_guessing_from_many_networks_is_slow_and_locks_no_owner_out", "known-budget"),
+    ("k1::k1_every_cookie_is_for_this_host_over_https_and_no_script", "cookie-hidden"),
+    ("k2::k2_trust_is_of_one_account", "trust-account"),
+    ("k2::k2_trust_that_was_ended_is_no_trust", "trust-revoked"),
+    ("k5::k5_no_page_asks_anything_of_anybody_else", "pages-policy"),
+    ("k5::k4_reading_pages_leaves_no_trace", "pages-policy"),
+    ("k6::k6_a_browser_that_keeps_no_cookie_is_told_so", "cookie-page"),
+    ("q2::q2_a_linked_provider_opens_the_account_and_an_unlinked_one_does_not", "oidc-state"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-signature"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-issuer"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-token-issuer"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-audience"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-expiry"),
+    ("q2::q2_a_provider_that_lies_is_refused_by_a_clear_page", "oidc-nonce"),
+    ("q2::q2_a_second_factor_is_asked_for_whatever_a_provider_says", "second-step"),
+    ("q2::q2_the_last_way_in_is_not_unlinked", "last-way-in"),
+    ("s11::s11_everything_that_happens_in_an_account_is_in_its_log", "account-log"),
+    ("s12::s12_the_page_of_the_log_is_filtered_and_turned_without_a_script", "log-own"),
+    ("s13::s13_every_important_change_is_told_by_a_letter", "people-mail"),
+    ("s13::s13_a_new_browser_is_told_once_and_a_known_one_never", "new-browser"),
+    ("s13::s13_another_address_is_confirmed_there_and_told_to_the_old_one", "address-told"),
+    ("s13::s13_a_letters_link_changes_no_other_account", "address-owner"),
+    ("t2::t1_letters_about_safety_cannot_be_switched_off_and_sell_nothing", "people-mail"),
+    ("t2::t2_letters_are_plain_text_that_tells_nobody_whether_it_was_read", "mail-plain"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
 ];
 

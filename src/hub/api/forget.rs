@@ -3,8 +3,10 @@
 use super::refusal::Refusal;
 use super::registration::json;
 use super::{Call, Reply};
+use crate::hub::admin::tell_owner;
 use crate::hub::keeping::hold;
 use crate::hub::state::Hub;
+use crate::hub::store::people::Happened;
 use crate::hub::store::{Device, Scope, StoreError};
 use crate::wire::receipt::{Forgotten, Receipt, TYPE};
 use crate::wire::{
@@ -67,7 +69,11 @@ async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<V
         Scope::Link => "link was switched off",
         Scope::Ddns => "",
     };
+    let owner = hub.store.owner_of(device.id.clone()).await?;
     let rows = erase(hub, &device, scope, why).await?;
+    if scope == Scope::Registration {
+        tell_owner(hub, owner, &device, Happened::Left).await;
+    }
     tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
     sign(hub, device.id.clone(), scope, nonce, rows).await
 }

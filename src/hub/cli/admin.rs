@@ -6,6 +6,7 @@ use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::api::shown_code;
 use crate::hub::config::{Config, FILE};
+use crate::hub::store::people::{Happened, People};
 use crate::hub::store::sqlite::SqliteStore;
 use crate::hub::store::{Decided, Device, Pending, State, Store};
 use crate::hub::{admin, approval};
@@ -157,6 +158,8 @@ pub(super) async fn release(args: &ArgMatches) -> Result<Exit, Failure> {
         known = true;
         let lifted = store.release(device.id.clone(), name.is_none(), now).await;
         if lifted.map_err(|e| Failure::of(&e))? {
+            let owner = store.owner_of(device.id.clone()).await.map_err(|e| Failure::of(&e))?;
+            super::user::tell_owner(args, owner, &device.name, Happened::Released).await?;
             print(&format!("{} is released: the box that comes first is it\n", device.name));
         } else if let Some(name) = name {
             return Err(Failure::new(format!("{name} is not quarantined")).hint(LIST));

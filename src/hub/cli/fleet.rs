@@ -7,6 +7,7 @@ use crate::clock::Wall;
 use crate::hub::admin::{self, Answer, Request};
 use crate::hub::config::Config;
 use crate::hub::keys::{Keys, random};
+use crate::hub::store::people::Happened;
 use crate::hub::store::{AuthKeyRow, Device, Hash, Scope, Store, StoreError};
 use crate::hub::tls;
 use crate::wire::authkey::AuthKey;
@@ -149,13 +150,13 @@ pub(super) async fn revoke(args: &ArgMatches) -> Result<Exit, Failure> {
     let (rows, cut) = match asked {
         Ok(Some(Answer::Revoked { rows })) => (rows, Ok(true)),
         Ok(Some(Answer::NoSuchDevice)) => return Err(nobody(&name)),
-        Ok(None) => (erase(&store, device).await?, Ok(false)),
+        Ok(None) => (erase(args, &store, device).await?, Ok(false)),
         // Its credentials are worth nothing without its row, whatever the serving process does.
-        Ok(Some(Answer::Failed { why })) => (erase(&store, device).await?, Err(why)),
+        Ok(Some(Answer::Failed { why })) => (erase(args, &store, device).await?, Err(why)),
         Ok(Some(Answer::Online { .. } | Answer::BackedUp { .. })) => {
-            (erase(&store, device).await?, Err("it answered something else".into()))
+            (erase(args, &store, device).await?, Err("it answered something else".into()))
         }
-        Err(error) => (erase(&store, device).await?, Err(error.to_string())),
+        Err(error) => (erase(args, &store, device).await?, Err(error.to_string())),
     };
     told(args, &name, &rows, cut)
 }
@@ -179,8 +180,15 @@ fn told(
     Err(Failure { exit: Exit::Partial, ..failure })
 }
 
-async fn erase(store: &dyn Store, device: Device) -> Result<BTreeMap<String, u64>, Failure> {
-    store.erase(device, Scope::Registration).await.map_err(kept)
+async fn erase(
+    args: &ArgMatches,
+    store: &dyn Store,
+    device: Device,
+) -> Result<BTreeMap<String, u64>, Failure> {
+    let owner = store.owner_of(device.id.clone()).await.map_err(kept)?;
+    let rows = store.erase(device.clone(), Scope::Registration).await.map_err(kept)?;
+    super::user::tell_owner(args, owner, &device.name, Happened::Revoked).await?;
+    Ok(rows)
 }
 
 fn nobody(name: &Label) -> Failure {

@@ -55,6 +55,7 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
         }),
         mail: None,
         access_log: AccessLog::default(),
+        oidc: Vec::new(),
     })
 }
 

@@ -5,7 +5,10 @@ use crate::card::Exit;
 use crate::hub::config::Config;
 use crate::hub::people::People;
 use crate::hub::people::email::Email;
+use crate::hub::store::people::Happened;
+use crate::wire::label::Label;
 use clap::ArgMatches;
+use core::net::Ipv4Addr;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -21,8 +24,23 @@ fn open(args: &ArgMatches) -> Result<(Config, People), Failure> {
     let dir = dir(args);
     let config = Config::load(&dir).map_err(|e| Failure::of(&e))?;
     let (store, seal) = super::open_store(&dir, &config)?;
-    let people = People::new(Arc::new(store), seal, false).map_err(|e| Failure::of(&e))?;
+    let mails = config.mail.is_some();
+    let people = People::new(Arc::new(store), seal, mails).map_err(|e| Failure::of(&e))?;
     Ok((config, people))
+}
+
+/// Notes in the log of a device's owner what was done to it here; a letter goes with the next ones.
+pub(super) async fn tell_owner(
+    args: &ArgMatches,
+    owner: Option<u64>,
+    name: &Label,
+    what: Happened,
+) -> Result<(), Failure> {
+    let Some(owner) = owner else { return Ok(()) };
+    let (_, people) = open(args)?;
+    let (nobody, now) = (Ipv4Addr::UNSPECIFIED.into(), clock().now().wall);
+    let told = people.tell(owner, what, Some(name.as_str()), nobody, now);
+    told.await.map_err(|e| Failure::of(&e))
 }
 
 async fn add(args: &ArgMatches) -> Result<Exit, Failure> {

@@ -4,9 +4,10 @@ use super::Post;
 use crate::hub::people::email::Email;
 use crate::hub::store::people::{Entry, Happened};
 use crate::wire::label::printable;
+use core::net::IpAddr;
 use lettre::Message;
-use lettre::message::Mailbox;
-use lettre::message::header::ContentType;
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Body, Mailbox};
 
 /// The letter about a line of somebody's log.
 ///
@@ -18,13 +19,45 @@ pub(super) fn message(
     entry: &Entry,
     about: Option<&str>,
 ) -> Result<Message, Box<dyn core::error::Error + Send + Sync>> {
+    plain(post, to, subject(entry.what, about), text(&post.pages, entry, about))
+}
+
+/// The letter to an address that an account is to have.
+///
+/// # Errors
+/// An address that the mail library does not take.
+pub(super) fn confirmation(
+    post: &Post,
+    to: &Email,
+    token: &str,
+) -> Result<Message, Box<dyn core::error::Error + Send + Sync>> {
+    let pages = &post.pages;
+    let text = format!(
+        "Somebody with an account at {pages} wants letters about it to come here.\n\n\
+         If this was you, open this page within a day in a browser that is signed in there:\n\n\
+         https://{pages}/address/{token}\n\n\
+         If it was not, there is nothing to do: without the page this address is forgotten.\n"
+    );
+    plain(post, to, "Is this your address?".into(), text)
+}
+
+/// A letter without a picture, a page in it, or a word of who sent it but the address.
+fn plain(
+    post: &Post,
+    to: &Email,
+    subject: String,
+    text: String,
+) -> Result<Message, Box<dyn core::error::Error + Send + Sync>> {
     let to = Mailbox::new(None, to.as_str().parse()?);
     let message = Message::builder().from(post.from.clone()).to(to);
-    let subject = subject(entry.what, about);
     // RFC 3834 section 5: no out-of-office replies to a program.
     let message = message.subject(subject).header(AutoSubmitted);
-    let text = text(&post.pages, entry, about);
-    Ok(message.header(ContentType::TEXT_PLAIN).body(text)?)
+    let kind = if crate::sabotage::off("mail-plain") {
+        ContentType::TEXT_HTML
+    } else {
+        ContentType::TEXT_PLAIN
+    };
+    Ok(message.header(kind).body(body(text))?)
 }
 
 fn subject(what: Happened, about: Option<&str>) -> String {
@@ -53,6 +86,15 @@ fn subject(what: Happened, about: Option<&str>) -> String {
         Happened::GuestRemoved => format!("Your device was taken back from somebody: {about}"),
         Happened::OfferAccepted => format!("You may find somebody's device now: {about}"),
         Happened::OfferEnded => format!("You may not find somebody's device any more: {about}"),
+        Happened::NewBrowser => "Your account was signed in to with a new browser".into(),
+        Happened::BrowserForgotten => "Browsers are known to your account no more".into(),
+        Happened::AddressAsked => format!("Another address was asked for: {about}"),
+        Happened::AddressChanged => format!("Your account has another address now: {about}"),
+        Happened::Linked => format!("Your account can be signed in to by {about}"),
+        Happened::Unlinked => format!("Your account cannot be signed in to by {about} any more"),
+        Happened::Revoked => format!("The device {about} was taken out of your account"),
+        Happened::Left => format!("The device {about} left your account"),
+        Happened::Released => format!("The device {about} may come back"),
     }
 }
 
@@ -60,7 +102,7 @@ fn text(pages: &str, entry: &Entry, about: Option<&str>) -> String {
     format!(
         "{}.\n\n\
          when:  {}\n\
-         from:  the network {}\n\
+         from:  {}\n\
          where: {pages}\n\n\
          If this was you, there is nothing to do. If it was not, sign in at {pages}, look at the\n\
          account log, and ask whoever runs this hub for an invitation to set another password.\n\n\
@@ -68,8 +110,23 @@ fn text(pages: &str, entry: &Entry, about: Option<&str>) -> String {
          cannot be switched off.\n",
         subject(entry.what, about),
         entry.made_at.rfc3339(),
-        entry.masked,
+        whence(entry.masked),
     )
+}
+
+/// As it is, where mail takes it so (RFC 5322 section 2.1.1): the library would break a link of more than 76 characters
+/// in two, which is right, and not what somebody sees who reads mail raw.
+fn body(text: String) -> Body {
+    if text.is_ascii() && text.lines().all(|line| line.len() <= 998) {
+        let bytes = text.replace('\n', "\r\n").into_bytes();
+        return Body::dangerous_pre_encoded(bytes, ContentTransferEncoding::SevenBit);
+    }
+    Body::new(text)
+}
+
+/// Nobody comes from the unspecified address: what happened came from the device, or from who runs the hub.
+fn whence(masked: IpAddr) -> String {
+    if masked.is_unspecified() { "this hub itself".into() } else { format!("the network {masked}") }
 }
 
 #[derive(Clone)]

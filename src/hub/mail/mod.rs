@@ -154,6 +154,7 @@ pub async fn serve(post: Post, hub: Arc<Hub>) {
 
 /// Sends all that waits; why it stopped, when it did.
 async fn empty(post: &Post, hub: &Hub) -> Result<(), String> {
+    confirm(post, hub).await?;
     loop {
         let letters = hub.people.letters(BATCH).await.map_err(|e| e.to_string())?;
         if letters.is_empty() {
@@ -177,6 +178,24 @@ async fn empty(post: &Post, hub: &Hub) -> Result<(), String> {
             hub.people.sent(number).await.map_err(|e| e.to_string())?;
         }
     }
+}
+
+/// Sends what confirms addresses.
+async fn confirm(post: &Post, hub: &Hub) -> Result<(), String> {
+    for letter in hub.people.confirmations(BATCH).await.map_err(|e| e.to_string())? {
+        let sent = match letter::confirmation(post, &letter.to, &letter.token) {
+            Ok(message) => post.send(message).await,
+            Err(error) => Err(Unsent::Never(error.to_string())),
+        };
+        match sent {
+            Ok(()) => {}
+            Err(Unsent::Never(reason)) => tracing::warn!(reason, "a letter was refused for good"),
+            Err(Unsent::NotNow(reason)) => return Err(reason),
+        }
+        let noted = hub.people.confirmation_sent(&letter.change).await;
+        noted.map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn page(title: &str, top: Markup, body: Markup) -> Html<String> {
                 a.skip href="#main" { "Skip to content" }
                 header { (top) }
                 main id="main" { (body) }
-                footer { p { "This hub sets a cookie for your sign-in, another one where you trust a browser, and counts no visits." } }
+                footer { p { "This hub sets a cookie for your sign-in, one by which your account knows this browser again, another one where you trust it, and counts no visits." } }
             }
         }
     };

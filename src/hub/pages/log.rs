@@ -85,7 +85,7 @@ fn row(line: &Line, about: Option<&str>) -> Markup {
         tr {
             td { (layout::moment(entry.made_at)) }
             td { (words(entry.what)) @if let Some(about) = about { " " strong { (about) } } }
-            td { code { (entry.masked) } }
+            td { @if entry.masked.is_unspecified() { "this hub" } @else { code { (entry.masked) } } }
         }
     }
 }
@@ -131,5 +131,14 @@ fn words(what: Happened) -> &'static str {
         Happened::GuestRemoved => "Took a device back from somebody:",
         Happened::OfferAccepted => "Accepted an invitation to a device:",
         Happened::OfferEnded => "Declined or gave back a device:",
+        Happened::NewBrowser => "Signed in with a new browser",
+        Happened::BrowserForgotten => "A browser is known no more",
+        Happened::AddressAsked => "Another address was asked for:",
+        Happened::AddressChanged => "The address is now:",
+        Happened::Linked => "May be signed in to by",
+        Happened::Unlinked => "May be signed in to no more by",
+        Happened::Revoked => "Taken out by who runs this hub:",
+        Happened::Left => "A device left:",
+        Happened::Released => "Let back in by who runs this hub:",
     }
 }

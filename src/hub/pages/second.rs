@@ -1,11 +1,9 @@
 //! The second step of a sign-in.
 
-use super::sign_in::{busy_or_broken, stale};
-use super::visit::{Visit, cookie, to_sign_in, trust_cookie, way_back};
+use super::sign_in::{busy_or_broken, let_in, stale};
+use super::visit::{Visit, to_sign_in, trust_cookie, way_back};
 use super::{Pages, Shared, broken, layout, too_often};
-use crate::hub::keys::KeyError;
-use crate::hub::people::Ticket;
-use crate::hub::people::second::{Checked, Entered, Finished};
+use crate::hub::people::second::{Checked, Finished};
 use axum::extract::{Form, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -103,7 +101,13 @@ pub(super) async fn step(State(pages): Shared, visit: Visit, Form(typed): Form<S
     }
     let trust = typed.trust.as_deref() == Some("yes");
     match hub.people.finish(ticket, &typed.code, trust, visit.from, now.wall).await {
-        Ok(Finished::Yes(session, trusted)) => signed_in(session, trusted.as_ref(), to),
+        Ok(Finished::Yes(session, trusted)) => {
+            let mut response = let_in(&pages, &visit, session, to).await;
+            if let Some(cookie) = trusted.as_ref().and_then(trust_cookie) {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            response
+        }
         Ok(Finished::Over) => to_sign_in(to),
         Ok(Finished::No(checked)) => {
             let (status, text) = refused(checked);
@@ -111,15 +115,6 @@ pub(super) async fn step(State(pages): Shared, visit: Visit, Form(typed): Form<S
         }
         Err(error) => busy_or_broken(&error),
     }
-}
-
-fn signed_in(session: Ticket, trusted: Option<&Ticket>, to: &str) -> Response {
-    let Some(cookie) = cookie(&Entered::Whole(session)) else { return broken(&KeyError::Random) };
-    let mut response = ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response();
-    if let Some(cookie) = trusted.and_then(trust_cookie) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
 }
 
 /// What is said to a code that was not taken.

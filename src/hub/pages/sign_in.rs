@@ -1,6 +1,6 @@
 //! Signing in and out, and the invitation that sets a password.
 
-use super::visit::{Visit, cookie, form_urlencode, no_cookie, way_back};
+use super::visit::{Visit, cookie, form_urlencode, known_cookie, no_cookie, way_back};
 use super::{Pages, Shared, broken, host_of, layout, too_often};
 use crate::hub::keys::KeyError;
 use crate::hub::people::email::Email;
@@ -10,7 +10,7 @@ use crate::hub::people::{PeopleError, Person, Ticket};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
@@ -53,7 +53,7 @@ pub(super) async fn show(
         return Redirect::to(to).into_response();
     }
     let lost = visit.ticket().is_none() && comes_from_a_sign_in(&pages.host, &headers);
-    form(StatusCode::OK, "", to, lost.then_some(NO_COOKIE))
+    form(&pages, StatusCode::OK, "", to, lost.then_some(NO_COOKIE))
 }
 
 /// Whether it is a page of a sign-in that led here. Somebody whose sign-in worked is elsewhere by then, unless the
@@ -62,11 +62,18 @@ fn comes_from_a_sign_in(host: &str, headers: &HeaderMap) -> bool {
     let from = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
     let path = from.and_then(|url| url.strip_prefix("https://")?.split_once('/'));
     path.is_some_and(|(authority, path)| {
-        host_of(authority) == host && (path.starts_with("sign-in") || path.starts_with("welcome/"))
+        let here = host_of(authority) == host && !crate::sabotage::off("cookie-page");
+        here && (path.starts_with("sign-in") || path.starts_with("welcome/"))
     })
 }
 
-fn form(status: StatusCode, email: &str, to: &str, problem: Option<&str>) -> Response {
+fn form(
+    pages: &Pages,
+    status: StatusCode,
+    email: &str,
+    to: &str,
+    problem: Option<&str>,
+) -> Response {
     let body = html! {
         h1 { "Sign in" }
         (layout::problem(problem))
@@ -78,6 +85,7 @@ fn form(status: StatusCode, email: &str, to: &str, problem: Option<&str>) -> Res
             input id="password" name="password" type="password" autocomplete="current-password" required autofocus[!email.is_empty()];
             div { button type="submit" { "Sign in" } }
         }
+        (super::oidc::ways(pages, "/sign-in", Some(to)))
         p.hint { "No account, or the password is lost? Whoever runs this hub can send you an invitation." }
     };
     (status, layout::page("Sign in", layout::plain_top(), body)).into_response()
@@ -100,11 +108,23 @@ pub(super) async fn sign_in(
     // One answer whether the address is unknown, the password wrong or never set.
     let wrong = || {
         let problem = "The address or the password is not right.";
-        form(StatusCode::UNAUTHORIZED, &typed_email, to, Some(problem))
+        form(&pages, StatusCode::UNAUTHORIZED, &typed_email, to, Some(problem))
     };
     let Ok(email) = Email::parse(&typed_email) else { return wrong() };
+    let budget = match hub.people.budget(&email, visit.known(), hub.clock.now().wall).await {
+        Ok(budget) => budget,
+        Err(error) => return broken(&error),
+    };
+    if let Err(wait) = hub.wrong.take(budget, hub.clock.now().boot)
+        && !crate::sabotage::off("account-budget")
+    {
+        return too_many_wrong(wait);
+    }
     match hub.people.recognise(&email, password).await {
-        Ok(Some(person)) => enter(&pages, &visit, &person, to).await,
+        Ok(Some(person)) => {
+            hub.wrong.give(&budget);
+            enter(&pages, &visit, (&person, visit.trusted()), to).await
+        }
         Ok(None) => {
             let failed = hub.people.sign_in_failed(&email, visit.from, hub.clock.now().wall);
             if let Err(error) = failed.await {
@@ -116,6 +136,16 @@ pub(super) async fn sign_in(
     }
 }
 
+/// An answer to somebody at whose address too many passwords were wrong.
+fn too_many_wrong(wait: core::time::Duration) -> Response {
+    let text = "Too many wrong passwords were typed for this address. Wait a minute, then try again, or use a \
+                browser that you signed in with before: it has tries of its own.";
+    let mut response = layout::message(StatusCode::TOO_MANY_REQUESTS, "Too many tries", text);
+    let seconds = HeaderValue::from(wait.as_secs().max(1));
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
 pub(super) fn busy_or_broken(error: &PeopleError) -> Response {
     if matches!(error, PeopleError::Password(BadPassword::Busy)) {
         return too_often(core::time::Duration::from_secs(5));
@@ -124,18 +154,44 @@ pub(super) fn busy_or_broken(error: &PeopleError) -> Response {
 }
 
 /// Lets somebody in whose password was right: to where they wanted to go, or to the second step.
-async fn enter(pages: &Pages, visit: &Visit, person: &Person, to: &str) -> Response {
+pub(super) async fn enter(
+    pages: &Pages,
+    visit: &Visit,
+    (person, trusted): (&Person, Option<&str>),
+    to: &str,
+) -> Response {
     let now = pages.hub.clock.now().wall;
-    let entered = match pages.hub.people.enter(person, visit.trusted(), visit.from, now).await {
+    let entered = match pages.hub.people.enter(person, trusted, visit.from, now).await {
         Ok(entered) => entered,
         Err(error) => return broken(&error),
     };
-    let Some(cookie) = cookie(&entered) else { return broken(&KeyError::Random) };
-    let next = match entered {
-        Entered::Whole(_) => Redirect::to(to),
-        Entered::Half(_) => Redirect::to(&format!("/sign-in/second?to={}", form_urlencode(to))),
+    let half = match entered {
+        Entered::Whole(session) => return let_in(pages, visit, session, to).await,
+        Entered::Half(_) => entered,
     };
-    ([(header::SET_COOKIE, cookie)], next).into_response()
+    let Some(cookie) = cookie(&half) else { return broken(&KeyError::Random) };
+    let second = format!("/sign-in/second?to={}", form_urlencode(to));
+    ([(header::SET_COOKIE, cookie)], Redirect::to(&second)).into_response()
+}
+
+/// Gives a browser its session, and notes whether the account knows it. Without the cookie nobody has the session.
+pub(super) async fn let_in(pages: &Pages, visit: &Visit, session: Ticket, to: &str) -> Response {
+    let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
+    let greeted = async {
+        match people.signed_in(session.text(), now).await? {
+            Some(person) => people.greet(&person, visit.known(), visit.from, now).await,
+            None => Ok(None),
+        }
+    };
+    let fresh = match greeted.await {
+        Ok(fresh) => fresh,
+        Err(error) => return broken(&error),
+    };
+    let cookies = (cookie(&Entered::Whole(session)), known_cookie(visit, fresh.as_ref()));
+    let (Some(session), Some(known)) = cookies else { return broken(&KeyError::Random) };
+    let mut response = ([(header::SET_COOKIE, session)], Redirect::to(to)).into_response();
+    response.headers_mut().append(header::SET_COOKIE, known);
+    response
 }
 
 /// `POST /sign-out`.
@@ -179,7 +235,7 @@ pub(super) async fn welcome(
         return too_often(wait);
     }
     match hub.people.invited(&ticket, hub.clock.now().wall).await {
-        Ok(Some(person)) => invitation(StatusCode::OK, &ticket, &person, None),
+        Ok(Some(person)) => invitation(&pages, StatusCode::OK, &ticket, &person, None),
         Ok(None) => over(),
         Err(error) => broken(&error),
     }
@@ -202,18 +258,21 @@ pub(super) async fn once(
         people.accept(&ticket, password, now).await
     };
     match accepted.await {
-        Ok(Some(person)) => enter(&pages, &visit, &person, way_back(back.to.as_deref())).await,
+        Ok(Some(person)) => {
+            enter(&pages, &visit, (&person, None), way_back(back.to.as_deref())).await
+        }
         Ok(None) => over(),
         Err(error) => busy_or_broken(&error),
     }
 }
 
-fn over() -> Response {
+pub(super) fn over() -> Response {
     let text = "This invitation was used, has expired, or was never made. Ask for another one.";
     layout::message(StatusCode::NOT_FOUND, "No such invitation", text)
 }
 
 fn invitation(
+    pages: &Pages,
     status: StatusCode,
     ticket: &str,
     person: &Person,
@@ -232,6 +291,7 @@ fn invitation(
             input id="again" name="again" type="password" autocomplete="new-password" minlength=(SHORTEST) required;
             div { button type="submit" { "Set it and sign in" } }
         }
+        (super::oidc::ways(pages, &format!("/welcome/{ticket}"), None))
     };
     (status, layout::page("Choose a password", layout::plain_top(), body)).into_response()
 }
@@ -253,8 +313,8 @@ pub(super) async fn accept(
         Ok(None) => return over(),
         Err(error) => return broken(&error),
     };
-    let again_please =
-        |text: &str| invitation(StatusCode::UNPROCESSABLE_ENTITY, &ticket, &person, Some(text));
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let again_please = |text: &str| invitation(&pages, status, &ticket, &person, Some(text));
     if password.expose() != again.expose() {
         return again_please("The two are not the same.");
     }
@@ -263,7 +323,7 @@ pub(super) async fn accept(
             let told =
                 hub.people.tell(person.account, Happened::PasswordSet, None, visit.from, now).await;
             match told {
-                Ok(()) => enter(&pages, &visit, &person, "/").await,
+                Ok(()) => enter(&pages, &visit, (&person, visit.trusted()), "/").await,
                 Err(error) => broken(&error),
             }
         }

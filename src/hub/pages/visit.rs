@@ -2,6 +2,8 @@
 
 use super::Pages;
 use crate::hub::api::Peer;
+use crate::hub::oidc::{FLOW_LIFE, Flow};
+use crate::hub::people::known::KNOWN_LIFE;
 use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
 use crate::hub::people::{PeopleError, Person, SESSION_LIFE, Ticket};
 use axum::extract::FromRequestParts;
@@ -18,6 +20,14 @@ use std::sync::Arc;
 const SESSION: &str = "__Host-session";
 /// Tells a browser that is trusted apart from others (promise K2).
 const TRUSTED: &str = "__Host-trusted";
+/// Holds a ticket for each account that this browser was used for.
+const KNOWN: &str = "__Host-known";
+/// What was begun at a provider of identities.
+const FLOW: &str = "__Host-provider";
+/// Accounts a browser is known to at once; a household shares one.
+const MOST_KNOWN: usize = 4;
+/// The longest value of a cookie that is looked at.
+const MOST_COOKIE: usize = 1024;
 
 /// A request of a person, signed in or not.
 #[derive(Clone)]
@@ -28,6 +38,8 @@ pub(super) struct Visit {
     pub(super) person: Option<Person>,
     ticket: Option<String>,
     trusted: Option<String>,
+    known: Vec<String>,
+    flow: Option<String>,
 }
 
 impl Visit {
@@ -39,6 +51,16 @@ impl Visit {
     /// The text of a trusted browser's cookie.
     pub(super) fn trusted(&self) -> Option<&str> {
         self.trusted.as_deref()
+    }
+
+    /// The tickets by which accounts know this browser.
+    pub(super) fn known(&self) -> &[String] {
+        &self.known
+    }
+
+    /// What this browser began at a provider.
+    pub(super) fn flow(&self, pages: &Pages) -> Option<Flow> {
+        pages.hub.people.kept_flow(self.flow.as_deref()?)
     }
 
     /// Whether a password was shown, and a second factor is owed.
@@ -83,7 +105,11 @@ impl FromRequestParts<Arc<Pages>> for Visit {
             }
             None => None,
         };
-        Ok(Self { from, person, ticket, trusted })
+        let known = cookie_of(parts, KNOWN).unwrap_or_default();
+        let known = known.split('.').filter(|ticket| !ticket.is_empty());
+        let known = known.take(MOST_KNOWN).map(String::from).collect();
+        let flow = cookie_of(parts, FLOW);
+        Ok(Self { from, person, ticket, trusted, known, flow })
     }
 }
 
@@ -108,29 +134,49 @@ fn cookie_of(parts: &Parts, wanted: &str) -> Option<String> {
     let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok());
     cookies.flat_map(|line| line.split(';')).find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
-        (name == wanted && value.len() <= 64).then(|| value.to_owned())
+        (name == wanted && value.len() <= MOST_COOKIE).then(|| value.to_owned())
     })
 }
 
 /// The header that signs a browser in, or gives it the half of a session.
 pub(super) fn cookie(entered: &Entered) -> Option<HeaderValue> {
     match entered {
-        Entered::Whole(ticket) => set(SESSION, ticket, SESSION_LIFE),
-        Entered::Half(ticket) => set(SESSION, ticket, HALF_LIFE),
+        Entered::Whole(ticket) => set(SESSION, ticket.text(), SESSION_LIFE),
+        Entered::Half(ticket) => set(SESSION, ticket.text(), HALF_LIFE),
     }
 }
 
 /// The header that makes a browser a trusted one.
 pub(super) fn trust_cookie(ticket: &Ticket) -> Option<HeaderValue> {
-    set(TRUSTED, ticket, TRUST_LIFE)
+    set(TRUSTED, ticket.text(), TRUST_LIFE)
 }
 
-fn set(name: &str, ticket: &Ticket, life: Duration) -> Option<HeaderValue> {
-    let (ticket, life) = (ticket.text(), life.as_secs());
-    let text = format!("{name}={ticket}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={life}");
+/// The header by which a browser is known again, for longer or for the first time.
+pub(super) fn known_cookie(visit: &Visit, fresh: Option<&Ticket>) -> Option<HeaderValue> {
+    let fresh = fresh.map(Ticket::text);
+    let all = fresh.into_iter().chain(visit.known.iter().map(String::as_str));
+    let all: Vec<&str> = all.take(MOST_KNOWN).collect();
+    set(KNOWN, &all.join("."), KNOWN_LIFE)
+}
+
+/// A cookie that no script reads and no other host gets (promise K1).
+fn set(name: &str, value: &str, life: Duration) -> Option<HeaderValue> {
+    let life = life.as_secs();
+    let hidden = if crate::sabotage::off("cookie-hidden") { "" } else { " HttpOnly;" };
+    let text = format!("{name}={value}; Path=/; Secure;{hidden} SameSite=Lax; Max-Age={life}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The header that keeps what was begun at a provider.
+pub(super) fn flow_cookie(sealed: &str) -> Option<HeaderValue> {
+    set(FLOW, sealed, FLOW_LIFE)
+}
+
+/// The header that ends it.
+pub(super) fn no_flow_cookie() -> HeaderValue {
+    HeaderValue::from_static("__Host-provider=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
 }
 
 /// The header that signs it out.

@@ -3,6 +3,10 @@
 //! With a second factor on, a password opens half a session, which opens nothing but the second step (promise
 //! S8). A trusted browser skips that step and never the password (promise K2). Whoever changes the password or
 //! the second factor ends all that was begun before.
+//!
+//! Passkeys are not offered: the browser's half of WebAuthn is a script, and these pages have none; of the crates for
+//! the hub's half (looked at on 2026-11-22) `webauthn-rs` 0.6 stands on pre-release cryptography, and `passki` 0.2,
+//! `passkey-rp` 0.1 and `webauthn-kit` 1.0, which need no OpenSSL, are too young to hold a door.
 
 use super::totp::Totp;
 use super::{People, PeopleError, Person, Ticket, before, ticket_hash};
@@ -319,6 +323,7 @@ impl People {
         let life = match list {
             Browsers::SignedIn => super::SESSION_LIFE,
             Browsers::Trusted => TRUST_LIFE,
+            Browsers::Known => super::known::KNOWN_LIFE,
         };
         Ok(self.store.browsers(list, person.account, before(now, life)).await?)
     }

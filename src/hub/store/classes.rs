@@ -67,7 +67,8 @@ pub static CLASSES: &[Table] = &[
         ("number", Id), ("account", Id), ("what", Word), ("about", Sealed), ("masked", Masked),
         ("made_at", Time),
     ]),
-    ("outbox", &[("entry", Id), ("made_at", Time)]),
+    // For whom a letter is that goes to another address than the account's: as that one is sealed.
+    ("outbox", &[("entry", Id), ("made_at", Time), ("email", Sealed)]),
     ("device_key", &[("device", Id), ("key_hash", Hash), ("spki", Key), ("made_at", Time)]),
     ("ticket", &[
         ("device", Id), ("current", Hash), ("previous", Hash), ("acked", Count), ("made_at", Time),
@@ -93,6 +94,9 @@ pub static CLASSES: &[Table] = &[
     ("share_invitation", &[
         ("number", Id), ("device", Id), ("who", Mark), ("email", Sealed), ("made_at", Time),
     ]),
+    ("known_browser", &[("ticket", Hash), ("account", Id), ("made_at", Time)]),
+    ("address_change", &[("account", Id), ("email", Sealed), ("sent", Count), ("made_at", Time)]),
+    ("identity", &[("subject", Mark), ("account", Id), ("issuer", Sealed), ("made_at", Time)]),
     ("access_log", &[("number", Id), ("key", Id), ("line", Sealed), ("made_at", Time)]),
     ("hold", &[
         ("subject", Mark), ("label", Sealed), ("why", Sealed), ("expires_at", Time), ("made_at", Time),

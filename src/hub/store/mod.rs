@@ -5,12 +5,16 @@
 //! answer comes only after that step is on disk.
 
 pub mod access;
+pub mod address;
 mod auth;
 pub mod classes;
 pub mod dump;
+pub mod happened;
 pub mod hold;
+pub mod identity;
 pub mod keep;
 mod keys;
+pub mod known;
 mod opening;
 pub mod people;
 pub mod replay;
@@ -313,7 +317,14 @@ impl Scope {
 
 /// What the hub keeps. Each call is atomic and durable when answered; dropping an unanswered call does not undo it.
 pub trait Store:
-    people::People + second::Second + share::Shares + access::Access + keep::Keep
+    people::People
+    + second::Second
+    + share::Shares
+    + access::Access
+    + known::Known
+    + address::AddressChanges
+    + identity::Identities
+    + keep::Keep
 {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;

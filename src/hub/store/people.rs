@@ -1,5 +1,7 @@
 //! Accounts, and what belongs to them, on SQLite.
 
+pub use super::happened::Happened;
+
 use super::schema;
 use super::sqlite::{SqliteStore, decide, many, one, write};
 use super::worker::Kind;
@@ -19,125 +21,6 @@ pub struct Account {
     pub password: Option<Vec<u8>>,
     /// When it was made.
     pub made_at: Wall,
-}
-
-/// What a line of an account's log is about (promise S11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happened {
-    /// A password was set.
-    PasswordSet,
-    /// A browser was signed in.
-    SignedIn,
-    /// Somebody tried to.
-    SignInFailed,
-    /// A browser was signed out.
-    SignedOut,
-    /// A device was let in.
-    Approved,
-    /// A device was refused.
-    Denied,
-    /// The password was changed.
-    PasswordChanged,
-    /// The second factor was switched on.
-    SecondOn,
-    /// The second factor was switched off.
-    SecondOff,
-    /// A code of the second factor was wrong, after the right password.
-    SecondFailed,
-    /// The second step was closed for a while.
-    SecondLocked,
-    /// New recovery codes were made.
-    RecoveryMade,
-    /// A recovery code was used.
-    RecoveryUsed,
-    /// A browser is trusted from now on.
-    BrowserTrusted,
-    /// Browsers are trusted no more.
-    TrustEnded,
-    /// Browsers were signed out from another one, or all of them at once.
-    OthersSignedOut,
-    /// A device was revoked at the pages.
-    DeviceRevoked,
-    /// A device was released from quarantine at the pages.
-    DeviceReleased,
-    /// Its owner decided anew who may find a device.
-    VisibilitySet,
-    /// Somebody was invited to find a device.
-    GuestInvited,
-    /// Somebody may find a device no more, or an invitation was taken back.
-    GuestRemoved,
-    /// An invitation to somebody else's device was accepted.
-    OfferAccepted,
-    /// An invitation was declined, or a shared device given back.
-    OfferEnded,
-}
-
-impl Happened {
-    /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 23] = [
-        ("password_set", Self::PasswordSet),
-        ("signed_in", Self::SignedIn),
-        ("sign_in_failed", Self::SignInFailed),
-        ("signed_out", Self::SignedOut),
-        ("approved", Self::Approved),
-        ("denied", Self::Denied),
-        ("password_changed", Self::PasswordChanged),
-        ("second_on", Self::SecondOn),
-        ("second_off", Self::SecondOff),
-        ("second_failed", Self::SecondFailed),
-        ("second_locked", Self::SecondLocked),
-        ("recovery_made", Self::RecoveryMade),
-        ("recovery_used", Self::RecoveryUsed),
-        ("browser_trusted", Self::BrowserTrusted),
-        ("trust_ended", Self::TrustEnded),
-        ("others_signed_out", Self::OthersSignedOut),
-        ("device_revoked", Self::DeviceRevoked),
-        ("device_released", Self::DeviceReleased),
-        ("visibility_set", Self::VisibilitySet),
-        ("guest_invited", Self::GuestInvited),
-        ("guest_removed", Self::GuestRemoved),
-        ("offer_accepted", Self::OfferAccepted),
-        ("offer_ended", Self::OfferEnded),
-    ];
-
-    /// As it is kept.
-    pub fn code(self) -> &'static str {
-        Self::ALL.iter().find(|(_, what)| *what == self).map_or("", |(code, _)| code)
-    }
-
-    /// Whether its account is told by mail (promise S13): what somebody else might have done.
-    pub const fn is_mailed(self) -> bool {
-        match self {
-            Self::PasswordSet
-            | Self::PasswordChanged
-            | Self::SignedIn
-            | Self::Approved
-            | Self::SecondOn
-            | Self::SecondOff
-            | Self::SecondLocked
-            | Self::RecoveryMade
-            | Self::RecoveryUsed
-            | Self::BrowserTrusted
-            | Self::DeviceRevoked
-            | Self::DeviceReleased
-            | Self::VisibilitySet
-            | Self::GuestInvited
-            | Self::GuestRemoved
-            | Self::OfferAccepted => true,
-            Self::SignInFailed
-            | Self::SignedOut
-            | Self::Denied
-            | Self::SecondFailed
-            | Self::TrustEnded
-            | Self::OthersSignedOut
-            | Self::OfferEnded => false,
-        }
-    }
-
-    /// From how it is kept.
-    pub fn of(code: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, what)| *what)
-    }
 }
 
 /// A line of an account's log.
@@ -220,6 +103,8 @@ pub trait People: Send + Sync {
     ) -> Answer<'_, Decided>;
     /// The devices of an account, by name.
     fn devices_of(&self, account: u64) -> Answer<'_, Vec<Device>>;
+    /// The account a device belongs to.
+    fn owner_of(&self, device: String) -> Answer<'_, Option<u64>>;
 }
 
 const ACCOUNT: &str = "a.number, a.email, a.password, a.made_at";
@@ -251,7 +136,7 @@ fn log(
     most: u64,
 ) -> Result<Vec<Line>, StoreError> {
     let sql = "SELECT number, what, about, masked, made_at FROM account_log
-        WHERE account = ?1 AND made_at >= ?2 AND number < ?3 AND (?4 IS NULL OR what = ?4)
+        WHERE (account = ?1 OR ?6) AND made_at >= ?2 AND number < ?3 AND (?4 IS NULL OR what = ?4)
         ORDER BY number DESC LIMIT ?5";
     let values = params![
         schema::integer(account),
@@ -259,6 +144,7 @@ fn log(
         schema::integer(wanted.before.unwrap_or(u64::MAX)),
         wanted.what.map(Happened::code),
         schema::integer(most),
+        crate::sabotage::off("log-own"),
     ];
     many(connection, sql, values, line)
 }
@@ -278,6 +164,15 @@ fn invite(
         SELECT ?2, number, ?3 FROM account WHERE email_index = ?1";
     let values = params![index.as_slice(), ticket.as_slice(), now];
     write(connection, "make an invitation", sql, values).map(drop)
+}
+
+/// The account with this number.
+pub(super) fn by_number(
+    connection: &Connection,
+    number: u64,
+) -> Result<Option<Account>, StoreError> {
+    let sql = format!("SELECT {ACCOUNT} FROM account AS a WHERE a.number = ?1");
+    one(connection, &sql, [schema::integer(number)], account)
 }
 
 /// The account a ticket of one of the tables of tickets leads to.
@@ -318,7 +213,7 @@ pub(super) fn end_tickets(
     but: Option<Hash>,
 ) -> Result<(), StoreError> {
     let but = but.unwrap_or_default();
-    for table in ["invitation", "browser", "half_session", "trusted_browser"] {
+    for table in ["invitation", "browser", "half_session", "trusted_browser", "known_browser"] {
         let sql = format!("DELETE FROM {table} WHERE account = ?1 AND ticket <> ?2");
         let values = params![schema::integer(account), but.as_slice()];
         write(connection, "end what was begun", &sql, values)?;
@@ -346,7 +241,7 @@ fn letter(row: &Row<'_>) -> Result<Letter, StoreError> {
     Ok(Letter { number, email: schema::column(row, 5)?, entry })
 }
 
-fn note(
+pub(super) fn note(
     connection: &Connection,
     account: u64,
     entry: &Entry,
@@ -418,7 +313,8 @@ impl People for SqliteStore {
     }
 
     fn outbox(&self, most: u64) -> Answer<'_, Vec<Letter>> {
-        let sql = "SELECT l.number, l.what, l.about, l.masked, l.made_at, a.email
+        let sql =
+            "SELECT l.number, l.what, l.about, l.masked, l.made_at, coalesce(o.email, a.email)
             FROM outbox AS o JOIN account_log AS l ON l.number = o.entry
             JOIN account AS a ON a.number = l.account ORDER BY o.entry LIMIT ?1";
         let most = schema::integer(most);
@@ -453,5 +349,10 @@ impl People for SqliteStore {
         let sql = format!("SELECT {columns} FROM device WHERE account = ?1 ORDER BY called");
         let number = schema::integer(account);
         Box::pin(self.0.call(Kind::Read, move |c| many(c, &sql, [number], schema::device)))
+    }
+
+    fn owner_of(&self, device: String) -> Answer<'_, Option<u64>> {
+        let sql = "SELECT account FROM device WHERE id = ?1 AND account IS NOT NULL";
+        Box::pin(self.0.call(Kind::Read, move |c| one(c, sql, [device], schema::only_count)))
     }
 }

@@ -31,6 +31,9 @@ pub const STEPS: &[&str] = &[
     super::share::CREATE,
     super::sealing::STEP,
     super::access::CREATE,
+    super::known::CREATE,
+    super::address::CREATE,
+    super::identity::CREATE,
     super::hold::CREATE,
 ];
 

@@ -55,13 +55,15 @@ pub struct Browser {
     pub made_at: Wall,
 }
 
-/// The two lists of browsers there are.
+/// The lists of browsers there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Browsers {
     /// Those that are signed in.
     SignedIn,
     /// Those that skip the second step.
     Trusted,
+    /// Those that were signed in with before.
+    Known,
 }
 
 impl Browsers {
@@ -69,6 +71,15 @@ impl Browsers {
         match self {
             Self::SignedIn => "browser",
             Self::Trusted => "trusted_browser",
+            Self::Known => "known_browser",
+        }
+    }
+
+    /// Where a browser was is not kept of those that are only known.
+    const fn masked(self) -> &'static str {
+        match self {
+            Self::SignedIn | Self::Trusted => "masked",
+            Self::Known => "NULL",
         }
     }
 }
@@ -334,8 +345,9 @@ impl Second for SqliteStore {
 
     fn browsers(&self, list: Browsers, account: u64, since: Wall) -> Answer<'_, Vec<Browser>> {
         let sql = format!(
-            "SELECT ticket, masked, made_at FROM {} WHERE account = ?1 AND made_at >= ?2
+            "SELECT ticket, {}, made_at FROM {} WHERE account = ?1 AND made_at >= ?2
             ORDER BY made_at DESC, rowid DESC",
+            list.masked(),
             list.table()
         );
         let values = [schema::integer(account), schema::integer(since.unix_seconds())];

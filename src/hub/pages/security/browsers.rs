@@ -70,6 +70,24 @@ pub(super) fn trusted(pages: &Pages, visit: &Visit, all: &[Browser]) -> Markup {
     }
 }
 
+pub(super) fn known(pages: &Pages, visit: &Visit, all: &[Browser]) -> Markup {
+    let own: Vec<_> = visit.known().iter().filter_map(|ticket| ticket_hash(ticket)).collect();
+    html! {
+        @if !all.is_empty() {
+            section.card {
+                h2 { "Known browsers" }
+                p.state { "You were signed in with them in the last 180 days. You get a letter when another one is." }
+                ul.browsers {
+                    @for browser in all {
+                        (row(pages, visit, browser, Browsers::Known, own.contains(&browser.ticket)))
+                    }
+                }
+                (every(pages, visit, "/security/known", "Forget all of them"))
+            }
+        }
+    }
+}
+
 fn every(pages: &Pages, visit: &Visit, path: &str, action: &str) -> Markup {
     html! {
         form method="post" action=(path) {
@@ -139,4 +157,23 @@ pub(in super::super) async fn end_trust(
         return ([(header::SET_COOKIE, no_trust_cookie())], response).into_response();
     }
     response
+}
+
+/// `POST /security/known`.
+pub(in super::super) async fn forget(
+    State(pages): Shared,
+    visit: Visit,
+    Form(form): Form<Which>,
+) -> Response {
+    let Some(person) = &visit.person else { return to_sign_in("/security") };
+    if !visit.made(&pages, &form.mark) {
+        return stale();
+    }
+    let Ok(one) = form.read() else { return done("none") };
+    let ended = end((&pages, &visit, person), Browsers::Known, one, Happened::BrowserForgotten);
+    match ended.await {
+        Ok(0) => done("none"),
+        Ok(_) => done("known"),
+        Err(error) => broken(&error),
+    }
 }

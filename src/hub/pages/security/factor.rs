@@ -24,9 +24,9 @@ pub(in super::super) struct On {
 
 #[derive(Deserialize)]
 pub(in super::super) struct Proof {
-    mark: String,
-    password: String,
-    code: String,
+    pub(super) mark: String,
+    pub(super) password: String,
+    pub(super) code: String,
 }
 
 /// `GET /security/second-factor`.

@@ -1,13 +1,15 @@
 //! The page "Security": what an account is kept by, and which browsers it let in.
 
+pub(super) mod address;
 pub(super) mod browsers;
 pub(super) mod factor;
 pub(super) mod password;
+pub(super) mod provider;
 
 use super::visit::{Visit, to_sign_in};
 use super::{Pages, Shared, broken, layout};
 use crate::hub::people::second::{RECOVERY_CODES, Standing};
-use crate::hub::people::{PeopleError, Person};
+use crate::hub::people::{PeopleError, Person, ticket_hash};
 use crate::hub::store::second::{Browser, Browsers};
 use crate::secret::Secret;
 use axum::extract::{Query, State};
@@ -19,7 +21,7 @@ use serde::Deserialize;
 const HERE: (&str, &str) = ("Security", "/security");
 
 /// What was done, for the page that is shown next: a code, and what is said.
-const DONE: [(&str, &str); 5] = [
+const DONE: [(&str, &str); 11] = [
     (
         "password",
         "The password was changed. All other browsers were signed out, and none is trusted.",
@@ -28,6 +30,12 @@ const DONE: [(&str, &str); 5] = [
     ("signed-out", "The browser was signed out."),
     ("trust", "The browser is trusted no more."),
     ("none", "The browser was not on the list any more."),
+    ("known", "The browser is known no more: its next sign-in is told to you."),
+    ("asked", "A letter is on its way to the new address. Without what it says nothing changes."),
+    ("not-asked", "The address stays as it is."),
+    ("address", "The address was changed. Whoever reads mail at the old one was told."),
+    ("linked", "You can sign in by that provider from now on."),
+    ("unlinked", "You cannot sign in by that provider any more."),
 ];
 
 #[derive(Deserialize)]
@@ -43,9 +51,11 @@ pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<
         let standing = people.standing(person).await?;
         let signed_in = people.browsers(Browsers::SignedIn, person, now).await?;
         let trusted = people.browsers(Browsers::Trusted, person, now).await?;
-        Ok::<_, PeopleError>((standing, signed_in, trusted))
+        let known = people.browsers(Browsers::Known, person, now).await?;
+        let links = people.links(person).await?;
+        Ok::<_, PeopleError>((standing, signed_in, trusted, known, links))
     };
-    let (standing, signed_in, trusted) = match all.await {
+    let (standing, signed_in, trusted, known, links) = match all.await {
         Ok(all) => all,
         Err(error) => return broken(&error),
     };
@@ -59,10 +69,17 @@ pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<
             p.state { "Whoever changes it signs all other browsers out." }
             a.button href="/security/password" { "Change the password" }
         }
+        section.card {
+            h2 { "Mail address" }
+            p.state { "You sign in with it, and letters about your account go there." }
+            a.button href="/security/address" { "Change the address" }
+        }
+        (provider::section(&pages, &visit, &links))
         (browsers::signed_in(&pages, &visit, &signed_in))
         @if standing.since.is_some() || !trusted.is_empty() {
             (browsers::trusted(&pages, &visit, &trusted))
         }
+        (browsers::known(&pages, &visit, &known))
     };
     layout::framed(&pages, &visit, StatusCode::OK, HERE, body)
 }
@@ -114,9 +131,15 @@ async fn knows(
     if let Err(wait) = hub.tries.take(visit.from, now.boot) {
         return Err(Box::new(super::too_often(wait)));
     }
+    let session = visit.ticket().and_then(ticket_hash).unwrap_or_default();
+    if let Err(wait) = hub.wrong.take(session, now.boot) {
+        return Err(Box::new(super::too_often(wait)));
+    }
     let known = hub.people.confirm(person, Secret::new(password)).await;
     let known = known.map_err(|error| Box::new(super::sign_in::busy_or_broken(&error)))?;
-    if !known {
+    if known {
+        hub.wrong.give(&session);
+    } else {
         let noted = hub.people.sign_in_failed(&person.email, visit.from, now.wall);
         noted.await.map_err(|error| Box::new(broken(&error)))?;
     }
@@ -132,12 +155,14 @@ fn row(pages: &Pages, visit: &Visit, browser: &Browser, list: Browsers, own: boo
     let (path, action) = match list {
         Browsers::SignedIn => ("/security/sign-out", "Sign out"),
         Browsers::Trusted => ("/security/trust", "End the trust"),
+        Browsers::Known => ("/security/known", "Forget it"),
     };
     let which = data_encoding::BASE64URL_NOPAD.encode(&browser.ticket);
     html! {
         li {
             div {
-                "Since " (layout::moment(browser.made_at))
+                @match list { Browsers::Known => "Last signed in ", _ => "Since " }
+                (layout::moment(browser.made_at))
                 @if let Some(masked) = browser.masked { ", from " code { (masked) } }
                 @if own { " " strong.own { "this browser" } }
             }
