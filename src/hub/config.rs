@@ -170,8 +170,8 @@ impl Pages {
             return bad("pages.host", &self.host, why);
         }
         if site(&self.host) == site(zone) {
-            let why = "the pages need another domain than the zone of the devices: a device's page could \
-                       set cookies for them";
+            let why = "the pages need another domain than the zone of the devices, so that their last two \
+                       labels differ: a device's page could set cookies for them";
             return bad("pages.host", &self.host, why);
         }
         if self.certificate.is_some() != self.key.is_some() {

@@ -1,11 +1,9 @@
 //! From an invitation to a device that was let in and put out again, as a person does it.
 
-use crate::common::World;
 use crate::common::agent::Agent;
 use crate::common::process::until;
 use crate::person::Person;
 use crate::stage::{self, EMAIL, ORIGIN, PASSWORD, Phone};
-use qcloud_agent::hub::pages::routes::ROUTES;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(40);
@@ -41,18 +39,6 @@ fn is_refused(agent: &Agent) {
         let warnings = status["warnings"].as_array()?.clone();
         warnings.iter().any(|warning| warning["code"] == "registration-unknown").then_some(())
     });
-}
-
-/// Revokes the device: at its page, where there is one.
-fn put_out(person: &mut Person, world: &World) {
-    if !ROUTES.iter().any(|page| page.path == "/device/{id}/revoke") {
-        world.hub.command(&["revoke", "attic", "--yes"]).ok();
-        return;
-    }
-    person.follow("link", "attic");
-    person.follow("link", "Revoke this device");
-    person.follow("button", "Revoke it");
-    person.sees("The device was revoked");
 }
 
 fn whole_life(with_scripts: bool, width: u32) {
@@ -91,7 +77,11 @@ fn whole_life(with_scripts: bool, width: u32) {
     person.sees("attic");
     person.reload_until("connected");
 
-    put_out(person, &world);
+    person.follow("link", "attic");
+    person.follow("link", "Revoke this device");
+    person.follow("button", "Revoke it");
+    person.sees("The device was revoked");
+    assert!(world.hub.devices().is_empty(), "the hub has it still");
     person.follow("link", "Devices");
     person.sees_no("attic");
     is_refused(&agent);

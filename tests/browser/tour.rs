@@ -13,10 +13,17 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// What is served and is no page; and the way of a sign-in past the cookie, whose page cookies.rs looks at.
-const NO_PAGES: &[&str] = &["/style.css", "/icon.svg", "/device/{id}/export", "/sign-in/cookie"];
-/// Pages whose link comes by mail: looked at with a wrong one.
-const BY_MAIL: &[(&str, &str)] = &[("/address/{token}", "/address/AAAA")];
+/// What is served and is no page.
+const NO_PAGES: &[&str] = &["/style.css", "/icon.svg", "/device/{id}/export"];
+/// Ways whose right address comes by mail, or leads to a provider of identities, which this hub has none of: looked at
+/// with a wrong one.
+const REFUSED: &[(&str, &str)] = &[
+    ("/address/{token}", "/address/AAAA"),
+    ("/welcome/{ticket}/once", "/welcome/AAAA/once"),
+    ("/welcome/{ticket}/with/{number}", "/welcome/AAAA/with/9"),
+    ("/sign-in/with/{number}", "/sign-in/with/9"),
+    ("/security/provider/{number}", "/security/provider/9"),
+];
 /// Wide, and as narrow as phones are: CSS pixels.
 pub const SIZES: [(&str, u32, u32); 2] = [("wide", 1280, 800), ("phone", 360, 740)];
 const SCHEMES: [&str; 2] = ["light", "dark"];
@@ -184,9 +191,9 @@ impl Tour {
         // A page that is looked at may show the way to another.
         for _ in 0..3 {
             for route in self.unseen() {
-                let by_mail = BY_MAIL.iter().find(|(of, _)| *of == route).map(|(_, path)| *path);
+                let refused = REFUSED.iter().find(|(of, _)| *of == route).map(|(_, path)| *path);
                 let link = self.links.iter().find(|path| is_of(path, route)).cloned();
-                let plain = (!route.contains('{')).then_some(route).or(by_mail);
+                let plain = (!route.contains('{')).then_some(route).or(refused);
                 let below = self.seen.iter().find_map(|(seen, path)| {
                     let rest = route.strip_prefix(seen.as_str())?;
                     (seen.contains('{') && rest.starts_with('/')).then(|| format!("{path}{rest}"))

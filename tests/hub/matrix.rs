@@ -2,7 +2,7 @@
 //! not enough. The tables of the hub are walked, so that what is added to them must be added here.
 
 use super::browser::{Browser, EMAIL, Page, hub};
-use super::link::Session;
+use super::link::{Session, all, visitor};
 use super::phone::switched_on;
 use super::sharing::{database, owned};
 use super::support::{Device, Hub};
@@ -11,6 +11,7 @@ use data_encoding::BASE64URL_NOPAD;
 use qcloud_agent::card::Caller;
 use qcloud_agent::clock::{Wall, system_wall};
 use qcloud_agent::hub::api::ROUTES as API;
+use qcloud_agent::hub::hello::REFUSAL;
 use qcloud_agent::hub::keys::{DeviceKey, Keys};
 use qcloud_agent::hub::pages::routes::{Needs, ROUTES};
 use qcloud_agent::identity::id::device_id;
@@ -295,6 +296,40 @@ fn everything(hub: &Hub) -> Vec<String> {
         }
     }
     all
+}
+
+/// Names that mean nobody here, whatever the reason.
+#[tokio::test]
+async fn every_name_that_means_nobody_is_refused_in_the_same_bytes() {
+    let hub = hub();
+    drop(Device::registered(&hub, "box").await);
+    for name in [
+        "box.link.example.test",
+        "web.box.link.example.test",
+        "nobody.link.example.test",
+        "box.example.test",
+        "example.test",
+        "cloud.example.org.example.test",
+        "example.org",
+        "hub.example.org",
+    ] {
+        let (mut tcp, _) = visitor(&hub, name).await;
+        assert_eq!(all(&mut tcp).await, REFUSAL, "{name}");
+    }
+    let mut said = BTreeSet::new();
+    let browser = Browser::new(&hub);
+    for host in ["example.org", "box.link.example.test", "hub.example.test", "x"] {
+        for path in ["/", "/sign-in", "/nothing"] {
+            let asked = browser.client.get(format!("{}{path}", browser.url)).header("host", host);
+            let answer = asked.send().await.unwrap();
+            let mut headers = answer.headers().clone();
+            headers.remove("date");
+            let status = answer.status().as_u16();
+            said.insert((status, format!("{headers:?}"), answer.text().await.unwrap()));
+        }
+    }
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said.first().unwrap().0, 421);
 }
 
 /// The parcels that a device whose certificate is over may still send, and the one that a forgotten device may.

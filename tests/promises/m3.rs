@@ -113,6 +113,20 @@ fn registered(world: &World, owner: &Browser<'_>) -> Agent {
     agent
 }
 
+/// What a made-up name and a made-up id bring, to the byte.
+fn hidden(who: &str, browser: &Browser<'_>, home: &str, id: &str) {
+    let (real, none) = (browser.ask("/find?name=box", &[]), browser.ask("/find?name=nox", &[]));
+    assert_eq!(none.status, "404", "{who}");
+    assert_eq!(real, none, "{who} can tell the device from none");
+    let of_it = browser.ask(home, &[]);
+    let made_up = home.replace(&id[..6], "aaaaaa");
+    let mut of_none = browser.ask(&made_up, &[]);
+    if let Some(to) = of_none.headers.get_mut("location") {
+        *to = to.replace(&made_up, home);
+    }
+    assert_eq!(of_it, of_none, "{who} can tell the device's page from none");
+}
+
 /// Guard: `hub-find`, the conditions on who asks.
 ///
 /// The attack: nobody, a stranger with an account, somebody who was invited and has not accepted, and somebody from
@@ -134,18 +148,7 @@ fn m3_who_may_not_see_a_device_is_told_what_is_told_of_none() {
     let shown = |said: &Said| {
         ["https://box.link", "port 443", DEVICE].iter().all(|part| said.body.contains(part))
     };
-    let hidden = |who: &str, browser: &Browser<'_>| {
-        let (real, none) = (browser.ask("/find?name=box", &[]), browser.ask("/find?name=nox", &[]));
-        assert_eq!(none.status, "404", "{who}");
-        assert_eq!(real, none, "{who} can tell the device from none");
-        let of_it = browser.ask(&home, &[]);
-        let made_up = home.replace(&agent.id()[..6], "aaaaaa");
-        let mut of_none = browser.ask(&made_up, &[]);
-        if let Some(to) = of_none.headers.get_mut("location") {
-            *to = to.replace(&made_up, &home);
-        }
-        assert_eq!(of_it, of_none, "{who} can tell the device's page from none");
-    };
+    let hidden = |who: &str, browser: &Browser<'_>| hidden(who, browser, &home, &agent.id());
     assert!(shown(&owner.ask("/find?name=box", &[])), "its owner does not see it");
     for (who, browser) in [("nobody", &nobody), ("a stranger", &stranger), ("a guest", &guest)] {
         hidden(who, browser);
@@ -182,8 +185,13 @@ fn m3_who_may_not_see_a_device_is_told_what_is_told_of_none() {
     owner.fill(&format!("{home}/visibility"), &[("level", "private")]);
     hidden("nobody", &nobody);
     hidden("a stranger", &stranger);
+}
 
-    // What signs in without a password at a hub that is tried on one machine is not there at this one.
+/// What signs in without a password at a hub that is tried on one machine is not there at any other.
+#[test]
+fn m3_no_link_signs_in_without_a_password() {
+    let world = World::with_hub(Line::Direct, &["--pages", PAGES]);
+    let nobody = Browser::nobody(&world);
     let text = world.hub.command(&["user", "add", OWNER]).ok();
     let path = text.split(PAGES).nth(1).expect("a link").trim().to_owned();
     assert_eq!(nobody.ask(&format!("{path}/once"), &[]), nobody.ask("/nothing/there", &[]));

@@ -240,6 +240,11 @@ fn signed(provider: &Provider, known: &Known) -> String {
         claims["azp"] = json!("another-client");
     }
     let rsa_signs = provider.0.rsa != (lie == Lie::OtherKind);
+    sealed(lie, rsa_signs, &claims)
+}
+
+/// The token of these claims.
+fn sealed(lie: Lie, rsa_signs: bool, claims: &Value) -> String {
     let alg = match lie {
         Lie::AlgNone => "none",
         Lie::Hs256 => "HS256",

@@ -10,6 +10,9 @@ use crate::hub::store::Device;
 use crate::hub::store::share::{Guest, Offer};
 use core::time::Duration;
 
+/// Where the address of somebody who was invited lies; who accepted has one of the account.
+const INVITED: &str = "share_invitation.email";
+
 /// How long an invitation to a device waits.
 pub const OFFER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The most people one device is shared with, those who have not accepted among them.
@@ -55,7 +58,7 @@ impl People {
         now: Wall,
     ) -> Result<bool, PeopleError> {
         let who = self.seal.index(EMAIL, email.as_str());
-        let sealed = self.seal.seal(EMAIL, email.as_str())?;
+        let sealed = self.seal.seal(INVITED, email.as_str())?;
         Ok(self.store.share(device.id.clone(), who, sealed, MOST_GUESTS, now).await?)
     }
 
@@ -64,17 +67,17 @@ impl People {
     /// # Errors
     /// The store's.
     pub async fn guests(&self, device: &Device, now: Wall) -> Result<Guests, PeopleError> {
-        let opened = |guests: Vec<Guest>| {
+        let opened = |column: &'static str, guests: Vec<Guest>| {
             let named = |guest: Guest| {
-                let email = self.seal.open(EMAIL, &guest.email)?;
+                let email = self.seal.open(column, &guest.email)?;
                 Some(Named { number: guest.number, email, made_at: guest.made_at })
             };
             guests.into_iter().filter_map(named).collect()
         };
         let since = before(now, OFFER_LIFE);
         Ok(Guests {
-            accepted: opened(self.store.guests(device.id.clone()).await?),
-            waiting: opened(self.store.invited_guests(device.id.clone(), since).await?),
+            accepted: opened(EMAIL, self.store.guests(device.id.clone()).await?),
+            waiting: opened(INVITED, self.store.invited_guests(device.id.clone(), since).await?),
         })
     }
 
@@ -89,12 +92,12 @@ impl People {
         waits: bool,
     ) -> Result<Option<String>, PeopleError> {
         let id = device.id.clone();
-        let email = if waits {
-            self.store.uninvite(id, number).await?
+        let (email, column) = if waits {
+            (self.store.uninvite(id, number).await?, INVITED)
         } else {
-            self.store.unshare(id, number).await?
+            (self.store.unshare(id, number).await?, EMAIL)
         };
-        Ok(email.map(|email| self.seal.open(EMAIL, &email).unwrap_or_default()))
+        Ok(email.map(|email| self.seal.open(column, &email).unwrap_or_default()))
     }
 
     /// The invitations that wait for somebody.

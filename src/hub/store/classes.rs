@@ -67,7 +67,6 @@ pub static CLASSES: &[Table] = &[
         ("number", Id), ("account", Id), ("what", Word), ("about", Sealed), ("masked", Masked),
         ("made_at", Time),
     ]),
-    // For whom a letter is that goes to another address than the account's: as that one is sealed.
     ("outbox", &[("entry", Id), ("made_at", Time), ("email", Sealed)]),
     ("device_key", &[("device", Id), ("key_hash", Hash), ("spki", Key), ("made_at", Time)]),
     ("ticket", &[

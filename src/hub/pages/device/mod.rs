@@ -205,10 +205,10 @@ fn visits(visits: &[store::Visit]) -> Markup {
                         tbody {
                             @for visit in visits {
                                 tr {
-                                    td { (layout::moment(visit.made_at)) ", " (visit.seconds) " s" }
+                                    td { (layout::moment(visit.made_at)) ", for\u{a0}" (visit.seconds) "\u{a0}s" }
                                     td { code { (visit.masked) } }
                                     td { (visit.host) }
-                                    td { (visit.up) " in, " (visit.down) " out" }
+                                    td { (size(visit.up)) " in, " (size(visit.down)) " out" }
                                 }
                             }
                         }
@@ -220,6 +220,17 @@ fn visits(visits: &[store::Visit]) -> Markup {
     }
 }
 
+/// Bytes as people read them; 1 kB is 1000 of them.
+fn size(bytes: u64) -> String {
+    let (number, unit) = match bytes {
+        0..1_000 => return format!("{bytes}\u{a0}B"),
+        1_000..1_000_000 => (bytes / 100, "kB"),
+        1_000_000..1_000_000_000 => (bytes / 100_000, "MB"),
+        _ => (bytes / 100_000_000, "GB"),
+    };
+    format!("{}.{}\u{a0}{unit}", number / 10, number % 10)
+}
+
 fn ways_out(device: &Device) -> Markup {
     html! {
         section.card {
@@ -227,6 +238,26 @@ fn ways_out(device: &Device) -> Markup {
             p { "The name is the device's own: " code { "qcloud-agent privacy fix name NEW-NAME" } " on it changes it here as well." }
             p { "A device that was sold, lost or stolen is revoked: its session ends at once, its key opens nothing any more, and everything kept of it here is erased." }
             a.button.no href={ "/device/" (device.id) "/revoke" } { "Revoke this device" }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn bytes_are_said_in_units_that_fit() {
+        for (bytes, said) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (96_940, "96.9 kB"),
+            (999_999, "999.9 kB"),
+            (1_500_000, "1.5 MB"),
+            (u64::MAX, "18446744073.7 GB"),
+        ] {
+            assert_eq!(size(bytes).replace('\u{a0}', " "), said);
         }
     }
 }

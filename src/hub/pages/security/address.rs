@@ -199,7 +199,7 @@ pub(in super::super) async fn confirm(
         Ok(None) => return over(),
         Err(error) => return broken(&error),
     };
-    match people.change_address((change, &to), visit.from, now).await {
+    match people.change_address(person, (change, &to), visit.from, now).await {
         Ok(Moved::Yes) => done("address"),
         Ok(Moved::Over | Moved::Taken) => over(),
         Err(error) => broken(&error),
