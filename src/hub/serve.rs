@@ -103,9 +103,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     finished(dir)?;
     let store = seal_key::open_store(dir, &config, &seal)?.with(Arc::clone(&keeping));
     let store: Arc<dyn Store> = Arc::new(store);
-    // Before anything is served: one hub serves a directory.
+    // Before anything is served: one hub serves a directory. A restore begins only where no socket is.
     let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
-    // Again: a restore begins only where no socket is.
     finished(dir)?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
@@ -120,8 +119,7 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let providers = Providers::load(&config.oidc, config.sandbox)?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;
-    let mut hub = Hub::new(config, keys, store, zone, clock, people);
-    (hub.dir, hub.keeping) = (dir.to_owned(), Some(keeping));
+    let hub = Hub::new(config, keys, store, zone, clock, people).keeping(dir, keeping);
     let hub = Arc::new(hub);
     hub.restrictions.load(restrictions);
     let endpoint = session::endpoint(main.udp, &hub, &faces)?;

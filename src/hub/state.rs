@@ -17,7 +17,7 @@ use core::hash::BuildHasher;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::hash::RandomState;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -113,6 +113,11 @@ impl Hub {
             keeping: None,
             stuck: AtomicU64::new(0),
         }
+    }
+
+    /// The same, of this directory, with what keeps its deletions.
+    pub fn keeping(self, dir: &Path, keeping: Arc<Keeping>) -> Self {
+        Self { dir: dir.to_owned(), keeping: Some(keeping), ..self }
     }
 
     /// How many deletions were stuck when it was last looked, at most ten minutes ago (promise H6).

@@ -147,6 +147,18 @@ async fn the_journal_begins_with_the_first_backup_and_ends_six_months_after_the_
     assert_eq!(journal.read(Some(8)).unwrap().len(), 3);
 }
 
+fn key(id: &str) -> AuthKeyRow {
+    AuthKeyRow {
+        id: id.into(),
+        hash: [id.as_bytes()[0]; 32],
+        pattern: "*".into(),
+        reusable: id != "once",
+        uses: 0,
+        expires_at: day("2029-11-01"),
+        made_at: day("2029-08-31"),
+    }
+}
+
 #[tokio::test]
 async fn a_restore_carries_out_whatever_was_taken_back_since() {
     let mut house = House::on("2029-08-31");
@@ -161,15 +173,6 @@ async fn a_restore_carries_out_whatever_was_taken_back_since() {
     let here = "192.0.2.0".parse().unwrap();
     store.sign_in([7; 32], number, here, day("2029-08-31")).await.unwrap();
     let made_at = day("2029-08-31");
-    let key = |id: &str| AuthKeyRow {
-        id: id.into(),
-        hash: [id.as_bytes()[0]; 32],
-        pattern: "*".into(),
-        reusable: id != "once",
-        uses: 0,
-        expires_at: day("2029-11-01"),
-        made_at,
-    };
     for id in ["kept", "revoked", "once"] {
         store.add_auth_key(key(id)).await.unwrap();
     }

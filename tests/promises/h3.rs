@@ -54,15 +54,12 @@ fn h3_a_restore_brings_nothing_erased_back() {
     agent.ok(&["ddns", "on"]);
     other.ok(&["ddns", "on"]);
     until_equal("the updates", SOON, &2, || world.hub.rows("ddns"));
-    let key = world.hub.command(&["authkey", "new", "--reusable", "--json"]).ok();
-    let key: Value = serde_json::from_str(&key).expect("JSON");
+    let key = auth_key(&world.hub);
     let (papers, spki) = (Papers::of(&agent), Papers::of(&agent).spki());
 
     let said = backed_up(&world.hub, &file);
     assert!(said["backup"]["rows"].as_u64().is_some_and(|rows| rows >= 5), "{said}");
-    let bytes = std::fs::read(&file).expect("the backup");
-    let mode = std::fs::metadata(&file).expect("the backup").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let bytes = private(&file);
     for trace in [NAME.as_bytes(), agent.id().as_bytes(), &spki, DEVICE.as_bytes(), b"link_log"] {
         assert!(
             !holds(&bytes, trace),
@@ -83,8 +80,7 @@ fn h3_a_restore_brings_nothing_erased_back() {
         kept.iter().any(|kept| kept["what"].as_str().is_some_and(|what| what.contains("backups")))
     );
     other.ok(&["ddns", "off"]);
-    let id = key["id"].as_str().expect("an id");
-    world.hub.command(&["authkey", "revoke", id]).ok();
+    world.hub.command(&["authkey", "revoke", &key]).ok();
     let journal = std::fs::read(world.hub.dir().join("deletions.journal")).expect("the journal");
     for trace in &traces {
         assert!(!holds(&journal, trace), "the journal tells who was erased");
@@ -93,11 +89,9 @@ fn h3_a_restore_brings_nothing_erased_back() {
     world.hub.stop();
     let said = restored(&world.hub, &file);
     assert_eq!(said["replayed"]["erased"], 2, "{said}");
-    let keys = world.hub.command(&["authkey", "list"]).ok();
-    assert_eq!(keys, "", "a revoked auth key is back");
+    assert_eq!(world.hub.command(&["authkey", "list"]).ok(), "", "a revoked auth key is back");
     world.hub.serve();
-    let names: Vec<Value> = world.hub.devices().iter().map(|d| d["name"].clone()).collect();
-    assert_eq!(names, ["other"]);
+    assert_eq!(names(&world.hub), ["other"]);
     assert_eq!(world.hub.rows("ddns"), 0, "what was switched off is on");
     for trace in &traces {
         assert_eq!(files_with(world.hub.dir(), trace), Vec::<PathBuf>::new(), "it is back");
@@ -107,6 +101,24 @@ fn h3_a_restore_brings_nothing_erased_back() {
     // The other one goes on: its ticket is newer than the database, and it is not taken for a copy.
     until("its session", SOON, || (world.hub.devices()[0]["online"] == true).then_some(()));
     assert_eq!(world.hub.devices()[0]["quarantined"], Value::Null);
+}
+
+/// The bytes of a file that its owner alone can read.
+fn private(file: &Path) -> Vec<u8> {
+    let mode = std::fs::metadata(file).expect("the backup").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::read(file).expect("the backup")
+}
+
+fn names(hub: &Hub) -> Vec<Value> {
+    hub.devices().iter().map(|device| device["name"].clone()).collect()
+}
+
+/// A key that lets any number of devices in; its id.
+fn auth_key(hub: &Hub) -> String {
+    let key = hub.command(&["authkey", "new", "--reusable", "--json"]).ok();
+    let key: Value = serde_json::from_str(&key).expect("JSON");
+    key["id"].as_str().expect("an id").into()
 }
 
 /// A backup of a stopped hub, made so many days ago.

@@ -36,7 +36,8 @@ pub struct Replayed {
 
 /// What is of a past moment and must not come back with it: who was signed in, whom the hub trusted, whom it invited,
 /// what it was about to send.
-const MOMENTARY: [&str; 5] = ["browser", "half_session", "trusted_browser", "invitation", "outbox"];
+const MOMENTARY: [&str; 6] =
+    ["address_change", "browser", "half_session", "trusted_browser", "invitation", "outbox"];
 
 /// Carries out these entries of the journal, and takes back what must not come back by itself.
 ///
