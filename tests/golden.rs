@@ -120,6 +120,7 @@ fn body<T: ParcelBody + DeserializeOwned + PartialEq + core::fmt::Debug>() {
 
 #[test]
 fn every_request_is_what_the_other_side_reads() {
+    body::<registration::About>();
     body::<Start>();
     body::<Poll>();
     body::<registration::Renew>();

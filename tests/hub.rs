@@ -24,6 +24,8 @@ mod link;
 mod mail;
 #[path = "hub/matrix.rs"]
 mod matrix;
+#[path = "hub/operators.rs"]
+mod operators;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/phone.rs"]
@@ -78,6 +80,8 @@ const GUARDS: &[(&str, &str)] = &[
     ("matrix::s7_another_accounts_ids_are_answered_like_ids_of_nothing", "pages-own"),
     ("matrix::s7_no_route_of_the_api_is_served_to_less_than_it_needs", "hub-device-auth"),
     ("matrix::s7_no_word_of_a_session_is_heard_from_less_than_a_device", "hub-device-auth"),
+    ("operators::a_locked_account_is_signed_out_and_nobody_signs_in", "account-lock"),
+    ("operators::lines_go_when_their_time_is_over_and_the_rest_still_holds", "hub-sweep"),
 ];
 
 #[test]

@@ -1,9 +1,12 @@
 //! `hub.toml`: what the operator decides.
 
+use super::operators::Role;
+use super::people::email::Email;
 use crate::wire::label::acts;
 use crate::wire::registration::OPERATOR_MOST;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the hub's directory.
@@ -87,6 +90,71 @@ pub struct Config {
     /// What is kept of whoever connects.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// The roles of local users: by name, by number, or by group as `@name`. Root and the hub's own user are admin
+    /// unless they have an entry.
+    #[serde(default)]
+    pub operators: BTreeMap<String, Role>,
+    /// When whoever runs the hub is told, and where.
+    #[serde(default)]
+    pub alerts: Alerts,
+    /// Where health and metrics are; nowhere without it.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
+}
+
+/// `[alerts]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// How many different people one operator may look at within an hour without an alert.
+    pub people_per_hour: u32,
+    /// Whom the hub writes to; without it `contact`, where that is a mail address.
+    pub mail: Option<String>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { people_per_hour: 20, mail: None }
+    }
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// `127.0.0.1:9464`, `[::1]:9464`, or `unix:` and an absolute path.
+    pub listen: String,
+}
+
+/// Where health and metrics are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// On a loopback address.
+    Tcp(SocketAddr),
+    /// In a file.
+    Unix(PathBuf),
+}
+
+impl Metrics {
+    /// Reads where.
+    ///
+    /// # Errors
+    /// [`BadConfig::Value`] for what others than this machine could reach.
+    pub fn at(&self) -> Result<MetricsAt, BadConfig> {
+        if let Some(path) = self.listen.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            if path.is_absolute() {
+                return Ok(MetricsAt::Unix(path));
+            }
+        } else if let Ok(at) = self.listen.parse::<SocketAddr>()
+            && at.ip().is_loopback()
+        {
+            return Ok(MetricsAt::Tcp(at));
+        }
+        let why =
+            "write a loopback address such as 127.0.0.1:9464, or unix:/run/qcloud-hub/metrics.sock";
+        Err(BadConfig::Value { key: "metrics.listen", value: self.listen.clone(), why })
+    }
 }
 
 /// `[access_log]`.
@@ -307,6 +375,15 @@ impl Config {
                 return Err(BadConfig::Value { key, value, why });
             }
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.at()?;
+        }
+        if let Some(mail) = &self.alerts.mail
+            && Email::parse(mail).is_err()
+        {
+            let why = "write a mail address";
+            return Err(BadConfig::Value { key: "alerts.mail", value: mail.clone(), why });
+        }
         for (key, at) in [("listen", self.listen), ("dns", self.dns)] {
             if self.sandbox && !at.ip().is_loopback() {
                 let why = "a sandbox serves loopback addresses only";
@@ -342,6 +419,9 @@ mod tests {
             seal_key: Some("/run/keys/seal.key".into()),
             seal_key_beside_data: true,
             access_log: AccessLog::default(),
+            operators: BTreeMap::new(),
+            alerts: Alerts::default(),
+            metrics: None,
             sandbox: false,
             pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
         }
@@ -373,6 +453,27 @@ mod tests {
         for bad in ["seal.key", "", "/a\"b", "/a\\b", "/a\nb"] {
             assert!(!with(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn metrics_are_for_this_machine_only() {
+        let at = |listen: &str| Metrics { listen: listen.into() }.at().is_ok();
+        for good in ["127.0.0.1:9464", "[::1]:9464", "unix:/run/qcloud-hub/metrics.sock"] {
+            assert!(at(good), "{good}");
+        }
+        for bad in ["0.0.0.0:9464", "[::]:9464", "203.0.113.1:9464", "9464", "unix:here", ""] {
+            assert!(!at(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles_are_words_and_others_are_refused() {
+        let with = |line: &str| {
+            toml::from_str::<Config>(&format!("{}[operators]\n{line}\n", config().to_toml()))
+        };
+        let read = with("alice = \"support\"\n\"@staff\" = \"privacy\"\n1001 = \"admin\"");
+        assert_eq!(read.expect("roles").operators.len(), 3);
+        assert!(with("alice = \"root\"").is_err());
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! hub's own [`api`], devices' tripwires, and visitors, whom [`relay`] carries unread through a device's
 //! [`session`] (QUIC, on the UDP port of the same number). [`dns`] answers for the zone from memory.
 //! [`admin`] is the operator's way to the serving process; [`approval`] finds who waits to be let in.
-//! [`store`] is what is kept; [`sweep`] holds it to what the wire's parcels promise.
+//! [`operators`] is what an operator may ask of it, in which role; [`health`], [`metrics`] and [`watch`] are how the
+//! hub stands. [`store`] is what is kept; [`sweep`] holds it to what the wire's parcels promise.
 //!
 //! The row of a key in the store is the authority over a device: certificates only carry the key. Store
 //! and zone change under one lock for each device, the zone before the answer.
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod dns;
 pub mod front;
+pub mod health;
 pub mod hello;
 pub mod keeping;
 pub mod keys;
@@ -24,7 +26,9 @@ pub mod limit;
 pub mod listen;
 pub mod log;
 pub mod mail;
+pub mod metrics;
 pub mod oidc;
+pub mod operators;
 pub mod pages;
 pub mod people;
 pub mod presence;
@@ -39,3 +43,4 @@ pub mod store;
 pub mod sweep;
 pub mod ticket;
 pub mod tls;
+pub mod watch;

@@ -3,6 +3,7 @@
 use super::approval::Approvals;
 use super::config::Config;
 use super::dns::SharedZone;
+use super::health::Found;
 use super::keeping::Keeping;
 use super::keys::{Keys, random};
 use super::limit::{Buckets, Limit, Pace};
@@ -10,7 +11,8 @@ use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
 use super::store::{Device, Hash, Store, StoreError};
-use super::tls;
+use super::tls::{self, LiveLeaf};
+use super::watch::Watch;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
 use core::hash::BuildHasher;
@@ -18,7 +20,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::hash::RandomState;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// New registrations a network may begin at once, and how often one more: 30, then 30 each minute.
@@ -72,6 +74,12 @@ pub struct Hub {
     pub tries: Limit,
     /// Bounds wrong passwords of each account.
     pub wrong: Buckets<Hash>,
+    /// Sees what is unusual.
+    pub watch: Arc<Watch>,
+    /// Whether it is well.
+    pub health: Found,
+    /// The certificates it shows, by their face.
+    pub leaves: OnceLock<Vec<(&'static str, Arc<LiveLeaf>)>>,
     /// Its directory.
     pub dir: PathBuf,
     /// Backups, holds and the journal of deletions.
@@ -91,6 +99,8 @@ impl Hub {
         people: People,
     ) -> Self {
         let first = first_epoch(clock.now().wall);
+        let watch = Arc::new(Watch::default());
+        people.watched_by(&watch);
         Self {
             config,
             keys,
@@ -112,6 +122,9 @@ impl Hub {
             dir: PathBuf::new(),
             keeping: None,
             stuck: AtomicU64::new(0),
+            watch,
+            health: Found::default(),
+            leaves: OnceLock::new(),
         }
     }
 
@@ -123,6 +136,11 @@ impl Hub {
     /// How many deletions were stuck when it was last looked, at most ten minutes ago (promise H6).
     pub fn stuck_deletions(&self) -> u64 {
         self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// The certificates it shows, and when they are over.
+    pub fn certificates(&self) -> impl Iterator<Item = (&'static str, Option<Wall>)> {
+        self.leaves.get().into_iter().flatten().map(|(face, leaf)| (*face, leaf.over()))
     }
 
     /// The device whose key this is. The row is the authority, at every request and session. A key that was to take

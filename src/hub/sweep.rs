@@ -5,12 +5,14 @@
 
 use super::access;
 use super::keeping::stuck::Watch;
+use super::metrics::SWEPT_AT;
 use super::people;
 use super::state::Hub;
 use super::store::{Store, StoreError};
 use crate::card::{Parcel, Retention};
 use crate::clock::Wall;
 use crate::wire::{ddns, link, privacy, registration};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -62,6 +64,9 @@ pub static RULES: &[Rule] = &[
     Rule { table: "known_browser", kept: Kept::For(people::known::KNOWN_LIFE) },
     Rule { table: "address_change", kept: Kept::For(people::address::CHANGE_LIFE) },
     Rule { table: "identity", kept: Kept::WithAccount },
+    Rule { table: "audit", kept: Kept::For(people::audit::KEPT) },
+    Rule { table: "audit_head", kept: Kept::For(people::audit::KEPT) },
+    Rule { table: "account_lock", kept: Kept::WithAccount },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
@@ -158,7 +163,11 @@ pub async fn serve(hub: Arc<Hub>) {
     let mut watch = Watch::default();
     loop {
         let now = hub.clock.now().wall;
-        let wait = match sweep(hub.store.as_ref(), now).await {
+        let swept = sweep(hub.store.as_ref(), now).await;
+        if swept.is_ok() {
+            SWEPT_AT.store(now.unix_seconds(), Ordering::Relaxed);
+        }
+        let wait = match swept {
             Ok(next) => next.map_or(LONGEST, |due| due.0.saturating_sub(now.0)),
             Err(error) => {
                 tracing::error!(%error, "rows whose time is over could not be erased");

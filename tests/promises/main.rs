@@ -47,6 +47,7 @@ mod m2;
 mod m3;
 mod marked;
 mod n1;
+mod operators;
 mod provider;
 mod q1;
 mod q2;
@@ -63,9 +64,11 @@ mod s12;
 mod s13;
 mod s14;
 mod s15;
+mod s18;
 mod s2;
 mod s20;
 mod s3;
+mod s4;
 mod s5;
 mod s6;
 mod s7;
@@ -75,6 +78,7 @@ mod t2;
 mod tls;
 mod u4;
 mod y2;
+mod y3;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
@@ -196,6 +200,15 @@ const GUARDS: &[(&str, &str)] = &[
     ("t2::t1_letters_about_safety_cannot_be_switched_off_and_sell_nothing", "people-mail"),
     ("t2::t2_letters_are_plain_text_that_tells_nobody_whether_it_was_read", "mail-plain"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
+    ("s4::s4_an_operator_may_what_their_role_allows_and_no_more", "operator-role"),
+    ("s4::s4_addresses_are_masked_but_for_privacy_and_a_reason", "operator-mask"),
+    ("s4::s4_every_look_is_noted_sealed_and_told_to_whom_it_is_about", "operator-noted"),
+    ("s4::s4_a_line_that_was_altered_or_taken_out_is_found", "ledger-chain"),
+    ("s4::s4_an_unusual_volume_raises_an_alert_and_slows_down", "operator-volume"),
+    ("s18::s18_health_says_what_is_wrong_and_recovers", "health"),
+    ("s18::s18_metrics_are_well_formed_count_what_happens_and_are_not_public", "metrics-count"),
+    ("s18::s18_an_attack_on_an_account_is_raised_told_and_logged_without_a_name", "watch-raise"),
+    ("y3::y3_visits_and_sign_ins_are_counted_and_nobody_can_be_read_from_it", "metrics-aggregate"),
 ];
 
 /// Tells the runner of the sabotage which test shall fail of which guard.

@@ -15,6 +15,7 @@ mod renewal;
 
 use self::refusal::Refusal;
 use super::hello::Prefixed;
+use super::metrics::REGISTRATIONS;
 use super::state::Hub;
 use super::store::{Device, Hash};
 use super::tls::{Faces, Judge, device_in, key_hash};
@@ -263,12 +264,20 @@ async fn in_use(hub: &Hub, route: &Route, device: Device) -> Result<Device, Refu
 
 /// Bounds those without a certificate. A sandbox has only one address, and no strangers.
 fn bounded(hub: &Hub, route: &Route, peer: &Peer) -> Result<(), Refusal> {
+    let start = route.parcel == &wire_registration::START;
+    if start {
+        REGISTRATIONS.count("begun");
+    }
     if hub.config.sandbox {
         return Ok(());
     }
-    let start = route.parcel == &wire_registration::START;
     let limit = if start { &hub.starts } else { &hub.polls };
-    limit.take(peer.address, hub.clock.now().boot).map_err(Refusal::too_many)
+    limit.take(peer.address, hub.clock.now().boot).map_err(|wait| {
+        if start {
+            REGISTRATIONS.count("bounded");
+        }
+        Refusal::too_many(wait)
+    })
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Refusal> {

@@ -1,6 +1,5 @@
 //! `backup`, `restore` and `hold add|list|end|show`.
 
-use super::admin::devices_hint;
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
 use crate::clock::Wall;
@@ -253,7 +252,7 @@ async fn subject(args: &ArgMatches, store: &dyn Store) -> Result<Subject, Failur
     let typed = args.get_one::<String>("device").cloned().unwrap_or_default();
     let name = Label::parse(&typed).map_err(|e| failed(&e))?;
     let device = admin::named(store, &name).await.map_err(|e| failed(&e))?;
-    let nobody = || Failure::new(format!("no device is named {name}")).hint(devices_hint());
+    let nobody = || Failure::new(format!("no device is named {name}")).hint("qcloud-hub devices");
     let device = device.ok_or_else(nobody)?;
     Ok(Subject::Device { id: device.id, name: device.name.to_string() })
 }

@@ -2,11 +2,12 @@
 
 mod access;
 mod admin;
+mod desk;
 mod fleet;
 mod init;
 mod keeping;
+mod table;
 mod tree;
-mod user;
 
 pub use self::tree::tree;
 
@@ -99,13 +100,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("serve", args)) => runtime.block_on(serve(&dir(args), args.get_flag("ready"))),
         Some(("approve", args)) => runtime.block_on(admin::approve(args)),
         Some(("deny", args)) => runtime.block_on(admin::deny(args)),
-        Some(("release", args)) => runtime.block_on(admin::release(args)),
-        Some(("devices", args)) => runtime.block_on(admin::devices(args)),
-        Some(("revoke", args)) => runtime.block_on(fleet::revoke(args)),
+        Some(("release", args)) => runtime.block_on(desk::release(args)),
+        Some(("devices", args)) => runtime.block_on(desk::devices(args)),
+        Some(("revoke", args)) => runtime.block_on(desk::revoke(args)),
         Some(("authkey", args)) => runtime.block_on(fleet::authkey(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
+        Some(("user", args)) => runtime.block_on(desk::user(args)),
+        Some(("device", args)) => runtime.block_on(desk::device(args)),
+        Some(("audit", args)) => runtime.block_on(desk::audit(args)),
+        Some(("health", args)) => runtime.block_on(desk::health(args)),
         Some(("access-log", args)) => runtime.block_on(access::access_log(args)),
-        Some(("user", args)) => runtime.block_on(user::user(args)),
         Some(("backup", args)) => runtime.block_on(keeping::backup(args)),
         Some(("restore", args)) => keeping::restore(args),
         Some(("hold", args)) => runtime.block_on(keeping::hold(args)),

@@ -60,6 +60,27 @@ fn plain(
     Ok(message.header(kind).body(body(text))?)
 }
 
+/// The letter to whoever runs the hub, about something unusual. It names nobody.
+///
+/// # Errors
+/// An address that the mail library does not take.
+pub(super) fn alert(
+    post: &Post,
+    to: &Email,
+    host: &str,
+    text: &str,
+) -> Result<Message, Box<dyn core::error::Error + Send + Sync>> {
+    let to = Mailbox::new(None, to.as_str().parse()?);
+    let message = Message::builder().from(post.from.clone()).to(to).header(AutoSubmitted);
+    let message = message.subject(format!("Something unusual at the hub {host}"));
+    let body = format!(
+        "{text}\n\n\
+         What it was is in the hub's log and metrics; whom it concerns was told in their account's log.\n\
+         Operators' acts: qcloud-hub audit list\n"
+    );
+    Ok(message.header(ContentType::TEXT_PLAIN).body(body)?)
+}
+
 fn subject(what: Happened, about: Option<&str>) -> String {
     let about = printable(about.unwrap_or_default(), 80);
     match what {
@@ -95,6 +116,10 @@ fn subject(what: Happened, about: Option<&str>) -> String {
         Happened::Revoked => format!("The device {about} was taken out of your account"),
         Happened::Left => format!("The device {about} left your account"),
         Happened::Released => format!("The device {about} may come back"),
+        Happened::OperatorLooked => "An operator of the hub looked at your account".into(),
+        Happened::OperatorActed => format!("An operator of the hub changed your account: {about}"),
+        Happened::SecondReset => "An operator of the hub removed your second factor".into(),
+        Happened::Unusual => format!("Something unusual happened with your account: {about}"),
     }
 }
 

@@ -142,6 +142,7 @@ fn host_of(authority: &str) -> &str {
 /// Something that went wrong here, not at the visitor's side; the log says what.
 fn broken(error: &dyn core::error::Error) -> Response {
     let reason = error.source().map(ToString::to_string);
+    crate::hub::metrics::ERRORS.count("pages");
     tracing::error!(%error, reason, "a page could not be made");
     let text = "The hub could not do this just now. Try again in a minute.";
     layout::message(StatusCode::INTERNAL_SERVER_ERROR, "Not just now", text)

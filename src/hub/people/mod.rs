@@ -4,6 +4,7 @@
 //! browser's session only as a hash: neither a copy of the database nor a look into it lets anybody in.
 
 pub mod address;
+pub mod audit;
 pub mod email;
 pub mod identity;
 pub mod known;
@@ -13,10 +14,12 @@ pub mod sharing;
 pub mod totp;
 
 use super::keys::{KeyError, random};
+use super::metrics::SIGN_INS;
 use super::seal::Seal;
 use super::store::people::{Account, Entry, Happened, Letter, Line, Wanted};
 use super::store::{Hash, Store, StoreError};
 use super::tls::hash;
+use super::watch::{Seen, Watch};
 use crate::clock::Wall;
 use crate::secret::Secret;
 use crate::wire::address::masked;
@@ -25,7 +28,7 @@ use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use email::Email;
 use password::{BadPassword, Passwords};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 /// How long an invitation is good for.
@@ -91,6 +94,7 @@ pub struct People {
     passwords: Passwords,
     mails: bool,
     posted: Notify,
+    watch: OnceLock<Arc<Watch>>,
 }
 
 impl People {
@@ -99,7 +103,20 @@ impl People {
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
     pub fn new(store: Arc<dyn Store>, seal: Arc<Seal>, mails: bool) -> Result<Self, KeyError> {
-        Ok(Self { store, seal, passwords: Passwords::new()?, mails, posted: Notify::new() })
+        let (passwords, posted) = (Passwords::new()?, Notify::new());
+        Ok(Self { store, seal, passwords, mails, posted, watch: OnceLock::new() })
+    }
+
+    /// From here on sign-ins are watched; the first watch stays.
+    pub fn watched_by(&self, watch: &Arc<Watch>) {
+        let _ = self.watch.set(Arc::clone(watch));
+    }
+
+    fn seen(&self, seen: Seen, now: Wall) {
+        SIGN_INS.count(if matches!(seen, Seen::SignedIn { .. }) { "ok" } else { "failed" });
+        if let Some(watch) = self.watch.get() {
+            watch.saw(seen, now);
+        }
     }
 
     /// Makes an account, or invites the holder of one to set another password. The invitation is for its link.
@@ -155,6 +172,11 @@ impl People {
     ) -> Result<Option<Person>, PeopleError> {
         let account = self.store.account(self.seal.index(EMAIL, email.as_str())).await?;
         let hashed = account.as_ref().and_then(|account| account.password.clone());
+        let locked = self.store.locked().await?;
+        let is_locked =
+            |account: &Account| locked.iter().any(|(number, _)| *number == account.number);
+        let account =
+            account.filter(|found| !is_locked(found) || crate::sabotage::off("account-lock"));
         let fits = self.passwords.verify(password, hashed).await?;
         let fits = fits || crate::sabotage::off("hub-password");
         Ok(account.filter(|_| fits).and_then(|account| self.person(&account)))
@@ -214,6 +236,11 @@ impl People {
             return Ok(());
         }
         let about = about.map(|text| self.seal.seal("account_log.about", text)).transpose()?;
+        if what == Happened::SignedIn {
+            self.seen(Seen::SignedIn { from, account }, now);
+        } else if matches!(what, Happened::SignInFailed | Happened::SecondFailed) {
+            self.seen(Seen::SignInFailed { from, account: Some(account) }, now);
+        }
         let masked = masked(from);
         let entry = Entry { what, about, masked, made_at: now };
         let mailed = self.mails && what.is_mailed() && !crate::sabotage::off("people-mail");
@@ -244,6 +271,11 @@ impl People {
     /// The store's.
     pub async fn sent(&self, letter: u64) -> Result<(), PeopleError> {
         Ok(self.store.mailed(letter).await?)
+    }
+
+    /// Says that a letter waits which is about no account.
+    pub fn wake_post(&self) {
+        self.posted.notify_one();
     }
 
     /// Waits until a letter is posted.
@@ -278,7 +310,10 @@ impl People {
             Some(account) => {
                 self.tell(account.number, Happened::SignInFailed, None, from, now).await
             }
-            None => Ok(()),
+            None => {
+                self.seen(Seen::SignInFailed { from, account: None }, now);
+                Ok(())
+            }
         }
     }
 
@@ -295,6 +330,15 @@ impl People {
     /// Whether this is the mark of a browser's session, compared in constant time.
     pub fn is_mark(&self, ticket: &str, mark: &[u8]) -> bool {
         self.seal.is_index("browser.form", ticket, mark)
+    }
+
+    /// The account with this address.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn find(&self, email: &Email) -> Result<Option<(Person, Account)>, PeopleError> {
+        let account = self.store.account(self.seal.index(EMAIL, email.as_str())).await?;
+        Ok(account.and_then(|account| Some((self.person(&account)?, account))))
     }
 
     /// All accounts.

@@ -67,11 +67,19 @@ pub enum Happened {
     Left,
     /// The operator lifted a device's quarantine.
     Released,
+    /// An operator looked at the account (promise S4).
+    OperatorLooked,
+    /// An operator did something with the account.
+    OperatorActed,
+    /// An operator removed a second factor that was lost.
+    SecondReset,
+    /// The hub saw something unusual with the account (promise S18).
+    Unusual,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 32] = [
+    pub const ALL: [(&'static str, Self); 36] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -104,6 +112,10 @@ impl Happened {
         ("revoked", Self::Revoked),
         ("left", Self::Left),
         ("released", Self::Released),
+        ("operator_looked", Self::OperatorLooked),
+        ("operator_acted", Self::OperatorActed),
+        ("second_reset", Self::SecondReset),
+        ("unusual", Self::Unusual),
     ];
 
     /// As it is kept.
@@ -135,7 +147,10 @@ impl Happened {
             | Self::Linked
             | Self::Unlinked
             | Self::Revoked
-            | Self::Left => true,
+            | Self::Left
+            | Self::OperatorActed
+            | Self::SecondReset
+            | Self::Unusual => true,
             Self::SignedIn
             | Self::SignInFailed
             | Self::SignedOut
@@ -145,7 +160,8 @@ impl Happened {
             | Self::OthersSignedOut
             | Self::OfferEnded
             | Self::BrowserForgotten
-            | Self::Released => false,
+            | Self::Released
+            | Self::OperatorLooked => false,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod keep;
 mod keys;
 pub mod known;
 mod opening;
+pub mod operator;
 pub mod people;
 pub mod replay;
 mod rights;
@@ -324,6 +325,7 @@ pub trait Store:
     + known::Known
     + address::AddressChanges
     + identity::Identities
+    + operator::Operators
     + keep::Keep
 {
     /// Notes a request for registration unless `most` stand already.

@@ -187,7 +187,8 @@ pub(super) fn by_ticket(
         WHERE t.ticket = ?1 AND t.made_at >= ?2"
     );
     let since = schema::integer(since.unix_seconds());
-    one(connection, &sql, params![ticket.as_slice(), since], account)
+    let found = one(connection, &sql, params![ticket.as_slice(), since], account)?;
+    super::operator::unless_locked(connection, found)
 }
 
 fn accept(

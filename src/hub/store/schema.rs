@@ -34,6 +34,7 @@ pub const STEPS: &[&str] = &[
     super::known::CREATE,
     super::address::CREATE,
     super::identity::CREATE,
+    super::operator::CREATE,
     super::hold::CREATE,
 ];
 
