@@ -16,6 +16,8 @@ mod fields;
 mod fleet;
 #[path = "hub/grant.rs"]
 mod grant;
+#[path = "hub/keeping.rs"]
+mod keeping;
 #[path = "hub/keys.rs"]
 mod keys;
 #[path = "hub/link.rs"]

@@ -3,11 +3,12 @@
 //! Sessions of its devices end first, so that no visit writes anything down any more; then the store takes everything
 //! in one step; then the names leave the zone. A hub that dies between finds the zone in the store when it is back.
 
+use super::keeping::hold;
 use super::people::farewell::{FAREWELL_LIFE, Farewell};
 use super::people::{PeopleError, Person};
 use super::speech::Language;
 use super::state::Hub;
-use super::store::Scope;
+use super::store::{Device, Scope, StoreError};
 use crate::clock::Wall;
 use crate::wire::receipt::{ACCOUNT_TYPE, AccountReceipt, Kept};
 use crate::wire::signed;
@@ -52,7 +53,7 @@ pub async fn erase(
         devices: names.clone(),
         erased_at,
         rows: gone.rows,
-        kept: kept(hub, erased_at),
+        kept: kept(hub, person.account, &gone.devices, erased_at).await?,
     };
     let document = signed::sign(&receipt, ACCOUNT_TYPE, &hub.keys.receipt);
     let rows = receipt.rows.values().sum();
@@ -73,11 +74,29 @@ pub async fn erase(
 }
 
 /// What stays after an erasure of now; also what the page shows before it (promise R12).
-pub fn kept(hub: &Hub, now: Wall) -> Vec<Kept> {
-    let letter = Kept {
-        what: "your mail address, in memory only".into(),
-        why: "to send you a last letter; it is forgotten with the letter".into(),
-        until: Wall(now.0.saturating_add(FAREWELL_LIFE)),
-    };
-    if hub.people.mails() { vec![letter] } else { Vec::new() }
+///
+/// # Errors
+/// The store's.
+pub async fn kept(
+    hub: &Hub,
+    account: u64,
+    devices: &[Device],
+    now: Wall,
+) -> Result<Vec<Kept>, StoreError> {
+    let mut all = hold::kept_of_account(hub, account, now).await?;
+    for device in devices {
+        for kept in hold::kept(hub, &device.id, now).await? {
+            if !all.contains(&kept) {
+                all.push(kept);
+            }
+        }
+    }
+    if hub.people.mails() {
+        all.push(Kept {
+            what: "your mail address, in memory only".into(),
+            why: "to send you a last letter; it is forgotten with the letter".into(),
+            until: Wall(now.0.saturating_add(FAREWELL_LIFE)),
+        });
+    }
+    Ok(all)
 }

@@ -10,6 +10,7 @@
 
 use super::api::forget::erase;
 use super::health::{self, Reason};
+use super::keeping::backup::{self, Made};
 use super::operators::Operator;
 use super::operators::act::{Act, Refused};
 use super::operators::desk::{self, Desk};
@@ -42,6 +43,8 @@ const MAX_REQUEST: u64 = 4096;
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 /// How long either side waits for the other. A revocation is promised within 5 s (S10).
 const PATIENCE: Duration = Duration::from_secs(4);
+/// A backup reads everything and writes it to a disk.
+const LONG: Duration = Duration::from_secs(600);
 /// Conversations at once.
 const MOST: usize = 16;
 /// After an error of the listener (no file descriptors), so that it does not spin.
@@ -63,6 +66,21 @@ pub enum Request {
         /// Why, where the operator says so.
         reason: Option<String>,
     },
+    /// Make a backup.
+    Backup {
+        /// The absolute path of the file, or of the directory for it.
+        to: PathBuf,
+    },
+}
+
+impl Request {
+    /// How long the asker waits for the answer.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Backup { .. } => LONG,
+            Self::Health {} | Self::Desk { .. } => PATIENCE,
+        }
+    }
 }
 
 /// What the serving hub says.
@@ -83,6 +101,11 @@ pub enum Answer {
     Refused {
         /// Why.
         refused: Refused,
+    },
+    /// There is a backup.
+    BackedUp {
+        /// Which.
+        made: Made,
     },
     /// It could not be done.
     Failed {
@@ -137,7 +160,7 @@ impl Socket {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move {
                 // Who went away, or says nothing, gets no answer.
-                let _ = timeout(PATIENCE, converse(&hub, stream)).await;
+                let _ = converse(&hub, stream).await;
                 drop(place);
             });
         }
@@ -154,19 +177,25 @@ impl Drop for Socket {
 async fn converse(hub: &Arc<Hub>, stream: UnixStream) -> io::Result<()> {
     let peer = Uid::from_raw(getsockopt(&stream, PeerCredentials)?.uid());
     let (reader, mut writer) = stream.into_split();
-    let line = read_line(reader, MAX_REQUEST).await?;
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let line = timeout(PATIENCE, read_line(reader, MAX_REQUEST)).await.map_err(late)??;
     let who = Operator::of(&hub.config.operators, peer, geteuid());
-    let answer = match (serde_json::from_slice(&line), who) {
+    let is_own = peer.is_root() || peer == geteuid();
+    let answer = match (serde_json::from_slice::<Request>(&line), who) {
         (_, None) => failed("only root, the hub's own user and those in [operators] may ask"),
+        (Ok(Request::Backup { .. }), Some(_)) if !is_own => {
+            failed("only root and the hub's own user may make a backup")
+        }
         // A task of its own: what was begun is done, whether the asker waits or not.
         (Ok(request), Some(who)) => {
             let hub = Arc::clone(hub);
+            let patience = request.patience();
             let done = tokio::spawn(async move { answer(&hub, &who, request).await });
-            done.await.unwrap_or_else(failed)
+            timeout(patience, done).await.map_err(late)?.unwrap_or_else(failed)
         }
         (Err(error), _) => failed(format!("the request is not understood: {error}")),
     };
-    writer.write_all(&line_of(&answer)?).await
+    timeout(PATIENCE, writer.write_all(&line_of(&answer)?)).await.map_err(late)?
 }
 
 async fn answer(hub: &Hub, who: &Operator, request: Request) -> Answer {
@@ -184,6 +213,28 @@ async fn answer(hub: &Hub, who: &Operator, request: Request) -> Answer {
                 Ok(value) => Answer::Done { value },
                 Err(refused) => Answer::Refused { refused },
             }
+        }
+        Request::Backup { to } => back_up(hub, &to).await,
+    }
+}
+
+async fn back_up(hub: &Hub, to: &Path) -> Answer {
+    let Some(keeping) = hub.keeping.as_ref().filter(|_| to.is_absolute()) else {
+        return failed("a backup needs an absolute path");
+    };
+    match backup::make(hub.store.as_ref(), keeping, to).await {
+        Ok(made) => {
+            tracing::info!(rows = made.rows, "a backup was made");
+            Answer::BackedUp { made }
+        }
+        Err(error) => {
+            let mut why = error.to_string();
+            let mut source = core::error::Error::source(&error);
+            while let Some(cause) = source {
+                why = format!("{why}: {cause}");
+                source = cause.source();
+            }
+            Answer::Failed { why }
         }
     }
 }
@@ -274,7 +325,7 @@ pub async fn ask(dir: &Path, request: &Request) -> io::Result<Option<Answer>> {
         serde_json::from_slice(&line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     };
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the serving hub does not answer");
-    timeout(PATIENCE, asked).await.map_err(late)?.map(Some)
+    timeout(request.patience(), asked).await.map_err(late)?.map(Some)
 }
 
 fn is_absent(error: &io::Error) -> bool {

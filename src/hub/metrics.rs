@@ -272,7 +272,7 @@ async fn of_hub(text: &mut String, hub: &Hub) {
     let age = if swept == 0 { 0 } else { now.unix_seconds().saturating_sub(swept) };
     gauge(text, "qcloud_hub_sweep_age_seconds", "Time since the retention sweep was done.", age);
     let stuck = "Erasures that were begun and are not finished.";
-    gauge(text, "qcloud_hub_stuck_deletions", stuck, 0);
+    gauge(text, "qcloud_hub_stuck_deletions", stuck, hub.stuck_deletions());
     let name = "qcloud_hub_certificate_seconds";
     head(text, name, "gauge", "Time until a certificate of the hub is over.");
     for (face, over) in hub.certificates() {

@@ -24,6 +24,7 @@ pub mod export;
 pub mod front;
 pub mod health;
 pub mod hello;
+pub mod keeping;
 pub mod kept;
 pub mod keys;
 pub mod limit;

@@ -5,12 +5,15 @@ use super::config::{BadConfig, Config, Pages};
 use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
 use super::health::Listener;
+use super::keeping::Keeping;
+use super::keeping::restore::is_unfinished;
 use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
 use super::mail::{self, BadMail, Post};
 use super::oidc::Providers;
 use super::pages::Site;
 use super::people::People;
+use super::seal::Seal;
 use super::seal_key::{self, BadSealKey};
 use super::session::{self, SessionError};
 use super::state::Hub;
@@ -63,6 +66,9 @@ pub enum ServeError {
     /// The listener of health and metrics.
     #[error("[metrics] listen could not be opened")]
     Metrics(#[source] std::io::Error),
+    /// A restore was cut short.
+    #[error("a restore was begun and not finished: run `qcloud-hub restore` again")]
+    Unfinished,
 }
 
 /// Where a hub serves, as `serve --ready` prints it.
@@ -98,10 +104,9 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     complain(&config, dir);
     let keys = Keys::load(dir)?;
     let seal = Arc::new(seal_key::load_apart(dir, &config)?);
-    let store: Arc<dyn Store> = Arc::new(seal_key::open_store(dir, &config, &seal)?);
+    let (store, keeping) = open_store(dir, &config, &seal, &clock)?;
     // Before anything is served: one hub serves a directory.
-    let is_open = !config.operators.is_empty();
-    let operator = admin::Socket::open(dir, is_open).await.map_err(ServeError::Admin)?;
+    let operator = socket(dir, &config).await?;
     let metrics = metrics(&config).await?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
@@ -116,7 +121,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let providers = Providers::load(&config.oidc, config.sandbox)?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;
-    let hub = Arc::new(Hub::new(config, keys, store, zone, clock, people));
+    let hub = Hub::new(config, keys, store, zone, clock, people).keeping(dir, keeping);
+    let hub = Arc::new(hub);
     hub.restrictions.load(restrictions);
     let endpoint = session::endpoint(main.udp, &hub, &faces)?;
     let ready = Ready {
@@ -157,6 +163,32 @@ async fn metrics(config: &Config) -> Result<Option<Listener>, ServeError> {
     let Some(metrics) = &config.metrics else { return Ok(None) };
     let opened = Listener::open(&metrics.at()?).await;
     opened.map(Some).map_err(ServeError::Metrics)
+}
+
+async fn socket(dir: &Path, config: &Config) -> Result<admin::Socket, ServeError> {
+    let is_open = !config.operators.is_empty();
+    let socket = admin::Socket::open(dir, is_open).await.map_err(ServeError::Admin)?;
+    // Again: a restore begins only where no socket is.
+    finished(dir)?;
+    Ok(socket)
+}
+
+/// The store, and what keeps its deletions.
+fn open_store(
+    dir: &Path,
+    config: &Config,
+    seal: &Arc<Seal>,
+    clock: &Clock,
+) -> Result<(Arc<dyn Store>, Arc<Keeping>), ServeError> {
+    finished(dir)?;
+    let keeping = Arc::new(Keeping::new(dir, Arc::clone(seal), clock.clone()));
+    let store = seal_key::open_store(dir, config, seal)?.with(Arc::clone(&keeping));
+    Ok((Arc::new(store), keeping))
+}
+
+/// Whether no restore was cut short here.
+fn finished(dir: &Path) -> Result<(), ServeError> {
+    if is_unfinished(dir) { Err(ServeError::Unfinished) } else { Ok(()) }
 }
 
 /// Says what people will miss with this configuration.

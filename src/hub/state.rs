@@ -4,6 +4,7 @@ use super::approval::Approvals;
 use super::config::Config;
 use super::dns::SharedZone;
 use super::health::Found;
+use super::keeping::Keeping;
 use super::keys::{Keys, random};
 use super::limit::{Buckets, Limit, Pace};
 use super::people::People;
@@ -15,8 +16,10 @@ use super::watch::Watch;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
 use core::hash::BuildHasher;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::hash::RandomState;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -77,6 +80,12 @@ pub struct Hub {
     pub health: Found,
     /// The certificates it shows, by their face.
     pub leaves: OnceLock<Vec<(&'static str, Arc<LiveLeaf>)>>,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Backups, holds and the journal of deletions.
+    pub keeping: Option<Arc<Keeping>>,
+    /// What [`Hub::stuck_deletions`] says.
+    pub stuck: AtomicU64,
 }
 
 impl Hub {
@@ -110,10 +119,23 @@ impl Hub {
             approvals: Approvals::default(),
             tries: Limit::new(TRIES.0, TRIES.1),
             wrong: Buckets::new(WRONG.0, WRONG.1),
+            dir: PathBuf::new(),
+            keeping: None,
+            stuck: AtomicU64::new(0),
             watch,
             health: Found::default(),
             leaves: OnceLock::new(),
         }
+    }
+
+    /// The same, of this directory, with what keeps its deletions.
+    pub fn keeping(self, dir: &Path, keeping: Arc<Keeping>) -> Self {
+        Self { dir: dir.to_owned(), keeping: Some(keeping), ..self }
+    }
+
+    /// How many deletions were stuck when it was last looked, at most ten minutes ago (promise H6).
+    pub fn stuck_deletions(&self) -> u64 {
+        self.stuck.load(Ordering::Relaxed)
     }
 
     /// The certificates it shows, and when they are over.

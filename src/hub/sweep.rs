@@ -4,6 +4,7 @@
 //! the sweep of the hub are the same constant.
 
 use super::access;
+use super::keeping::stuck::Watch;
 use super::metrics::SWEPT_AT;
 use super::people;
 use super::state::Hub;
@@ -70,8 +71,9 @@ pub static RULES: &[Rule] = &[
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
-/// that no parcel promises anything of them and no device's erasure takes them with it.
-pub static EXPIRING: &[&str] = &["auth_key"];
+/// that no parcel promises anything of them and no device's erasure takes them with it; of `held` the receipt of the
+/// erasure told.
+pub static EXPIRING: &[&str] = &["auth_key", "hold", "held"];
 
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -159,6 +161,7 @@ async fn sweep_table(
 
 /// Sweeps for ever: now, and each time a row is due.
 pub async fn serve(hub: Arc<Hub>) {
+    let mut watch = Watch::default();
     loop {
         let now = hub.clock.now().wall;
         let swept = sweep(hub.store.as_ref(), now).await;
@@ -172,6 +175,7 @@ pub async fn serve(hub: Arc<Hub>) {
                 PAUSE
             }
         };
+        watch.turn(&hub, hub.clock.now()).await;
         tokio::time::sleep(wait.clamp(PAUSE, LONGEST)).await;
     }
 }

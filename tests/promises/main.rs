@@ -33,7 +33,9 @@ mod d5;
 mod g1;
 mod h1;
 mod h2;
+mod h3;
 mod h4;
+mod h6;
 mod h7;
 mod k1;
 mod k2;
@@ -60,6 +62,7 @@ mod r10;
 mod r12;
 mod r3;
 mod r3_offline;
+mod r4;
 mod r5;
 mod r7;
 mod s1;
@@ -143,6 +146,14 @@ const GUARDS: &[(&str, &str)] = &[
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
     ("h1::h1_what_says_when_it_goes_is_gone_by_then", "hub-sweep"),
     ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),
+    ("h3::h3_a_restore_brings_nothing_erased_back", "hub-replay"),
+    ("h3::h3_a_restore_brings_nothing_erased_back", "hub-journal"),
+    ("h3::h3_a_backup_over_six_months_old_is_refused", "hub-backup-age"),
+    ("h3::h3_a_directory_of_backups_keeps_none_over_six_months", "hub-backup-prune"),
+    ("h3::h3_without_the_whole_journal_nothing_is_restored_unless_by_name", "hub-journal-mac"),
+    ("h3::h3_without_the_whole_journal_nothing_is_restored_unless_by_name", "hub-journal-end"),
+    ("h3::h3_a_backup_or_restore_that_is_killed_leaves_no_half", "hub-backup-whole"),
+    ("h6::h6_a_deletion_that_is_stuck_is_noticed", "hub-stuck"),
     ("h7::h7_not_a_byte_of_an_erased_device_is_left_in_any_file", "hub-log-emptied"),
     ("n1::n1_no_file_holds_a_visitors_address_even_for_a_moment", "hub-mask"),
     ("r10::r10_who_runs_the_hub_is_shown_before_the_owner_decides_and_ever_after", "hub-operator"),
@@ -152,6 +163,10 @@ const GUARDS: &[(&str, &str)] = &[
     ),
     ("r12::r12_what_the_receipt_does_not_name_is_not_kept", "hub-erase"),
     ("r12::r6_a_request_to_erase_is_carried_out_and_only_the_devices_own", "hub-erase"),
+    ("r12::r12_what_stays_in_holds_and_backups_stands_in_the_receipt", "hub-kept-named"),
+    ("r4::r4_what_is_held_is_out_of_use_and_gone_at_its_end", "hub-hold"),
+    ("r4::r4_what_is_held_is_out_of_use_and_gone_at_its_end", "hub-sweep"),
+    ("r4::r4_no_hold_lasts_longer_than_six_months_however_often_it_is_added", "hub-hold-most"),
     ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),
     ("s5::s5_no_file_of_the_hub_holds_anything_of_anybody", "hub-seal"),
     ("s5::y1_no_line_of_the_log_names_anybody", "hub-log-anonymous"),

@@ -235,7 +235,7 @@ async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value,
             }
             (Ok(device), _) => Some(in_use(&hub, route, device).await?),
             (Err(_), Some(id)) if route.parcel == &wire_registration::FORGET => {
-                return forget::again(&hub, id, &read_body(request.into_body()).await?);
+                return forget::again(&hub, id, &read_body(request.into_body()).await?).await;
             }
             (Err(refusal), _) => return Err(refusal),
         },

@@ -41,6 +41,7 @@ pub fn tree() -> Command {
             command("access-log", "Show who connected to the hub, where hub.toml has that kept")
                 .arg(json()),
         )
+        .subcommands(super::keeping::commands())
         .subcommand(device())
         .subcommand(audit())
         .subcommand(
@@ -215,7 +216,7 @@ fn authkey() -> Command {
         .subcommand(command("revoke", "Have a key let nobody in any more").arg(id))
 }
 
-fn command(name: &'static str, about: &'static str) -> Command {
+pub(super) fn command(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about).arg(
         Arg::new("dir")
             .long("dir")
@@ -226,11 +227,11 @@ fn command(name: &'static str, about: &'static str) -> Command {
     )
 }
 
-fn flag(name: &'static str, about: &'static str) -> Arg {
+pub(super) fn flag(name: &'static str, about: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(about)
 }
 
-fn json() -> Arg {
+pub(super) fn json() -> Arg {
     flag("json", "Print JSON")
 }
 

@@ -1,12 +1,14 @@
 //! What is kept of a person as a whole, on SQLite: their profile, all their rows, and the end of them.
 
 use super::people::account as read_account;
-use super::sqlite::{SqliteStore, engine, erase, many, one, write};
+use super::sqlite::{SqliteStore, engine, many, one, write};
 use super::worker::Kind;
 use super::{Answer, Device, Kept, Scope, StoreError};
-use super::{classes, schema};
+use super::{classes, hold, keep, schema};
 use crate::clock::Wall;
+use crate::hub::keeping::{Deletion, Keeping};
 use rusqlite::{Connection, Row, params};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub(super) const CREATE: &str = "
@@ -30,6 +32,9 @@ pub struct Table {
     /// Columns that are not shown, and what they are: whoever had the file could use them, or guess at them.
     pub withheld: &'static [(&'static str, &'static str)],
 }
+
+/// Rows of one table that are read at once.
+const ALL: u64 = 1 << 32;
 
 const TICKET: &[(&str, &str)] =
     &[("ticket", "a hash, of which only your browser or you have the original")];
@@ -167,7 +172,25 @@ fn rows_of(
     many(connection, &sql, values, schema::kept)
 }
 
-fn erase_account(connection: &Connection, account: u64) -> Result<Option<Gone>, StoreError> {
+/// Moves an account's own rows out of reach when a hold stands over it; whether one does.
+fn set_aside(connection: &Connection, keeping: &Keeping, account: u64) -> Result<bool, StoreError> {
+    let subject = hold::account_subject(keeping, account);
+    let rows = || {
+        let tables = TABLES.iter().map(|Table { name, .. }| {
+            let rows = rows_of(connection, account, name, 0, ALL)?;
+            let rows = rows.into_iter().map(|row| Value::Object(row.data)).collect();
+            Ok(((*name).to_owned(), rows))
+        });
+        tables.collect()
+    };
+    hold::set_aside(connection, keeping, &[subject], subject, rows)
+}
+
+fn erase_account(
+    connection: &Connection,
+    keeping: Option<&Keeping>,
+    account: u64,
+) -> Result<Option<Gone>, StoreError> {
     let number = schema::integer(account);
     let sql = "SELECT number, email, password, made_at FROM account WHERE number = ?1";
     if one(connection, sql, [number], read_account)?.is_none() {
@@ -179,8 +202,13 @@ fn erase_account(connection: &Connection, account: u64) -> Result<Option<Gone>, 
     let all = all.chain(TABLES.iter().map(|table| table.name));
     let mut rows: BTreeMap<String, u64> = all.map(|table| (table.to_owned(), 0)).collect();
     let mut count = |table: &str, more: u64| *rows.entry(table.to_owned()).or_default() += more;
+    keep::note(connection, keeping, Deletion::Account(account))?;
+    let is_held = match keeping {
+        Some(keeping) => set_aside(connection, keeping, account)?,
+        None => false,
+    };
     for device in &devices {
-        for (table, more) in erase(connection, device, Scope::Registration)? {
+        for (table, more) in hold::erase(connection, keeping, device, Scope::Registration)? {
             count(&table, more);
         }
     }
@@ -189,7 +217,9 @@ fn erase_account(connection: &Connection, account: u64) -> Result<Option<Gone>, 
             continue;
         }
         let sql = format!("DELETE FROM {name} WHERE {whose}");
-        count(name, write(connection, "erase an account", &sql, [number])?);
+        let erased = write(connection, "erase an account", &sql, [number])?;
+        // What is held is kept: the receipt counts none of it as erased.
+        count(name, if is_held { 0 } else { erased });
     }
     Ok(Some(Gone { rows, devices }))
 }
@@ -218,6 +248,6 @@ impl Own for SqliteStore {
     }
 
     fn erase_account(&self, account: u64) -> Answer<'_, Option<Gone>> {
-        Box::pin(self.0.call(Kind::Erase, move |c| erase_account(c, account)))
+        self.noted(move |c, keeping| erase_account(c, keeping, account))
     }
 }

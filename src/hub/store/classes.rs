@@ -101,6 +101,13 @@ pub static CLASSES: &[Table] = &[
         ("findable", Sealed), ("made_at", Time),
     ]),
     ("access_log", &[("number", Id), ("key", Id), ("line", Sealed), ("made_at", Time)]),
+    ("hold", &[
+        ("subject", Mark), ("label", Sealed), ("why", Sealed), ("expires_at", Time), ("made_at", Time),
+    ]),
+    ("held", &[
+        ("number", Id), ("subject", Mark), ("about", Mark), ("rows", Sealed), ("expires_at", Time),
+        ("made_at", Time),
+    ]),
 ];
 
 /// The columns of a table as whoever they are about is shown them: opened, and without the marks.

@@ -36,6 +36,7 @@ pub const STEPS: &[&str] = &[
     super::identity::CREATE,
     super::operator::CREATE,
     super::account::CREATE,
+    super::hold::CREATE,
 ];
 
 const SERVICE: &str = "

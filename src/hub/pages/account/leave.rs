@@ -36,13 +36,14 @@ pub(in super::super) async fn show(State(pages): Shared, visit: Visit) -> Respon
 async fn form(pages: &Pages, visit: &Visit, person: &Person, problem: Option<Said>) -> Response {
     let all = async {
         let devices = pages.hub.store.devices_of(person.account).await?;
-        Ok::<_, PeopleError>((devices, pages.hub.people.standing(person).await?))
+        let now = pages.hub.clock.now().wall;
+        let kept = account::kept(&pages.hub, person.account, &devices, now).await?;
+        Ok::<_, PeopleError>((devices, kept, pages.hub.people.standing(person).await?))
     };
-    let (devices, standing) = match all.await {
+    let (devices, kept, standing) = match all.await {
         Ok(all) => all,
         Err(error) => return busy_or_broken(&error),
     };
-    let kept = account::kept(&pages.hub, pages.hub.clock.now().wall);
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let body = html! {
         h1 { (said("Delete the account", "Konto löschen", "Radera kontot")) }
