@@ -341,6 +341,67 @@ pub static TABLES: &[About] = &[
             "för att sätta upp många enheter",
         ),
     ),
+    about(
+        "account_lock",
+        said(
+            "that whoever runs this hub has locked the account",
+            "dass der Betreiber das Konto gesperrt hat",
+            "att driftaren har låst kontot",
+        ),
+        said("so that nobody signs in", "damit sich niemand anmeldet", "så att ingen loggar in"),
+    ),
+    about(
+        "audit",
+        said(
+            "what operators looked at and did, by account number (sealed)",
+            "was Betreiber angesehen und getan haben, nach Kontonummer (versiegelt)",
+            "vad driftare tittat på och gjort, efter kontonummer (förseglat)",
+        ),
+        said(
+            "to hold operators to account",
+            "um Betreiber zur Rechenschaft zu ziehen",
+            "för att driftare ska stå till svars",
+        ),
+    ),
+    about(
+        "audit_head",
+        said(
+            "the number, time and hash of the last line of that log",
+            "Nummer, Zeit und Prüfsumme der letzten Zeile davon",
+            "nummer, tid och kontrollsumma för den loggens sista rad",
+        ),
+        said(
+            "so that no line is taken away",
+            "damit keine Zeile verschwindet",
+            "så att ingen rad försvinner",
+        ),
+    ),
+    about(
+        "hold",
+        said(
+            "that rows are held for a legal reason, with the reason (sealed)",
+            "dass Zeilen aus rechtlichem Grund zurückgehalten werden, mit dem Grund (versiegelt)",
+            "att rader hålls kvar av rättsliga skäl, med skälet (förseglat)",
+        ),
+        said(
+            "the law may demand it, for six months at most",
+            "das Gesetz kann es verlangen, höchstens sechs Monate",
+            "lagen kan kräva det, i högst sex månader",
+        ),
+    ),
+    about(
+        "held",
+        said(
+            "the rows that are held, out of use (sealed)",
+            "die zurückgehaltenen Zeilen, außer Gebrauch (versiegelt)",
+            "raderna som hålls kvar, ur bruk (förseglade)",
+        ),
+        said(
+            "the same; your receipt named it",
+            "dasselbe; Ihre Quittung nannte es",
+            "samma; ditt kvitto nämnde det",
+        ),
+    ),
 ];
 
 /// A table in words.

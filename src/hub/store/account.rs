@@ -62,6 +62,7 @@ pub static TABLES: &[Table] = &[
     own("address_change", &[]),
     own("identity", &[]),
     own("share", &[]),
+    own("account_lock", &[]),
     own("profile", &[]),
     own(
         "pending",
