@@ -10,7 +10,7 @@
 //!
 //! Every column of every table stands here: a test finds the one that does not.
 
-use Class::{Count, Hash, Id, Key, Mark, Masked, Number, Sealed, Time, Word};
+use Class::{Chain, Count, Hash, Id, Key, Mark, Masked, Number, Sealed, Time, Word};
 
 /// How a column's values lie in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Class {
     Word,
     /// An address without its host part.
     Masked,
+    /// JSON of numbers, times and hashes, and of what is sealed in it: a chain is over the text as it was written.
+    Chain,
 }
 
 /// A table and its columns.
@@ -108,6 +110,9 @@ pub static CLASSES: &[Table] = &[
         ("number", Id), ("subject", Mark), ("about", Mark), ("rows", Sealed), ("expires_at", Time),
         ("made_at", Time),
     ]),
+    ("audit", &[("seq", Id), ("line", Chain), ("made_at", Time)]),
+    ("audit_head", &[("one", Count), ("head", Chain), ("mac", Mark), ("made_at", Time)]),
+    ("account_lock", &[("account", Id), ("made_at", Time)]),
 ];
 
 /// The columns of a table as whoever they are about is shown them: opened, and without the marks.
@@ -119,7 +124,7 @@ pub(super) fn shown(table: &str) -> String {
         Sealed => Some(format!("opened('{table}.{name}', {name}) AS {name}")),
         Number => Some(format!("CAST(opened('{table}.{name}', {name}) AS INTEGER) AS {name}")),
         Mark => None,
-        Hash | Id | Key | Count | Time | Word | Masked => Some((*name).to_owned()),
+        Hash | Id | Key | Count | Time | Word | Masked | Chain => Some((*name).to_owned()),
     };
     columns.iter().filter_map(column).collect::<Vec<_>>().join(", ")
 }
@@ -181,7 +186,7 @@ mod tests {
                 Hash | Mark | Key => &["BLOB"],
                 Id => &["TEXT", "BLOB", "INTEGER"],
                 Count | Time => &["INTEGER"],
-                Word | Masked => &["TEXT"],
+                Word | Masked | Chain => &["TEXT"],
             };
             assert!(fits.contains(&kind.as_str()), "{name} is {kind} and of class {class:?}");
         }
