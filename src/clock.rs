@@ -70,6 +70,21 @@ impl Wall {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 
+    /// The same time of the day so many calendar months later, in UTC. A day that the month does not have is its last
+    /// one: six months after 31 August is 28 or 29 February, never March (promise R4).
+    pub fn months_later(self, months: u64) -> Self {
+        let seconds = self.unix_seconds();
+        let (year, month, day) = civil_from_days(seconds / 86_400);
+        // Months since the year 0; bounded, so that no sum overflows.
+        let total = year * 12 + (month - 1) + months.min(12_000);
+        let (year, month) = (total / 12, total % 12 + 1);
+        let begun = days_from_civil((year, month, 1)).unwrap_or_default();
+        let next = if month == 12 { (year + 1, 1, 1) } else { (year, month + 1, 1) };
+        let length = days_from_civil(next).unwrap_or_default().saturating_sub(begun);
+        let days = begun + day.min(length).saturating_sub(1);
+        Self::from_unix_seconds(days * 86_400 + seconds % 86_400)
+    }
+
     /// The beginning of a day in UTC, from `2026-11-22`. Nothing for any other text, and for days before 1970.
     pub fn from_date(text: &str) -> Option<Self> {
         let mut parts = text.split('-').map(|part| {
@@ -221,6 +236,26 @@ mod tests {
         ] {
             assert_eq!(Wall::from_date(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn r4_six_months_are_those_of_the_calendar() {
+        let after = |text: &str| Wall::from_date(text).unwrap().months_later(6).rfc3339();
+        for (from, to) in [
+            ("2026-08-31", "2027-02-28"),
+            ("2027-08-31", "2028-02-29"),
+            ("2027-08-29", "2028-02-29"),
+            ("2026-08-28", "2027-02-28"),
+            ("2099-08-31", "2100-02-28"),
+            ("2026-03-31", "2026-09-30"),
+            ("2026-06-30", "2026-12-30"),
+            ("2026-07-01", "2027-01-01"),
+            ("2028-02-29", "2028-08-29"),
+        ] {
+            assert_eq!(after(from), format!("{to}T00:00:00Z"), "{from}");
+        }
+        let late = Wall::from_unix_seconds(1_795_391_999);
+        assert_eq!(&late.months_later(6).rfc3339()[10..], &late.rfc3339()[10..]);
     }
 
     #[test]

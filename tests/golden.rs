@@ -12,7 +12,7 @@ use qcloud_agent::wire::ddns::{self, Update, Updated};
 use qcloud_agent::wire::link::{self, Hello, Origin, ToDevice, ToHub, Visitor};
 use qcloud_agent::wire::lookup::Lookup;
 use qcloud_agent::wire::privacy::{self, Page, Restrictable, Restrictions};
-use qcloud_agent::wire::receipt::{self, Forgotten, Kept, Receipt};
+use qcloud_agent::wire::receipt::{self, AccountReceipt, Forgotten, Kept, Receipt};
 use qcloud_agent::wire::registration::{self, Membership, Operator, Poll, Polled, Start, Started};
 use qcloud_agent::wire::{ParcelBody, label::Label, signed};
 use ring::signature::Ed25519KeyPair;
@@ -120,6 +120,7 @@ fn body<T: ParcelBody + DeserializeOwned + PartialEq + core::fmt::Debug>() {
 
 #[test]
 fn every_request_is_what_the_other_side_reads() {
+    body::<registration::About>();
     body::<Start>();
     body::<Poll>();
     body::<registration::Renew>();
@@ -254,6 +255,14 @@ fn a_receipt_is_what_the_owner_can_show() {
         }],
     };
     message("receipt", &receipt);
+    let account = AccountReceipt {
+        account: "anna@example.net".into(),
+        devices: vec!["box".into()],
+        erased_at: receipt.erased_at,
+        rows: receipt.rows.clone(),
+        kept: receipt.kept.clone(),
+    };
+    message("account-receipt", &account);
     // Ed25519 signatures are deterministic (RFC 8032), so the document is golden too.
     let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
     let receipt = signed::sign(&receipt, receipt::TYPE, &key);

@@ -1,6 +1,8 @@
 //! The hub, from its store to the whole program.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "hub/account.rs"]
+mod account;
 #[path = "hub/api.rs"]
 mod api;
 #[path = "hub/browser.rs"]
@@ -14,6 +16,8 @@ mod fields;
 mod fleet;
 #[path = "hub/grant.rs"]
 mod grant;
+#[path = "hub/keeping.rs"]
+mod keeping;
 #[path = "hub/keys.rs"]
 mod keys;
 #[path = "hub/link.rs"]
@@ -22,6 +26,8 @@ mod link;
 mod mail;
 #[path = "hub/matrix.rs"]
 mod matrix;
+#[path = "hub/operators.rs"]
+mod operators;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/phone.rs"]
@@ -59,6 +65,7 @@ mod ways_in;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
 const GUARDS: &[(&str, &str)] = &[
+    ("account::q6_who_is_found_decided_it_and_nobody_learns_who_is_there", "people-findable"),
     ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
     ("pages::a_wrong_password_is_refused_like_an_unknown_address_and_not_for_ever", "hub-password"),
     ("pages::a_form_without_the_mark_of_this_session_does_nothing", "pages-mark"),
@@ -76,6 +83,8 @@ const GUARDS: &[(&str, &str)] = &[
     ("matrix::s7_another_accounts_ids_are_answered_like_ids_of_nothing", "pages-own"),
     ("matrix::s7_no_route_of_the_api_is_served_to_less_than_it_needs", "hub-device-auth"),
     ("matrix::s7_no_word_of_a_session_is_heard_from_less_than_a_device", "hub-device-auth"),
+    ("operators::a_locked_account_is_signed_out_and_nobody_signs_in", "account-lock"),
+    ("operators::lines_go_when_their_time_is_over_and_the_rest_still_holds", "hub-sweep"),
 ];
 
 #[test]

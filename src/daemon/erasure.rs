@@ -11,7 +11,8 @@ use crate::clock::{Boot, Now};
 use crate::egress::backoff::Backoff;
 use crate::egress::outside::{Reply, SendError};
 use crate::wire::Body;
-use crate::wire::receipt::{self, Demand, Forgotten, Receipt};
+use crate::wire::label::printable;
+use crate::wire::receipt::{self, Demand, Forgotten, Kept, Receipt};
 use core::time::Duration;
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// minute of its return.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_MOST: Duration = Duration::from_secs(60);
+/// Characters that are shown of what the hub keeps, and of why.
+const LONGEST_KEPT: usize = 200;
 
 /// The erasures under way, in RAM; what they demand is in the household.
 #[derive(Default)]
@@ -329,13 +332,17 @@ impl Supervisor {
 }
 
 fn erased(kept: &KeptReceipt) -> Answer {
-    let Receipt { feature, rows, erased_at, .. } = &kept.receipt;
+    let Receipt { feature, rows, erased_at, kept: stays, .. } = &kept.receipt;
     // The hub signed for these numbers; that makes them its own, not small.
     let total = rows.values().fold(0, |sum: u64, rows| sum.saturating_add(*rows));
-    let text = format!(
+    let mut text = format!(
         "{feature} is off; the hub erased {total} rows at {} and signed for it",
         erased_at.rfc3339()
     );
+    for Kept { what, why, until } in stays {
+        let (what, why) = (printable(what, LONGEST_KEPT), printable(why, LONGEST_KEPT));
+        text += &format!("\nkept until {}: {what} ({why})", until.rfc3339());
+    }
     let json =
         serde_json::json!({"off": feature, "receipt": kept.receipt, "document": kept.document});
     Answer::done(text, json)

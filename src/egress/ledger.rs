@@ -5,12 +5,15 @@
 
 use super::totals::Counts;
 use crate::clock::Wall;
+use crate::wire::chain::{self, Link};
 use core::net::IpAddr;
 use data_encoding::HEXLOWER;
-use ring::{digest, hmac};
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+pub use crate::wire::chain::{BrokenChain, Head};
 
 /// Lines are due for the disk when this many bytes of them are in RAM only.
 const CHECKPOINT_BYTES: usize = 128 * 1024;
@@ -19,8 +22,6 @@ const KEPT_BYTES: usize = 256 * 1024;
 /// The most bodies kept in RAM for `egress show`, and the most bytes of them.
 const BODIES: usize = 64;
 const BODIES_BYTES: usize = 64 * 1024;
-/// `prev` of the first line.
-const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// One line. The field names are the file format, version 1.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -111,18 +112,13 @@ impl Outcome {
     }
 }
 
-/// Where a chain stands: enough to continue it after a restart.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Head {
-    /// The last number given.
-    pub seq: u64,
-    /// Hash of that line.
-    pub hash: String,
-}
+impl Link for Line {
+    fn seq(&self) -> u64 {
+        self.seq
+    }
 
-impl Default for Head {
-    fn default() -> Self {
-        Self { seq: 0, hash: GENESIS.into() }
+    fn prev(&self) -> &str {
+        &self.prev
     }
 }
 
@@ -185,7 +181,7 @@ impl Ledger {
         };
         // A line is strings and numbers: serialising it cannot fail.
         let text = serde_json::to_string(&line).unwrap_or_default();
-        self.head = Head { seq: line.seq, hash: hash(&text) };
+        self.head = chain::after(&line, &text);
         self.bytes += text.len();
         self.unsaved += 1;
         self.unsaved_bytes += text.len();
@@ -288,19 +284,7 @@ pub const HEAD_TYPE: &str = "qcloud-ledger+jws";
 /// Where the chain stands after a line, read from its text.
 pub fn head_after(text: &str) -> Option<Head> {
     let line: Line = serde_json::from_str(text).ok()?;
-    Some(Head { seq: line.seq, hash: hash(text) })
-}
-
-/// A chain that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}{}: {why}", .seq.map(|seq| format!(" (number {seq})")).unwrap_or_default())]
-pub struct BrokenChain {
-    /// Counted from 1 in what was read.
-    pub line: usize,
-    /// The number the line gives itself.
-    pub seq: Option<u64>,
-    /// What is wrong.
-    pub why: &'static str,
+    Some(chain::after(&line, text))
 }
 
 /// Verifies that lines follow each other without a change, a hole or a swap. The first line may have any
@@ -309,26 +293,7 @@ pub struct BrokenChain {
 /// # Errors
 /// [`BrokenChain`] names the first line that does not follow from the one before it.
 pub fn verify<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Head, BrokenChain> {
-    let mut head: Option<Head> = None;
-    for (index, text) in lines.enumerate() {
-        let broken = |seq, why| BrokenChain { line: index + 1, seq, why };
-        let line: Line =
-            serde_json::from_str(text).map_err(|_| broken(None, "this is not a ledger line"))?;
-        if let Some(head) = &head {
-            if line.prev != head.hash && !crate::sabotage::off("ledger-chain") {
-                return Err(broken(Some(line.seq), "the line before it was altered or is missing"));
-            }
-            if line.seq != head.seq + 1 {
-                return Err(broken(Some(line.seq), "its number does not follow"));
-            }
-        }
-        head = Some(Head { seq: line.seq, hash: hash(text) });
-    }
-    Ok(head.unwrap_or_default())
-}
-
-fn hash(text: &str) -> String {
-    HEXLOWER.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    chain::verify::<Line>(lines)
 }
 
 #[cfg(test)]

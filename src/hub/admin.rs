@@ -3,12 +3,17 @@
 //! What is kept is in the store, which commands change beside a hub that serves. Live sessions, presence and the zone
 //! are in the serving process: a device that is revoked loses them at once because the command asks that process. When
 //! none runs there is nothing live, and the store is all there is. One request a connection: a line of JSON in, one
-//! out. Who may ask is read from the socket (SO_PEERCRED): root, and the user the hub runs as.
+//! out. Who asks is read from the socket (SO_PEERCRED), and what they may is in [`super::operators`].
 //!
 //! A revoked device has no other credentials: updates of DNS go over the API, there are no TSIG keys (RFC 8945). Who
 //! adds them erases them in [`super::api::forget::erase`].
 
 use super::api::forget::erase;
+use super::health::{self, Reason};
+use super::keeping::backup::{self, Made};
+use super::operators::Operator;
+use super::operators::act::{Act, Refused};
+use super::operators::desk::{self, Desk};
 use super::state::Hub;
 use super::store::people::Happened;
 use super::store::{Device, Scope, Store, StoreError};
@@ -18,6 +23,7 @@ use core::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Uid, geteuid};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
@@ -37,6 +43,8 @@ const MAX_REQUEST: u64 = 4096;
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 /// How long either side waits for the other. A revocation is promised within 5 s (S10).
 const PATIENCE: Duration = Duration::from_secs(4);
+/// A backup reads everything and writes it to a disk.
+const LONG: Duration = Duration::from_secs(600);
 /// Conversations at once.
 const MOST: usize = 16;
 /// After an error of the listener (no file descriptors), so that it does not spin.
@@ -49,31 +57,56 @@ const REVOKED: &str = "this device was revoked by the hub's operator";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Which devices have a session.
-    Online {},
-    /// Take back a device's place.
-    Revoke {
-        /// Its name.
-        name: Label,
+    /// How it is.
+    Health {},
+    /// What an operator asks for.
+    Desk {
+        /// What.
+        act: Act,
+        /// Why, where the operator says so.
+        reason: Option<String>,
     },
+    /// Make a backup.
+    Backup {
+        /// The absolute path of the file, or of the directory for it.
+        to: PathBuf,
+    },
+}
+
+impl Request {
+    /// How long the asker waits for the answer.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Backup { .. } => LONG,
+            Self::Health {} | Self::Desk { .. } => PATIENCE,
+        }
+    }
 }
 
 /// What the serving hub says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// These have one.
-    Online {
-        /// Their names.
-        names: Vec<String>,
+    /// Why it is not well; nothing when it is.
+    Health {
+        /// The reasons.
+        reasons: Vec<Reason>,
     },
-    /// Its session is closed, its names are gone, its credentials are refused.
-    Revoked {
-        /// The rows erased, by table.
-        rows: BTreeMap<String, u64>,
+    /// It is done.
+    Done {
+        /// As `--json` prints it.
+        value: Value,
     },
-    /// No device has this name.
-    NoSuchDevice,
+    /// It is not done.
+    Refused {
+        /// Why.
+        refused: Refused,
+    },
+    /// There is a backup.
+    BackedUp {
+        /// Which.
+        made: Made,
+    },
     /// It could not be done.
     Failed {
         /// Why.
@@ -88,11 +121,12 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Opens it in the hub's directory, in place of one that a crash left.
+    /// Opens it in the hub's directory, in place of one that a crash left. With `is_open` every local user may connect
+    /// and is told apart by their role: the directory can be passed through then, and still not be read.
     ///
     /// # Errors
     /// The system's own, a path over 107 bytes among them; `AddrInUse` when another hub serves this directory.
-    pub async fn open(dir: &Path) -> io::Result<Self> {
+    pub async fn open(dir: &Path, is_open: bool) -> io::Result<Self> {
         let path = dir.join(SOCKET);
         match UnixStream::connect(&path).await {
             Ok(_) => {
@@ -104,7 +138,12 @@ impl Socket {
         }
         // The directory is closed to others (0700), so that nobody comes in between the two.
         let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        if is_open {
+            let passable = std::fs::metadata(dir)?.permissions().mode() | 0o011;
+            std::fs::set_permissions(dir, Permissions::from_mode(passable))?;
+        }
+        let mode = if is_open { 0o666 } else { 0o600 };
+        std::fs::set_permissions(&path, Permissions::from_mode(mode))?;
         Ok(Self { listener, path })
     }
 
@@ -121,7 +160,7 @@ impl Socket {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move {
                 // Who went away, or says nothing, gets no answer.
-                let _ = timeout(PATIENCE, converse(&hub, stream)).await;
+                let _ = converse(&hub, stream).await;
                 drop(place);
             });
         }
@@ -138,30 +177,65 @@ impl Drop for Socket {
 async fn converse(hub: &Arc<Hub>, stream: UnixStream) -> io::Result<()> {
     let peer = Uid::from_raw(getsockopt(&stream, PeerCredentials)?.uid());
     let (reader, mut writer) = stream.into_split();
-    let line = read_line(reader, MAX_REQUEST).await?;
-    let answer = match serde_json::from_slice(&line) {
-        _ if !(peer.is_root() || peer == geteuid()) => {
-            failed("only root and the hub's own user may ask")
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let line = timeout(PATIENCE, read_line(reader, MAX_REQUEST)).await.map_err(late)??;
+    let who = Operator::of(&hub.config.operators, peer, geteuid());
+    let is_own = peer.is_root() || peer == geteuid();
+    let answer = match (serde_json::from_slice::<Request>(&line), who) {
+        (_, None) => failed("only root, the hub's own user and those in [operators] may ask"),
+        (Ok(Request::Backup { .. }), Some(_)) if !is_own => {
+            failed("only root and the hub's own user may make a backup")
         }
         // A task of its own: what was begun is done, whether the asker waits or not.
-        Ok(request) => {
+        (Ok(request), Some(who)) => {
             let hub = Arc::clone(hub);
-            let done = tokio::spawn(async move { answer(&hub, request).await });
-            done.await.unwrap_or_else(failed)
+            let patience = request.patience();
+            let done = tokio::spawn(async move { answer(&hub, &who, request).await });
+            timeout(patience, done).await.map_err(late)?.unwrap_or_else(failed)
         }
-        Err(error) => failed(format!("the request is not understood: {error}")),
+        (Err(error), _) => failed(format!("the request is not understood: {error}")),
     };
-    writer.write_all(&line_of(&answer)?).await
+    timeout(PATIENCE, writer.write_all(&line_of(&answer)?)).await.map_err(late)?
 }
 
-async fn answer(hub: &Hub, request: Request) -> Answer {
+async fn answer(hub: &Hub, who: &Operator, request: Request) -> Answer {
     match request {
-        Request::Online {} => Answer::Online { names: hub.presence.names() },
-        Request::Revoke { name } => match revoke(hub, &name).await {
-            Ok(Some(rows)) => Answer::Revoked { rows },
-            Ok(None) => Answer::NoSuchDevice,
-            Err(error) => failed(error),
-        },
+        Request::Health {} => Answer::Health { reasons: health::of(hub).await },
+        Request::Desk { act, reason } => {
+            let desk = Desk {
+                config: &hub.config,
+                people: &hub.people,
+                store: hub.store.as_ref(),
+                hub: Some(hub),
+                now: hub.clock.now().wall,
+            };
+            match desk::perform(desk, who, &act, reason.as_deref()).await {
+                Ok(value) => Answer::Done { value },
+                Err(refused) => Answer::Refused { refused },
+            }
+        }
+        Request::Backup { to } => back_up(hub, &to).await,
+    }
+}
+
+async fn back_up(hub: &Hub, to: &Path) -> Answer {
+    let Some(keeping) = hub.keeping.as_ref().filter(|_| to.is_absolute()) else {
+        return failed("a backup needs an absolute path");
+    };
+    match backup::make(hub.store.as_ref(), keeping, to).await {
+        Ok(made) => {
+            tracing::info!(rows = made.rows, "a backup was made");
+            Answer::BackedUp { made }
+        }
+        Err(error) => {
+            let mut why = error.to_string();
+            let mut source = core::error::Error::source(&error);
+            while let Some(cause) = source {
+                why = format!("{why}: {cause}");
+                source = cause.source();
+            }
+            Answer::Failed { why }
+        }
     }
 }
 
@@ -169,7 +243,15 @@ fn failed(why: impl ToString) -> Answer {
     Answer::Failed { why: why.to_string() }
 }
 
-async fn revoke(hub: &Hub, name: &Label) -> Result<Option<BTreeMap<String, u64>>, StoreError> {
+/// Takes back a device's place: its session is closed, its names are gone, its credentials are refused. The rows erased,
+/// by table; nothing when no device has this name.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn revoke(
+    hub: &Hub,
+    name: &Label,
+) -> Result<Option<BTreeMap<String, u64>>, StoreError> {
     let Some(device) = named(hub.store.as_ref(), name).await? else { return Ok(None) };
     take_back(hub, &device.id, None, REVOKED).await
 }
@@ -243,7 +325,7 @@ pub async fn ask(dir: &Path, request: &Request) -> io::Result<Option<Answer>> {
         serde_json::from_slice(&line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     };
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the serving hub does not answer");
-    timeout(PATIENCE, asked).await.map_err(late)?.map(Some)
+    timeout(request.patience(), asked).await.map_err(late)?.map(Some)
 }
 
 fn is_absent(error: &io::Error) -> bool {

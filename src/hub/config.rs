@@ -1,9 +1,13 @@
 //! `hub.toml`: what the operator decides.
 
+use super::operators::Role;
+pub use super::operators::settings::{Alerts, Metrics, MetricsAt};
+use super::people::email::Email;
 use crate::wire::label::acts;
 use crate::wire::registration::OPERATOR_MOST;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the hub's directory.
@@ -87,6 +91,16 @@ pub struct Config {
     /// What is kept of whoever connects.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// The roles of local users: by name, by number, or by group as `@name`. Root and the hub's own user are admin
+    /// unless they have an entry.
+    #[serde(default)]
+    pub operators: BTreeMap<String, Role>,
+    /// When whoever runs the hub is told, and where.
+    #[serde(default)]
+    pub alerts: Alerts,
+    /// Where health and metrics are; nowhere without it.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
 }
 
 /// `[access_log]`.
@@ -307,6 +321,15 @@ impl Config {
                 return Err(BadConfig::Value { key, value, why });
             }
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.at()?;
+        }
+        if let Some(mail) = &self.alerts.mail
+            && Email::parse(mail).is_err()
+        {
+            let why = "write a mail address";
+            return Err(BadConfig::Value { key: "alerts.mail", value: mail.clone(), why });
+        }
         for (key, at) in [("listen", self.listen), ("dns", self.dns)] {
             if self.sandbox && !at.ip().is_loopback() {
                 let why = "a sandbox serves loopback addresses only";
@@ -342,6 +365,9 @@ mod tests {
             seal_key: Some("/run/keys/seal.key".into()),
             seal_key_beside_data: true,
             access_log: AccessLog::default(),
+            operators: BTreeMap::new(),
+            alerts: Alerts::default(),
+            metrics: None,
             sandbox: false,
             pages: Some(Pages { host: "cloud.example.org".into(), certificate: None, key: None }),
         }
@@ -373,6 +399,16 @@ mod tests {
         for bad in ["seal.key", "", "/a\"b", "/a\\b", "/a\nb"] {
             assert!(!with(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn roles_are_words_and_others_are_refused() {
+        let with = |line: &str| {
+            toml::from_str::<Config>(&format!("{}[operators]\n{line}\n", config().to_toml()))
+        };
+        let read = with("alice = \"support\"\n\"@staff\" = \"privacy\"\n1001 = \"admin\"");
+        assert_eq!(read.expect("roles").operators.len(), 3);
+        assert!(with("alice = \"root\"").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::access;
 use super::api::{self, Api};
 use super::dns::zone::LINK;
 use super::hello::{self, Opening, Prefixed};
+use super::metrics::{CONNECTIONS, VISITS};
 use super::pages::Site;
 use super::presence::Token;
 use super::relay::{self, Caller};
@@ -61,12 +62,25 @@ enum Meant {
     Nobody,
 }
 
+impl Meant {
+    /// As it is counted: whom it means, and never by which name (promise Y3).
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Hub => "api",
+            Self::Pages => "pages",
+            Self::Device(_) => "device",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
 impl Door {
     async fn open(&self, mut tcp: TcpStream, from: IpAddr, place: OwnedSemaphorePermit) {
         let opening = timeout(HELLO_WAIT, hello::read(&mut tcp)).await;
         let Ok(Ok(opening)) = opening else { return relay::refuse(tcp).await };
         match opening {
             Opening::Tripwire(token) => {
+                CONNECTIONS.count("tripwire");
                 drop(place);
                 self.hold(tcp, &token).await;
             }
@@ -75,6 +89,7 @@ impl Door {
                     (Some(site), Some(name)) if site.is(name) => Meant::Pages,
                     (_, name) => meant(name, &self.hub.config.host, &self.hub.config.zone),
                 };
+                CONNECTIONS.count(meant.word());
                 match meant {
                     Meant::Pages => {
                         access::note(&self.hub, from, access::Door::Pages).await;
@@ -117,11 +132,16 @@ impl Door {
         let session = session.filter(|s| !restrictions.has(&s.device.id, Restrictable::Link));
         let place = self.visitors.try_acquire();
         let (Some(session), Ok(_place)) = (session, place) else {
+            VISITS.count("refused");
             return relay::refuse(tcp).await;
         };
         let caller = Caller { tcp, from, host, kept };
-        if let Err(tcp) = relay::carry(&self.hub, &session, caller).await {
-            relay::refuse(tcp).await;
+        match relay::carry(&self.hub, &session, caller).await {
+            Ok(()) => VISITS.count("carried"),
+            Err(tcp) => {
+                VISITS.count("refused");
+                relay::refuse(tcp).await;
+            }
         }
     }
 }

@@ -99,7 +99,7 @@ impl<K: Eq + Hashed> Buckets<K> {
 }
 
 /// Whom an address counts for. A household has a /64 of IPv6 or more; a /48 may hold hundreds of them.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8)).into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),

@@ -37,6 +37,14 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
+/// Opens TCP for this machine only: the address was checked to be a loopback one.
+///
+/// # Errors
+/// The system's own.
+pub async fn local(at: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(at).await
+}
+
 /// Opens TCP and UDP on one address. With port 0, on any number that is free on both.
 ///
 /// # Errors

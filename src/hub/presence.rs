@@ -116,11 +116,9 @@ impl Presence {
         self.lock().by_name.get(name).map(Arc::clone)
     }
 
-    /// The names of all devices that have a session, in order.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.lock().by_name.keys().cloned().collect();
-        names.sort_unstable();
-        names
+    /// How many devices have a session.
+    pub fn count(&self) -> usize {
+        self.lock().by_name.len()
     }
 
     /// The session this token opens a tripwire of.

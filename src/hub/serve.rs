@@ -4,18 +4,22 @@ use super::api::Api;
 use super::config::{BadConfig, Config, Pages};
 use super::dns::zone::Zone;
 use super::dns::{self, SharedZone};
+use super::health::Listener;
+use super::keeping::Keeping;
+use super::keeping::restore::is_unfinished;
 use super::keys::{KeyError, Keys};
 use super::listen::{self, ListenError};
 use super::mail::{self, BadMail, Post};
 use super::oidc::Providers;
 use super::pages::Site;
 use super::people::People;
+use super::seal::Seal;
 use super::seal_key::{self, BadSealKey};
 use super::session::{self, SessionError};
 use super::state::Hub;
 use super::store::{Store, StoreError};
 use super::tls::{Faces, LiveLeaf, Source, TlsError, pages as pages_face};
-use super::{admin, front, sweep};
+use super::{admin, front, sweep, watch};
 use crate::clock::Clock;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -59,6 +63,12 @@ pub enum ServeError {
     /// The operator's socket: without it a revocation would not reach live sessions.
     #[error("the operator's socket could not be opened")]
     Admin(#[source] std::io::Error),
+    /// The listener of health and metrics.
+    #[error("[metrics] listen could not be opened")]
+    Metrics(#[source] std::io::Error),
+    /// A restore was cut short.
+    #[error("a restore was begun and not finished: run `qcloud-hub restore` again")]
+    Unfinished,
 }
 
 /// Where a hub serves, as `serve --ready` prints it.
@@ -94,9 +104,10 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     complain(&config, dir);
     let keys = Keys::load(dir)?;
     let seal = Arc::new(seal_key::load_apart(dir, &config)?);
-    let store: Arc<dyn Store> = Arc::new(seal_key::open_store(dir, &config, &seal)?);
+    let (store, keeping) = open_store(dir, &config, &seal, &clock)?;
     // Before anything is served: one hub serves a directory.
-    let operator = admin::Socket::open(dir).await.map_err(ServeError::Admin)?;
+    let operator = socket(dir, &config).await?;
+    let metrics = metrics(&config).await?;
     let main = listen::pair(config.listen).await?;
     let name_server = listen::pair(config.dns).await?;
     let zone = load_zone(&config, store.as_ref(), &clock).await?;
@@ -110,7 +121,8 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     let providers = Providers::load(&config.oidc, config.sandbox)?;
     let page_leaf = config.pages.as_ref().map(|pages| LiveLeaf::new(&keys, source(pages), wall));
     let page_leaf = page_leaf.transpose()?;
-    let hub = Arc::new(Hub::new(config, keys, store, zone, clock, people));
+    let hub = Hub::new(config, keys, store, zone, clock, people).keeping(dir, keeping);
+    let hub = Arc::new(hub);
     hub.restrictions.load(restrictions);
     let endpoint = session::endpoint(main.udp, &hub, &faces)?;
     let ready = Ready {
@@ -138,11 +150,45 @@ pub async fn start(dir: &Path, clock: Clock) -> Result<Serving, ServeError> {
     if let Some(post) = post {
         tasks.spawn(mail::serve(post, Arc::clone(&hub)));
     }
-    for leaf in [Some(leaf), page_leaf].into_iter().flatten() {
-        tasks.spawn(renew(Arc::clone(&hub), leaf));
+    if let Some(metrics) = metrics {
+        tasks.spawn(metrics.serve(Arc::clone(&hub)));
     }
+    tasks.spawn(watch::serve(Arc::clone(&hub)));
+    renew_all(&hub, &mut tasks, [("api", Some(leaf)), ("pages", page_leaf)]);
     tracing::info!(listen = %ready.listen, dns = %ready.dns, "the hub serves");
     Ok(Serving { ready, hub, endpoint, tasks })
+}
+
+async fn metrics(config: &Config) -> Result<Option<Listener>, ServeError> {
+    let Some(metrics) = &config.metrics else { return Ok(None) };
+    let opened = Listener::open(&metrics.at()?).await;
+    opened.map(Some).map_err(ServeError::Metrics)
+}
+
+async fn socket(dir: &Path, config: &Config) -> Result<admin::Socket, ServeError> {
+    let is_open = !config.operators.is_empty();
+    let socket = admin::Socket::open(dir, is_open).await.map_err(ServeError::Admin)?;
+    // Again: a restore begins only where no socket is.
+    finished(dir)?;
+    Ok(socket)
+}
+
+/// The store, and what keeps its deletions.
+fn open_store(
+    dir: &Path,
+    config: &Config,
+    seal: &Arc<Seal>,
+    clock: &Clock,
+) -> Result<(Arc<dyn Store>, Arc<Keeping>), ServeError> {
+    finished(dir)?;
+    let keeping = Arc::new(Keeping::new(dir, Arc::clone(seal), clock.clone()));
+    let store = seal_key::open_store(dir, config, seal)?.with(Arc::clone(&keeping));
+    Ok((Arc::new(store), keeping))
+}
+
+/// Whether no restore was cut short here.
+fn finished(dir: &Path) -> Result<(), ServeError> {
+    if is_unfinished(dir) { Err(ServeError::Unfinished) } else { Ok(()) }
 }
 
 /// Says what people will miss with this configuration.
@@ -199,6 +245,18 @@ fn source(pages: &Pages) -> Source {
     match (&pages.certificate, &pages.key) {
         (Some(chain), Some(key)) => Source::Files { chain: chain.clone(), key: key.clone() },
         _ => Source::Own { host: pages.host.clone(), addresses: Vec::new() },
+    }
+}
+
+/// Has each certificate renewed, and shown by how long it holds.
+fn renew_all(
+    hub: &Arc<Hub>,
+    tasks: &mut JoinSet<()>,
+    leaves: [(&'static str, Option<Arc<LiveLeaf>>); 2],
+) {
+    let leaves = leaves.into_iter().filter_map(|(face, leaf)| Some((face, leaf?)));
+    for (_, leaf) in hub.leaves.get_or_init(|| leaves.collect()) {
+        tasks.spawn(renew(Arc::clone(hub), Arc::clone(leaf)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sessions: one QUIC connection of each device, and its control stream.
 
 use super::access;
+use super::metrics::HANDSHAKES;
 use super::presence::Session;
 use super::state::{Hub, token};
 use super::ticket::{self, Fresh};
@@ -107,9 +108,19 @@ pub async fn serve(endpoint: Endpoint, hub: Arc<Hub>, judge: Arc<Judge>) {
             let greeted = timeout(GREETING, greet(incoming, &hub, &judge)).await;
             drop(place);
             match greeted {
-                Ok(Ok(greeted)) => attend(&hub, greeted).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a session did not begin"),
-                Err(_) => tracing::debug!("a session did not begin in time"),
+                Ok(Ok(greeted)) => {
+                    HANDSHAKES.count("ok");
+                    attend(&hub, greeted).await;
+                }
+                Ok(Err(error)) => {
+                    let unknown = error.kind() == io::ErrorKind::NotFound;
+                    HANDSHAKES.count(if unknown { "unknown" } else { "failed" });
+                    tracing::debug!(%error, "a session did not begin");
+                }
+                Err(_) => {
+                    HANDSHAKES.count("late");
+                    tracing::debug!("a session did not begin in time");
+                }
             }
         });
     }
@@ -130,7 +141,7 @@ async fn greet(incoming: Incoming, hub: &Hub, judge: &Judge) -> io::Result<Greet
     let key = key_hash(&chain).ok_or(io::ErrorKind::PermissionDenied)?;
     let Some(device) = hub.device_of(key).await.map_err(io::Error::other)? else {
         connection.close(CLOSED_UNKNOWN_DEVICE, b"this device is not registered here");
-        return Err(io::ErrorKind::PermissionDenied.into());
+        return Err(io::ErrorKind::NotFound.into());
     };
     if judge.is_over(&chain) {
         let code = VarInt::from_u32(CLOSED_CERTIFICATE_EXPIRED);

@@ -3,19 +3,24 @@
 use super::approval::Approvals;
 use super::config::Config;
 use super::dns::SharedZone;
+use super::health::Found;
+use super::keeping::Keeping;
 use super::keys::{Keys, random};
 use super::limit::{Buckets, Limit, Pace};
 use super::people::People;
 use super::presence::Presence;
 use super::restrictions::Restrictions;
 use super::store::{Device, Hash, Store, StoreError};
-use super::tls;
+use super::tls::{self, LiveLeaf};
+use super::watch::Watch;
 use crate::clock::{Clock, Wall};
 use crate::wire::label::Label;
 use core::hash::BuildHasher;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::hash::RandomState;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// New registrations a network may begin at once, and how often one more: 30, then 30 each minute.
@@ -69,6 +74,18 @@ pub struct Hub {
     pub tries: Limit,
     /// Bounds wrong passwords of each account.
     pub wrong: Buckets<Hash>,
+    /// Sees what is unusual.
+    pub watch: Arc<Watch>,
+    /// Whether it is well.
+    pub health: Found,
+    /// The certificates it shows, by their face.
+    pub leaves: OnceLock<Vec<(&'static str, Arc<LiveLeaf>)>>,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Backups, holds and the journal of deletions.
+    pub keeping: Option<Arc<Keeping>>,
+    /// What [`Hub::stuck_deletions`] says.
+    pub stuck: AtomicU64,
 }
 
 impl Hub {
@@ -82,6 +99,8 @@ impl Hub {
         people: People,
     ) -> Self {
         let first = first_epoch(clock.now().wall);
+        let watch = Arc::new(Watch::default());
+        people.watched_by(&watch);
         Self {
             config,
             keys,
@@ -100,7 +119,28 @@ impl Hub {
             approvals: Approvals::default(),
             tries: Limit::new(TRIES.0, TRIES.1),
             wrong: Buckets::new(WRONG.0, WRONG.1),
+            dir: PathBuf::new(),
+            keeping: None,
+            stuck: AtomicU64::new(0),
+            watch,
+            health: Found::default(),
+            leaves: OnceLock::new(),
         }
+    }
+
+    /// The same, of this directory, with what keeps its deletions.
+    pub fn keeping(self, dir: &Path, keeping: Arc<Keeping>) -> Self {
+        Self { dir: dir.to_owned(), keeping: Some(keeping), ..self }
+    }
+
+    /// How many deletions were stuck when it was last looked, at most ten minutes ago (promise H6).
+    pub fn stuck_deletions(&self) -> u64 {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// The certificates it shows, and when they are over.
+    pub fn certificates(&self) -> impl Iterator<Item = (&'static str, Option<Wall>)> {
+        self.leaves.get().into_iter().flatten().map(|(face, leaf)| (*face, leaf.over()))
     }
 
     /// The device whose key this is. The row is the authority, at every request and session. A key that was to take
@@ -165,10 +205,29 @@ impl Default for DeviceLocks {
 }
 
 impl DeviceLocks {
+    /// A remainder by SHARDS is always an index of it.
+    fn number(&self, device: &str) -> usize {
+        usize::try_from(self.hasher.hash_one(device) >> 32).unwrap_or_default() % SHARDS
+    }
+
     /// Waits for a device's turn. Other devices may share its lock.
     pub async fn of(&self, device: &str) -> MutexGuard<'_, ()> {
-        let number = usize::try_from(self.hasher.hash_one(device) >> 32).unwrap_or_default();
-        // A remainder by SHARDS is always an index of it.
-        self.shards[number % SHARDS].lock().await
+        self.shards[self.number(device)].lock().await
+    }
+
+    /// Waits until it is the turn of all of these.
+    pub async fn of_all<'a>(
+        &self,
+        devices: impl Iterator<Item = &'a str>,
+    ) -> Vec<MutexGuard<'_, ()>> {
+        // In one order, and each once: two that wait for several never wait for each other.
+        let mut numbers: Vec<usize> = devices.map(|device| self.number(device)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut turns = Vec::new();
+        for number in numbers {
+            turns.push(self.shards[number].lock().await);
+        }
+        turns
     }
 }

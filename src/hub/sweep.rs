@@ -4,12 +4,15 @@
 //! the sweep of the hub are the same constant.
 
 use super::access;
+use super::keeping::stuck::Watch;
+use super::metrics::SWEPT_AT;
 use super::people;
 use super::state::Hub;
 use super::store::{Store, StoreError};
 use crate::card::{Parcel, Retention};
 use crate::clock::Wall;
 use crate::wire::{ddns, link, privacy, registration};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -61,11 +64,16 @@ pub static RULES: &[Rule] = &[
     Rule { table: "known_browser", kept: Kept::For(people::known::KNOWN_LIFE) },
     Rule { table: "address_change", kept: Kept::For(people::address::CHANGE_LIFE) },
     Rule { table: "identity", kept: Kept::WithAccount },
+    Rule { table: "audit", kept: Kept::For(people::audit::KEPT) },
+    Rule { table: "audit_head", kept: Kept::For(people::audit::KEPT) },
+    Rule { table: "account_lock", kept: Kept::WithAccount },
+    Rule { table: "profile", kept: Kept::WithAccount },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
-/// that no parcel promises anything of them and no device's erasure takes them with it.
-pub static EXPIRING: &[&str] = &["auth_key"];
+/// that no parcel promises anything of them and no device's erasure takes them with it; of `held` the receipt of the
+/// erasure told.
+pub static EXPIRING: &[&str] = &["auth_key", "hold", "held"];
 
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -153,15 +161,21 @@ async fn sweep_table(
 
 /// Sweeps for ever: now, and each time a row is due.
 pub async fn serve(hub: Arc<Hub>) {
+    let mut watch = Watch::default();
     loop {
         let now = hub.clock.now().wall;
-        let wait = match sweep(hub.store.as_ref(), now).await {
+        let swept = sweep(hub.store.as_ref(), now).await;
+        if swept.is_ok() {
+            SWEPT_AT.store(now.unix_seconds(), Ordering::Relaxed);
+        }
+        let wait = match swept {
             Ok(next) => next.map_or(LONGEST, |due| due.0.saturating_sub(now.0)),
             Err(error) => {
                 tracing::error!(%error, "rows whose time is over could not be erased");
                 PAUSE
             }
         };
+        watch.turn(&hub, hub.clock.now()).await;
         tokio::time::sleep(wait.clamp(PAUSE, LONGEST)).await;
     }
 }

@@ -122,6 +122,7 @@ pub async fn admit(
         Admitted::Forked(fork) => {
             hub.presence.end(device.name.as_str(), QUARANTINED);
             hub.zone.change(|zone| zone.set(&device.name, None));
+            super::metrics::CLONES.count("quarantined");
             tell_owner(device, fork);
             Ok(false)
         }

@@ -90,6 +90,12 @@ impl LiveLeaf {
         }
     }
 
+    /// When the one that is shown is over.
+    pub fn over(&self) -> Option<Wall> {
+        let now = Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner));
+        crate::identity::validity::ends_der(now.cert.first()?)
+    }
+
     /// Gets another one; connections from now on show it.
     ///
     /// # Errors

@@ -116,8 +116,7 @@ pub fn time(clock: &Clock) -> Arc<dyn TimeProvider> {
     Arc::new(TrustedTime(clock.clone()))
 }
 
-/// The authorities that everybody's browsers know.
-pub fn public_roots() -> RootCertStore {
+fn public_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 

@@ -11,7 +11,12 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The end of the first certificate of a PEM text; `None` for what is no certificate.
 pub fn ends(pem: &str) -> Option<Wall> {
     let chain = certificates(pem).ok()?;
-    let (_, certificate, _) = part(chain.first()?.as_ref())?;
+    ends_der(chain.first()?.as_ref())
+}
+
+/// The end of a certificate.
+pub fn ends_der(der: &[u8]) -> Option<Wall> {
+    let (_, certificate, _) = part(der)?;
     let (_, mut body, _) = part(certificate)?;
     if body.first() == Some(&VERSION) {
         body = part(body)?.2;

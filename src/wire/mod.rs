@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod authkey;
+pub mod chain;
 pub mod ddns;
 pub mod frame;
 pub mod label;

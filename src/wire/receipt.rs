@@ -45,6 +45,24 @@ pub struct Receipt {
     pub kept: Vec<Kept>,
 }
 
+/// JWS type of the receipt of a whole account's erasure.
+pub const ACCOUNT_TYPE: &str = "qcloud-account-erasure+jws";
+
+/// The hub's word that an account is gone; its owner gets it, and nobody else.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct AccountReceipt {
+    /// The mail address of the account.
+    pub account: String,
+    /// The names of the devices that went with it.
+    pub devices: Vec<String>,
+    /// When, by the hub's clock.
+    pub erased_at: Wall,
+    /// Rows erased, by table. A table with none is listed with 0.
+    pub rows: BTreeMap<String, u64>,
+    /// What is kept, why and until when. Nothing else is.
+    pub kept: Vec<Kept>,
+}
+
 /// One thing that stays after an erasure (promise R12).
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Kept {

@@ -7,6 +7,7 @@ use core::time::Duration;
 use domain::base::iana::{Rcode, Rtype};
 use qcloud_agent::hub::admin::{Answer, Request};
 use qcloud_agent::hub::admin::{SOCKET, ask};
+use qcloud_agent::hub::operators::act::Act;
 use qcloud_agent::hub::session::CLOSED_UNKNOWN_DEVICE;
 use qcloud_agent::wire::frame;
 use qcloud_agent::wire::label::Label;
@@ -93,10 +94,12 @@ async fn the_operators_socket_is_the_hubs_own_and_bounded() {
     let hub = Hub::start();
     let path = hub.dir.join(SOCKET);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-    let nobody = Request::Revoke { name: Label::parse("nobody").unwrap() };
-    assert_eq!(ask(&hub.dir, &nobody).await.unwrap(), Some(Answer::NoSuchDevice));
+    let act = Act::DeviceRevoke { name: Label::parse("nobody").unwrap() };
+    let nobody = Request::Desk { act, reason: None };
+    let answer = ask(&hub.dir, &nobody).await.unwrap();
+    assert!(matches!(answer, Some(Answer::Refused { .. })), "{answer:?}");
     let long = format!("{}\n", "x".repeat(1 << 20));
-    for nonsense in ["\n", "{}\n", "{\"verb\":\"online\",\"more\":1}\n", "[1]\n", &long] {
+    for nonsense in ["\n", "{}\n", "{\"verb\":\"health\",\"more\":1}\n", "[1]\n", &long] {
         let mut stream = UnixStream::connect(&path).await.unwrap();
         // A request that is too long is not read to its end.
         let _ = stream.write_all(nonsense.as_bytes()).await;
@@ -106,8 +109,8 @@ async fn the_operators_socket_is_the_hubs_own_and_bounded() {
         assert!(read.is_err() || said.contains("not understood"), "{said}");
     }
     assert_eq!(
-        ask(&hub.dir, &Request::Online {}).await.unwrap(),
-        Some(Answer::Online { names: vec![] })
+        ask(&hub.dir, &Request::Health {}).await.unwrap(),
+        Some(Answer::Health { reasons: vec![] })
     );
     // A second hub does not take the first one's place.
     let second = hub.command(&["serve"]);
@@ -122,7 +125,7 @@ async fn a_crashed_hubs_socket_is_replaced() {
     let mut hub = Hub::start();
     hub.crash();
     assert_eq!(
-        ask(&hub.dir, &Request::Online {}).await.unwrap(),
-        Some(Answer::Online { names: vec![] })
+        ask(&hub.dir, &Request::Health {}).await.unwrap(),
+        Some(Answer::Health { reasons: vec![] })
     );
 }

@@ -4,6 +4,7 @@ use super::support::{TempDir, seal};
 use core::time::Duration;
 use qcloud_agent::card::Retention;
 use qcloud_agent::clock::Wall;
+use qcloud_agent::hub::store::keep::{Hold, Holding};
 use qcloud_agent::hub::store::second::{Attempt, Browser, Browsers, Factor, Patience};
 use qcloud_agent::hub::store::share::Visibility;
 use qcloud_agent::hub::store::sqlite::SqliteStore;
@@ -387,6 +388,28 @@ async fn a_second_factor_counts_tries_and_ends_what_was_begun_without_it() {
     assert!(!store.trusts([9; 32], account, at(2)).await.unwrap());
     let left = store.browsers(Browsers::SignedIn, account, at(0)).await.unwrap();
     assert_eq!(left, [Browser { ticket: [4; 32], masked: Some(here), made_at: at(0) }]);
+}
+
+#[tokio::test]
+async fn a_hold_stands_for_six_months_at_most_and_can_be_ended() {
+    let (store, _temp) = sqlite();
+    let until = |days: u64| at(days * 86_400);
+    let hold = |days| Hold {
+        subject: [1; 32],
+        label: vec![1],
+        why: vec![2],
+        expires_at: until(days),
+        made_at: at(0),
+    };
+    let most = at(0).months_later(6);
+    assert_eq!(store.hold(hold(190)).await.unwrap(), Holding::TooLong { most });
+    assert_eq!(store.hold(hold(100)).await.unwrap(), Holding::Yes);
+    assert_eq!(store.hold(hold(20)).await.unwrap(), Holding::Yes, "it may end earlier");
+    assert_eq!(store.holds().await.unwrap(), [hold(20)]);
+    assert_eq!(store.oldest_expiry("hold").await.unwrap(), Some(until(20)));
+    assert_eq!((store.orphans().await.unwrap(), store.journaled().await.unwrap()), (0, None));
+    assert!(store.end_hold([1; 32]).await.unwrap() && !store.end_hold([1; 32]).await.unwrap());
+    assert!(store.held(None, at(0)).await.unwrap().is_empty());
 }
 
 #[tokio::test]

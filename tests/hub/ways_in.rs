@@ -66,7 +66,7 @@ async fn an_address_is_changed_once_by_the_change_that_waits() {
     assert_eq!(store.unsent_changes(9).await.unwrap().len(), 1, "that was another one");
     store.change_sent(1, at(0)).await.unwrap();
     assert_eq!(store.unsent_changes(9).await.unwrap(), []);
-    let to = || SealedAddress { index: [50; 32], email: vec![51] };
+    let to = || SealedAddress { index: [50; 32], email: vec![51], before: vec![1] };
     let moves = |change| store.move_account(change, to(), entry(), true);
     assert_eq!(moves(change(1, 5)).await.unwrap(), Moved::Over);
     assert_eq!(moves(change(2, 0)).await.unwrap(), Moved::Over);

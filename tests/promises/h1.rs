@@ -56,6 +56,14 @@ fn h1_what_says_when_it_goes_is_gone_by_then() {
                 "INSERT INTO auth_key (id, hash, pattern, reusable, uses, expires_at, made_at)
                  VALUES (?1, zeroblob(32), 'box-*', 1, 0, unixepoch() + ?2, unixepoch() - 600)"
             }
+            "hold" => {
+                "INSERT INTO hold (subject, label, why, expires_at, made_at)
+                 VALUES (CAST(?1 AS BLOB), x'00', x'00', unixepoch() + ?2, unixepoch() - 600)"
+            }
+            "held" => {
+                "INSERT INTO held (number, subject, about, rows, expires_at, made_at)
+                 VALUES (unicode(?1), CAST(?1 AS BLOB), x'00', x'00', unixepoch() + ?2, unixepoch() - 600)"
+            }
             other => panic!("the rows of {other} are not tried here"),
         };
         for (id, left) in [("over", -1), ("good", 600)] {

@@ -30,7 +30,13 @@ impl Said {
         let status = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or_default();
         let pairs = lines.filter_map(|line| line.split_once(": "));
         let headers = pairs.map(|(name, value)| (name.to_lowercase(), value.to_owned()));
-        let headers = headers.filter(|(name, _)| name != "date").collect();
+        // Of the cookies only the session's.
+        let wanted = |(name, value): &(String, String)| match name.as_str() {
+            "date" => false,
+            "set-cookie" => value.starts_with("__Host-session="),
+            _ => true,
+        };
+        let headers = headers.filter(wanted).collect();
         Self { status: status.into(), headers, body: body.into() }
     }
 

@@ -33,26 +33,38 @@ mod d5;
 mod g1;
 mod h1;
 mod h2;
+mod h3;
 mod h4;
+mod h6;
 mod h7;
 mod k1;
 mod k2;
+mod k3;
 mod k5;
 mod k6;
 mod l5;
+mod leave;
 mod m1;
 mod m2;
 mod m3;
 mod marked;
 mod n1;
+mod operators;
+mod person;
 mod provider;
 mod q1;
 mod q2;
+mod q3;
+mod q4;
+mod q7;
+mod q8;
 mod r10;
 mod r12;
 mod r3;
 mod r3_offline;
+mod r4;
 mod r5;
+mod r7;
 mod s1;
 mod s10;
 mod s11;
@@ -60,9 +72,11 @@ mod s12;
 mod s13;
 mod s14;
 mod s15;
+mod s18;
 mod s2;
 mod s20;
 mod s3;
+mod s4;
 mod s5;
 mod s6;
 mod s7;
@@ -72,6 +86,7 @@ mod t2;
 mod tls;
 mod u4;
 mod y2;
+mod y3;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
@@ -131,6 +146,14 @@ const GUARDS: &[(&str, &str)] = &[
     ("h1::h1_what_is_older_than_its_rule_goes_by_itself", "hub-sweep"),
     ("h1::h1_what_says_when_it_goes_is_gone_by_then", "hub-sweep"),
     ("h2::h2_after_an_erasure_the_api_knows_the_device_no_more", "hub-device-auth"),
+    ("h3::h3_a_restore_brings_nothing_erased_back", "hub-replay"),
+    ("h3::h3_a_restore_brings_nothing_erased_back", "hub-journal"),
+    ("h3::h3_a_backup_over_six_months_old_is_refused", "hub-backup-age"),
+    ("h3::h3_a_directory_of_backups_keeps_none_over_six_months", "hub-backup-prune"),
+    ("h3::h3_without_the_whole_journal_nothing_is_restored_unless_by_name", "hub-journal-mac"),
+    ("h3::h3_without_the_whole_journal_nothing_is_restored_unless_by_name", "hub-journal-end"),
+    ("h3::h3_a_backup_or_restore_that_is_killed_leaves_no_half", "hub-backup-whole"),
+    ("h6::h6_a_deletion_that_is_stuck_is_noticed", "hub-stuck"),
     ("h7::h7_not_a_byte_of_an_erased_device_is_left_in_any_file", "hub-log-emptied"),
     ("n1::n1_no_file_holds_a_visitors_address_even_for_a_moment", "hub-mask"),
     ("r10::r10_who_runs_the_hub_is_shown_before_the_owner_decides_and_ever_after", "hub-operator"),
@@ -140,6 +163,10 @@ const GUARDS: &[(&str, &str)] = &[
     ),
     ("r12::r12_what_the_receipt_does_not_name_is_not_kept", "hub-erase"),
     ("r12::r6_a_request_to_erase_is_carried_out_and_only_the_devices_own", "hub-erase"),
+    ("r12::r12_what_stays_in_holds_and_backups_stands_in_the_receipt", "hub-kept-named"),
+    ("r4::r4_what_is_held_is_out_of_use_and_gone_at_its_end", "hub-hold"),
+    ("r4::r4_what_is_held_is_out_of_use_and_gone_at_its_end", "hub-sweep"),
+    ("r4::r4_no_hold_lasts_longer_than_six_months_however_often_it_is_added", "hub-hold-most"),
     ("r5::r5_what_leaves_is_said_before_the_first_packet", "register-announced"),
     ("s5::s5_no_file_of_the_hub_holds_anything_of_anybody", "hub-seal"),
     ("s5::y1_no_line_of_the_log_names_anybody", "hub-log-anonymous"),
@@ -180,7 +207,29 @@ const GUARDS: &[(&str, &str)] = &[
     ("s13::s13_a_letters_link_changes_no_other_account", "address-owner"),
     ("t2::t1_letters_about_safety_cannot_be_switched_off_and_sell_nothing", "people-mail"),
     ("t2::t2_letters_are_plain_text_that_tells_nobody_whether_it_was_read", "mail-plain"),
+    ("q3::q3_a_profile_is_what_its_declaration_says_and_nothing_of_it_is_needed", "profile-seal"),
+    ("q4::q4_language_and_zone_are_kept_used_and_changed", "profile-used"),
+    ("q7::q7_the_record_of_a_sign_in_holds_time_and_network_only", "people-mask"),
+    ("q8::q8_the_download_holds_every_row_there_is_opened", "account-export"),
+    ("q8::q8_nobody_else_gets_it", "export-password"),
+    ("r7::r7_a_wrong_datum_is_corrected_from_the_device", "hub-fix"),
+    ("r7::r7_nobody_corrects_what_is_anothers_or_was_not_declared", "hub-own-rows"),
+    (
+        "k3::k3_the_pages_speak_what_the_browser_asks_for_and_nothing_is_kept_of_it",
+        "pages-language",
+    ),
+    ("leave::h7_a_deleted_account_leaves_no_byte_and_its_devices_are_cut", "account-erase"),
+    ("leave::r12_only_the_owner_deletes_an_account", "leave-password"),
     ("y2::y2_the_hub_keeps_visitors_addresses_masked_only", "hub-mask"),
+    ("s4::s4_an_operator_may_what_their_role_allows_and_no_more", "operator-role"),
+    ("s4::s4_addresses_are_masked_but_for_privacy_and_a_reason", "operator-mask"),
+    ("s4::s4_every_look_is_noted_sealed_and_told_to_whom_it_is_about", "operator-noted"),
+    ("s4::s4_a_line_that_was_altered_or_taken_out_is_found", "ledger-chain"),
+    ("s4::s4_an_unusual_volume_raises_an_alert_and_slows_down", "operator-volume"),
+    ("s18::s18_health_says_what_is_wrong_and_recovers", "health"),
+    ("s18::s18_metrics_are_well_formed_count_what_happens_and_are_not_public", "metrics-count"),
+    ("s18::s18_an_attack_on_an_account_is_raised_told_and_logged_without_a_name", "watch-raise"),
+    ("y3::y3_visits_and_sign_ins_are_counted_and_nobody_can_be_read_from_it", "metrics-aggregate"),
 ];
 
 /// Tells the runner of the sabotage which test shall fail of which guard.

@@ -37,6 +37,27 @@ fn r12_what_the_receipt_does_not_name_is_not_kept() {
     }
 }
 
+/// Guard: `hub-kept-named`. A hold and a backup are the two things that outlast an erasure.
+#[test]
+fn r12_what_stays_in_holds_and_backups_stands_in_the_receipt() {
+    let world = World::new(Line::Direct);
+    let agent = world.member("box", "");
+    let (hub, file) = (&world.hub, world.scratch.path("copy.backup"));
+    hub.command(&["hold", "add", "--device", "box", "--why", "an order"]).ok();
+    hub.command(&["backup", "--to", file.to_str().expect("a path")]).ok();
+    let answer = agent.ok(&["unregister"]);
+    let kept: Vec<Kept> =
+        serde_json::from_value(answer["receipt"]["kept"].clone()).expect("a list");
+    for what in ["rows of device", "backups", "journal"] {
+        let named = kept.iter().find(|kept| kept.what.contains(what));
+        assert!(named.is_some_and(|kept| !kept.why.is_empty()), "{what}: {kept:?}");
+    }
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    let journal = std::fs::read_to_string(hub.dir().join("deletions.journal")).expect("a journal");
+    assert_eq!(journal.lines().count(), 3, "{journal}");
+    assert_eq!((hub.rows("held"), hub.rows("hold")), (1, 1));
+}
+
 /// Guard: `hub-erase`. The person's own request, with nothing of this project but the wire; the receipt counts
 /// what there was.
 ///

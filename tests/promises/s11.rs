@@ -154,8 +154,29 @@ async fn moves(hub: &Hub, anna: &mut Browser, sink: &Sink, code: &str) -> Vec<St
     }
     let path = letters.last().and_then(|letter| link(letter)).expect("a link");
     assert_eq!(to(&anna.post(&path, &[("mark", &mark)]).await), "/security?done=address");
-    assert!(hub.json(&["user", "list"]).to_string().contains(MOVED));
+    assert!(hub.json(&["user", "list", "--reason", "the move"]).to_string().contains(MOVED));
     letters
+}
+
+/// Whoever runs the hub looks at the account, locks it, and takes its second factor away; somebody guesses.
+async fn operated(hub: &Hub, anna: &mut Browser) {
+    for verb in ["show", "lock", "unlock", "reset-second"] {
+        let output = hub.command(&["user", verb, MOVED]);
+        assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let mut thief = Browser::new(hub);
+    thief.moved(hub, 17);
+    for _ in 0..4 {
+        assert!([401, 429].contains(&thief.sign_in(MOVED, "a guess of somebody").await.status));
+    }
+    anna.moved(hub, 18);
+    assert_eq!(to(&anna.sign_in(MOVED, NEW).await), "/");
+    for _ in 0..100 {
+        if anna.get("/log?what=unusual").await.text.contains("<td><time") {
+            return;
+        }
+        tokio::time::sleep(core::time::Duration::from_millis(100)).await;
+    }
 }
 
 /// The page that a letter asks to open.
@@ -186,6 +207,11 @@ const fn cause(what: Happened) -> &'static str {
         Happened::DeviceRevoked | Happened::DeviceReleased => "the pages of a device",
         Happened::VisibilitySet | Happened::GuestInvited | Happened::GuestRemoved => "sharing",
         Happened::OfferAccepted | Happened::OfferEnded => "what was shared",
+        Happened::OperatorLooked | Happened::OperatorActed => "who runs the hub",
+        Happened::SecondReset => "who runs the hub",
+        Happened::Unusual => "many wrong passwords",
+        Happened::ProfileChanged => "another profile",
+        Happened::Exported => "a download",
     }
 }
 
@@ -201,6 +227,7 @@ async fn s11_everything_that_happens_in_an_account_is_in_its_log() {
 
     let sink = Sink::at("127.0.0.1:0");
     let (hub, mut anna, _) = life(&sink).await;
+    operated(&hub, &mut anna).await;
     for (code, what) in Happened::ALL {
         let page = anna.get(&format!("/log?what={code}")).await;
         let rows = page.text.matches("<td><time").count();

@@ -30,6 +30,8 @@ const RETRY_MOST: Duration = Duration::from_secs(600);
 const RETRY_REFUSED: Duration = Duration::from_secs(3600);
 /// The longest a person is kept waiting because the hub asks to.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What an owner has to read who runs the hub, and to stop before anything of this device is sent.
+const READING: Duration = Duration::from_secs(2);
 /// What the first tries of boxes that start together are spread over.
 const START_SPREAD: Duration = Duration::from_secs(2);
 
@@ -127,7 +129,13 @@ pub(super) async fn start(order: Order, hands: &Hands<Note>) -> Result<Begun, St
 /// does not answer this is told of nothing either way: it says so with its code.
 async fn about(hands: &Hands<Note>) -> Result<(), SendError> {
     match hands.dial.send(&About {}).await.and_then(Reply::read::<Operator>) {
-        Ok(operator) => hands.note(Note::Operator(operator)).await,
+        Ok(operator) => {
+            let says_something = operator != Operator::default();
+            hands.note(Note::Operator(operator)).await;
+            if says_something {
+                tokio::time::sleep(READING).await;
+            }
+        }
         Err(SendError::Declined { .. } | SendError::NotUnderstood(_) | SendError::Refused(_)) => {}
         Err(error) => return Err(error),
     }

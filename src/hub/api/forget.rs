@@ -4,6 +4,7 @@ use super::refusal::Refusal;
 use super::registration::json;
 use super::{Call, Reply};
 use crate::hub::admin::tell_owner;
+use crate::hub::keeping::hold;
 use crate::hub::state::Hub;
 use crate::hub::store::people::Happened;
 use crate::hub::store::{Device, Scope, StoreError};
@@ -43,13 +44,13 @@ pub(super) fn link(hub: Arc<Hub>, call: Call) -> Reply {
 /// Answers a demand to forget a device that is forgotten already: the receipt of the first time was lost on
 /// its way. The certificate proves that the device was ours once, by the id in it; that it has no rows is no secret
 /// from it.
-pub(super) fn again(hub: &Hub, device: &str, body: &[u8]) -> Result<Value, Refusal> {
+pub(super) async fn again(hub: &Hub, device: &str, body: &[u8]) -> Result<Value, Refusal> {
     let demand: wire_registration::Forget =
         serde_json::from_slice(body).map_err(|e| Refusal::not_understood(&e))?;
     check(&demand.nonce)?;
     let scope = Scope::Registration;
     let rows = scope.tables().iter().map(|table| (table.to_string(), 0)).collect();
-    sign(hub, device.to_owned(), scope, demand.nonce, rows)
+    sign(hub, device.to_owned(), scope, demand.nonce, rows).await
 }
 
 fn check(nonce: &str) -> Result<(), Refusal> {
@@ -74,7 +75,7 @@ async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<V
         tell_owner(hub, owner, &device, Happened::Left).await;
     }
     tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
-    sign(hub, device.id.clone(), scope, nonce, rows)
+    sign(hub, device.id.clone(), scope, nonce, rows).await
 }
 
 /// Erases what is kept of a device and what it is served by; the rows by table. `why` is what its session is told.
@@ -105,20 +106,15 @@ pub(in crate::hub) async fn erase(
     Ok(rows)
 }
 
-fn sign(
+async fn sign(
     hub: &Hub,
     device: String,
     scope: Scope,
     nonce: String,
     rows: BTreeMap<String, u64>,
 ) -> Result<Value, Refusal> {
-    let receipt = Receipt {
-        device,
-        feature: scope.feature().into(),
-        nonce,
-        erased_at: hub.clock.now().wall,
-        rows,
-        kept: Vec::new(),
-    };
+    let erased_at = hub.clock.now().wall;
+    let kept = hold::kept(hub, &device, erased_at).await?;
+    let receipt = Receipt { device, feature: scope.feature().into(), nonce, erased_at, rows, kept };
     json(&Forgotten { receipt: signed::sign(&receipt, TYPE, &hub.keys.receipt) })
 }

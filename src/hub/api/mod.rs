@@ -15,6 +15,7 @@ mod renewal;
 
 use self::refusal::Refusal;
 use super::hello::Prefixed;
+use super::metrics::REGISTRATIONS;
 use super::state::Hub;
 use super::store::{Device, Hash};
 use super::tls::{Faces, Judge, device_in, key_hash};
@@ -234,7 +235,7 @@ async fn answer(route: &Route, hub: Arc<Hub>, request: Request) -> Result<Value,
             }
             (Ok(device), _) => Some(in_use(&hub, route, device).await?),
             (Err(_), Some(id)) if route.parcel == &wire_registration::FORGET => {
-                return forget::again(&hub, id, &read_body(request.into_body()).await?);
+                return forget::again(&hub, id, &read_body(request.into_body()).await?).await;
             }
             (Err(refusal), _) => return Err(refusal),
         },
@@ -263,12 +264,20 @@ async fn in_use(hub: &Hub, route: &Route, device: Device) -> Result<Device, Refu
 
 /// Bounds those without a certificate. A sandbox has only one address, and no strangers.
 fn bounded(hub: &Hub, route: &Route, peer: &Peer) -> Result<(), Refusal> {
+    let start = route.parcel == &wire_registration::START;
+    if start {
+        REGISTRATIONS.count("begun");
+    }
     if hub.config.sandbox {
         return Ok(());
     }
-    let start = route.parcel == &wire_registration::START;
     let limit = if start { &hub.starts } else { &hub.polls };
-    limit.take(peer.address, hub.clock.now().boot).map_err(Refusal::too_many)
+    limit.take(peer.address, hub.clock.now().boot).map_err(|wait| {
+        if start {
+            REGISTRATIONS.count("bounded");
+        }
+        Refusal::too_many(wait)
+    })
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Refusal> {

@@ -1,6 +1,7 @@
 //! Answers other than yes: a status, one line for a person, and what to do.
 
 use crate::hub::keys::KeyError;
+use crate::hub::metrics::{ERRORS, REFUSALS};
 use crate::hub::store::StoreError;
 use crate::hub::ticket::QUARANTINED;
 use crate::wire::registration::CERTIFICATE_EXPIRED;
@@ -122,6 +123,7 @@ impl From<KeyError> for Refusal {
 /// The operator reads why in the log; the asker only learns that it may come again.
 fn internal(error: &(dyn core::error::Error + 'static)) -> Refusal {
     let reason = error.source().map(ToString::to_string);
+    ERRORS.count("api");
     tracing::error!(%error, reason, "a request could not be served");
     let text = "the hub could not do this now; its log says why";
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
@@ -129,6 +131,7 @@ fn internal(error: &(dyn core::error::Error + 'static)) -> Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        REFUSALS.count(self.status.as_str());
         let wait = self.retry_after.map(|wait| HeaderValue::from(wait.as_secs().max(1)));
         let mut response = (self.status, Json(self)).into_response();
         if let Some(seconds) = wait {

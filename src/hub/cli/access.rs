@@ -1,6 +1,6 @@
 //! `qcloud-hub access-log`.
 
-use super::{Failure, admin, print};
+use super::{Failure, desk, print};
 use crate::card::Exit;
 use crate::hub::store::access::Access;
 use clap::ArgMatches;
@@ -8,7 +8,8 @@ use serde_json::json;
 
 /// Shows the log: the one way its lines are opened.
 pub(super) async fn access_log(args: &ArgMatches) -> Result<Exit, Failure> {
-    let lines = admin::open(args)?.access_log().await.map_err(|e| Failure::of(&e))?;
+    let lines =
+        desk::noted(args, "access-log").await?.access_log().await.map_err(|e| Failure::of(&e))?;
     let parts = lines.iter().map(|line| {
         let (from, door) = line.text.split_once(' ').unwrap_or((&line.text, ""));
         (line.made_at.rfc3339(), from, door)

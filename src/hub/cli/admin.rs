@@ -1,23 +1,18 @@
-//! `approve`, `deny`, `devices`, `pending`: work on the store, also while the hub serves; who is online it must say
-//! itself.
+//! `approve`, `deny`, `pending`: work on the store, also while the hub serves.
 
+use super::desk::noted;
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
 use crate::clock::Wall;
 use crate::hub::api::shown_code;
+use crate::hub::approval;
 use crate::hub::config::{Config, FILE};
-use crate::hub::store::people::{Happened, People};
 use crate::hub::store::sqlite::SqliteStore;
-use crate::hub::store::{Decided, Device, Pending, State, Store};
-use crate::hub::{admin, approval};
+use crate::hub::store::{Decided, Pending, State, Store};
 use crate::wire::registration::check_words;
 use clap::ArgMatches;
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
-
-/// Shows the names.
-const LIST: &str = "qcloud-hub devices";
 
 pub(super) fn open(args: &ArgMatches) -> Result<SqliteStore, Failure> {
     let dir = dir(args);
@@ -39,9 +34,9 @@ fn typed_code(args: &ArgMatches) -> String {
 }
 
 pub(super) async fn approve(args: &ArgMatches) -> Result<Exit, Failure> {
-    let store = open(args)?;
+    let store = noted(args, "approve").await?;
     let code = typed_code(args);
-    let row = find(&store, &code).await?;
+    let row = find(store.as_ref(), &code).await?;
     let words = check_words(&row.challenge, &row.spki).join(" ");
     let typed = args.get_one::<String>("words");
     if !args.get_flag("yes") && !confirmed(&row, &words, typed.map(String::as_str))? {
@@ -53,9 +48,9 @@ pub(super) async fn approve(args: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn deny(args: &ArgMatches) -> Result<Exit, Failure> {
-    let store = open(args)?;
+    let store = noted(args, "deny").await?;
     let code = typed_code(args);
-    let row = find(&store, &code).await?;
+    let row = find(store.as_ref(), &code).await?;
     decided(&row, store.decide(code, false, since()).await.map_err(|e| Failure::of(&e))?)?;
     print(&format!("{} was refused\n", row.name));
     Ok(Exit::Done)
@@ -109,79 +104,9 @@ fn confirmed(row: &Pending, words: &str, typed: Option<&str>) -> Result<bool, Fa
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-pub(super) async fn devices(args: &ArgMatches) -> Result<Exit, Failure> {
-    let store = open(args)?;
-    let devices = store.devices().await.map_err(|e| Failure::of(&e))?;
-    let aside = store.quarantined().await.map_err(|e| Failure::of(&e))?;
-    let aside = |device: &Device| aside.iter().find(|q| q.device == device.id);
-    let online = online(args).await;
-    let is_online = |d: &Device| online.as_ref().map(|names| names.contains(d.name.as_str()));
-    if args.get_flag("json") {
-        let mut rows = Vec::new();
-        for d in &devices {
-            let services = store.services(d.id.clone()).await.map_err(|e| Failure::of(&e))?;
-            let since = aside(d).map(|q| q.made_at.rfc3339());
-            let why = aside(d).map(|q| &q.why);
-            rows.push(json!({"id": d.id, "name": d.name, "registered": d.made_at.rfc3339(), "online": is_online(d), "services": services, "quarantined": since, "why": why}));
-        }
-        print(&format!("{}\n", json!({"devices": rows})));
-        return Ok(Exit::Done);
-    }
-    for device in &devices {
-        let aside = aside(device).map(|q| {
-            let since = q.made_at.rfc3339();
-            format!("  quarantined since {since}: {}; qcloud-hub release {}", q.why, device.name)
-        });
-        let online = match is_online(device) {
-            Some(true) => "online",
-            Some(false) => "offline",
-            None => "unknown",
-        };
-        let (registered, aside) = (device.made_at.rfc3339(), aside.unwrap_or_default());
-        print(&format!("{}  {registered}  {online:<7}  {}{aside}\n", device.id, device.name));
-    }
-    Ok(Exit::Done)
-}
-
-pub(super) async fn release(args: &ArgMatches) -> Result<Exit, Failure> {
-    let store = open(args)?;
-    let devices = store.devices().await.map_err(|e| Failure::of(&e))?;
-    let name = args.get_one::<String>("name");
-    let meant = |device: &&Device| name.is_none_or(|name| device.name.as_str() == name);
-    let now = clock().now().wall;
-    let mut known = false;
-    for device in devices.iter().filter(meant) {
-        known = true;
-        let lifted = store.release(device.id.clone(), name.is_none(), now).await;
-        if lifted.map_err(|e| Failure::of(&e))? {
-            let owner = store.owner_of(device.id.clone()).await.map_err(|e| Failure::of(&e))?;
-            super::user::tell_owner(args, owner, &device.name, Happened::Released).await?;
-            print(&format!("{} is released: the box that comes first is it\n", device.name));
-        } else if let Some(name) = name {
-            return Err(Failure::new(format!("{name} is not quarantined")).hint(LIST));
-        }
-    }
-    match name.filter(|_| !known) {
-        Some(name) => Err(Failure::new(format!("there is no device {name}")).hint(LIST)),
-        None => Ok(Exit::Done),
-    }
-}
-
-/// The names of the devices that have a session; `None` when no hub serves here, or it does not say.
-async fn online(args: &ArgMatches) -> Option<BTreeSet<String>> {
-    match admin::ask(&dir(args), &admin::Request::Online {}).await {
-        Ok(Some(admin::Answer::Online { names })) => Some(names.into_iter().collect()),
-        Ok(_) => None,
-        Err(error) => {
-            tracing::warn!(%error, "the serving hub does not say who is online");
-            None
-        }
-    }
-}
-
 pub(super) async fn pending(args: &ArgMatches) -> Result<Exit, Failure> {
     let since = since();
-    let mut rows = open(args)?.pending().await.map_err(|e| Failure::of(&e))?;
+    let mut rows = noted(args, "pending").await?.pending().await.map_err(|e| Failure::of(&e))?;
     rows.retain(|row| row.state == State::Open && row.made_at >= since);
     if args.get_flag("json") {
         let row = |p: &Pending| json!({"code": shown_code(&p.user_code), "name": p.name, "words": check_words(&p.challenge, &p.spki), "asked": p.made_at.rfc3339()});

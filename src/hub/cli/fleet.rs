@@ -1,23 +1,18 @@
-//! `authkey new|list|revoke`: keys that let boxes in which nobody stands beside. And `revoke`.
+//! `authkey new|list|revoke`: keys that let boxes in which nobody stands beside.
 
 use super::admin::open;
 use super::{Failure, clock, dir, print, say};
 use crate::card::Exit;
 use crate::clock::Wall;
-use crate::hub::admin::{self, Answer, Request};
 use crate::hub::config::Config;
 use crate::hub::keys::{Keys, random};
-use crate::hub::store::people::Happened;
-use crate::hub::store::{AuthKeyRow, Device, Hash, Scope, Store, StoreError};
+use crate::hub::store::{AuthKeyRow, Hash, Store, StoreError};
 use crate::hub::tls;
 use crate::wire::authkey::AuthKey;
-use crate::wire::label::Label;
 use clap::ArgMatches;
 use core::time::Duration;
 use data_encoding::BASE32_NOPAD;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// The longest a key may live, in days.
@@ -136,77 +131,4 @@ async fn revoke_key(args: &ArgMatches) -> Result<Exit, Failure> {
     }
     print(&format!("{id} lets nobody in any more; who is in stays in\n"));
     Ok(Exit::Done)
-}
-
-pub(super) async fn revoke(args: &ArgMatches) -> Result<Exit, Failure> {
-    let store = open(args)?;
-    let typed = args.get_one::<String>("name").cloned().unwrap_or_default();
-    let name = Label::parse(&typed).map_err(|e| Failure::of(&e))?;
-    let device = admin::named(&store, &name).await.map_err(kept)?.ok_or_else(|| nobody(&name))?;
-    if !args.get_flag("yes") && !confirmed(&device)? {
-        return Err(Failure::new("not revoked"));
-    }
-    let asked = admin::ask(&dir(args), &Request::Revoke { name: name.clone() }).await;
-    let (rows, cut) = match asked {
-        Ok(Some(Answer::Revoked { rows })) => (rows, Ok(true)),
-        Ok(Some(Answer::NoSuchDevice)) => return Err(nobody(&name)),
-        Ok(None) => (erase(args, &store, device).await?, Ok(false)),
-        // Its credentials are worth nothing without its row, whatever the serving process does.
-        Ok(Some(Answer::Failed { why })) => (erase(args, &store, device).await?, Err(why)),
-        Ok(Some(Answer::Online { .. })) => {
-            (erase(args, &store, device).await?, Err("it answered something else".into()))
-        }
-        Err(error) => (erase(args, &store, device).await?, Err(error.to_string())),
-    };
-    told(args, &name, &rows, cut)
-}
-
-fn told(
-    args: &ArgMatches,
-    name: &Label,
-    rows: &BTreeMap<String, u64>,
-    cut: Result<bool, String>,
-) -> Result<Exit, Failure> {
-    let total: u64 = rows.values().sum();
-    if args.get_flag("json") {
-        let json = json!({"revoked": name, "rows": rows, "serving": cut.as_ref().ok()});
-        print(&format!("{json}\n"));
-    } else {
-        print(&format!("{name} was revoked; {total} rows were erased and nothing is kept\n"));
-    }
-    let Err(why) = cut else { return Ok(Exit::Done) };
-    let what = format!("a session of {name} may still stand: the serving hub failed: {why}");
-    let failure = Failure::new(what).hint("restart `qcloud-hub serve`");
-    Err(Failure { exit: Exit::Partial, ..failure })
-}
-
-async fn erase(
-    args: &ArgMatches,
-    store: &dyn Store,
-    device: Device,
-) -> Result<BTreeMap<String, u64>, Failure> {
-    let owner = store.owner_of(device.id.clone()).await.map_err(kept)?;
-    let rows = store.erase(device.clone(), Scope::Registration).await.map_err(kept)?;
-    super::user::tell_owner(args, owner, &device.name, Happened::Revoked).await?;
-    Ok(rows)
-}
-
-fn nobody(name: &Label) -> Failure {
-    Failure::new(format!("no device is named {name}")).hint("qcloud-hub devices")
-}
-
-fn confirmed(device: &Device) -> Result<bool, Failure> {
-    let Device { id, name, made_at, .. } = device;
-    if !io::stdin().is_terminal() {
-        let hint = format!("qcloud-hub revoke {name} --yes");
-        return Err(Failure::new("a revocation must be confirmed by a person").hint(hint));
-    }
-    say(&format!(
-        "device: {name} ({id}, registered {})\n\
-         Close its sessions, erase everything kept of it and refuse its key? [y/N] ",
-        made_at.rfc3339()
-    ));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|e| Failure::of(&e))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

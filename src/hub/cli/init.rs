@@ -2,11 +2,12 @@
 
 use super::{Failure, clock, dir, print};
 use crate::card::Exit;
-use crate::hub::config::{AccessLog, Config, FILE, Pages};
+use crate::hub::config::{AccessLog, Alerts, Config, FILE, Pages};
 use crate::hub::keys::{Keys, write_new};
 use crate::hub::seal_key;
 use clap::ArgMatches;
 use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,9 @@ fn config(args: &ArgMatches) -> Result<Config, Failure> {
         mail: None,
         access_log: AccessLog::default(),
         oidc: Vec::new(),
+        operators: BTreeMap::new(),
+        alerts: Alerts::default(),
+        metrics: None,
     })
 }
 

@@ -2,14 +2,18 @@
 
 mod access;
 mod admin;
+mod desk;
 mod fleet;
 mod init;
+mod keeping;
+mod table;
 mod tree;
-mod user;
 
 pub use self::tree::tree;
 
 use super::config::Config;
+use super::keeping::Keeping;
+use super::keeping::restore::is_unfinished;
 use super::log;
 use super::seal::Seal;
 use super::seal_key::{self, BadSealKey};
@@ -96,13 +100,19 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("serve", args)) => runtime.block_on(serve(&dir(args), args.get_flag("ready"))),
         Some(("approve", args)) => runtime.block_on(admin::approve(args)),
         Some(("deny", args)) => runtime.block_on(admin::deny(args)),
-        Some(("release", args)) => runtime.block_on(admin::release(args)),
-        Some(("devices", args)) => runtime.block_on(admin::devices(args)),
-        Some(("revoke", args)) => runtime.block_on(fleet::revoke(args)),
+        Some(("release", args)) => runtime.block_on(desk::release(args)),
+        Some(("devices", args)) => runtime.block_on(desk::devices(args)),
+        Some(("revoke", args)) => runtime.block_on(desk::revoke(args)),
         Some(("authkey", args)) => runtime.block_on(fleet::authkey(args)),
         Some(("pending", args)) => runtime.block_on(admin::pending(args)),
+        Some(("user", args)) => runtime.block_on(desk::user(args)),
+        Some(("device", args)) => runtime.block_on(desk::device(args)),
+        Some(("audit", args)) => runtime.block_on(desk::audit(args)),
+        Some(("health", args)) => runtime.block_on(desk::health(args)),
         Some(("access-log", args)) => runtime.block_on(access::access_log(args)),
-        Some(("user", args)) => runtime.block_on(user::user(args)),
+        Some(("backup", args)) => runtime.block_on(keeping::backup(args)),
+        Some(("restore", args)) => keeping::restore(args),
+        Some(("hold", args)) => runtime.block_on(keeping::hold(args)),
         Some(_) | None => Err(Failure::new("no such command")),
     };
     // Tasks that hang do not hold the process up.
@@ -120,7 +130,12 @@ fn runtime() -> Result<Runtime, Failure> {
 fn open_store(dir: &Path, config: &Config) -> Result<(SqliteStore, Arc<Seal>), Failure> {
     let bad = |e: BadSealKey| Failure::of(&e).hint(e.hint());
     let seal = Arc::new(seal_key::load(dir, config).map_err(bad)?);
-    Ok((seal_key::open_store(dir, config, &seal).map_err(bad)?, seal))
+    if is_unfinished(dir) {
+        let hint = format!("qcloud-hub restore --dir {} FILE", dir.display());
+        return Err(Failure::new("a restore was begun and not finished").hint(hint));
+    }
+    let keeping = Arc::new(Keeping::new(dir, Arc::clone(&seal), clock()));
+    Ok((seal_key::open_store(dir, config, &seal).map_err(bad)?.with(keeping), seal))
 }
 
 fn dir(args: &ArgMatches) -> PathBuf {

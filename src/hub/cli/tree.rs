@@ -31,48 +31,100 @@ pub fn tree() -> Command {
                 .arg(flag("yes", "Do not compare the words")),
         )
         .subcommand(command("deny", "Refuse a device").arg(code()))
-        .subcommand(
-            command(
-                "revoke",
-                "Close a device's sessions, erase what is kept of it, refuse its key",
-            )
-            .arg(Arg::new("name").value_name("NAME").required(true).help("The device's name"))
-            .arg(flag("yes", "Do not ask"))
-            .arg(json()),
-        )
+        .subcommand(revoke())
         .subcommand(authkey())
         .subcommand(command("devices", "List the registered devices").arg(json()))
         .subcommand(people())
-        .subcommand(
-            command("release", "Lift the quarantine of a device whose disk was copied or restored")
-                .arg(
-                    Arg::new("name")
-                        .value_name("NAME")
-                        .required_unless_present("all")
-                        .help("The name of the device"),
-                )
-                .arg(
-                    flag("all", "Release every device: the hub's own database is an older copy")
-                        .conflicts_with("name"),
-                ),
-        )
+        .subcommand(release())
         .subcommand(command("pending", "List the devices that wait to be let in").arg(json()))
         .subcommand(
             command("access-log", "Show who connected to the hub, where hub.toml has that kept")
                 .arg(json()),
         )
+        .subcommands(super::keeping::commands())
+        .subcommand(device())
+        .subcommand(audit())
+        .subcommand(
+            command("health", "Say whether the serving hub is well: 0, or 3 with reasons")
+                .arg(json()),
+        )
+}
+
+fn release() -> Command {
+    command("release", "Lift the quarantine of a device whose disk was copied or restored")
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .required_unless_present("all")
+                .help("The name of the device"),
+        )
+        .arg(
+            flag("all", "Release every device: the hub's own database is an older copy")
+                .conflicts_with("name"),
+        )
+}
+
+fn revoke() -> Command {
+    command("revoke", "Close a device's sessions, erase what is kept of it, refuse its key")
+        .arg(name())
+        .arg(flag("yes", "Do not ask"))
+        .arg(json())
 }
 
 fn people() -> Command {
+    let email = || Arg::new("email").value_name("EMAIL").required(true).help("The mail address");
+    let who = || {
+        let help = "The mail address, or the number of the account";
+        Arg::new("email").value_name("EMAIL").required(true).help(help)
+    };
+    let on = |name, about| command(name, about).arg(who()).arg(reason()).arg(json());
     Command::new("user")
         .about("The people who may sign in at the pages")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
             command("add", "Invite somebody, or let somebody set another password")
-                .arg(Arg::new("email").value_name("EMAIL").required(true).help("The mail address")),
+                .visible_alias("invite")
+                .arg(email())
+                .arg(json()),
         )
-        .subcommand(command("list", "List the accounts").arg(json()))
+        .subcommand(command("list", "List the accounts").arg(reason()).arg(json()))
+        .subcommand(on("show", "Show one account"))
+        .subcommand(on("lock", "Have nobody sign in to an account, and sign it out everywhere"))
+        .subcommand(on("unlock", "Let its holder sign in again"))
+        .subcommand(on("reset-second", "Remove a second factor that was lost, and sign out"))
+        .subcommand(on("sign-out", "Sign an account out everywhere"))
+}
+
+fn device() -> Command {
+    Command::new("device")
+        .about("The registered devices")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(command("list", "List the registered devices").arg(json()))
+        .subcommand(command("show", "Show one device").arg(name()).arg(reason()).arg(json()))
+        .subcommand(revoke())
+        .subcommand(release().arg(json()))
+}
+
+fn audit() -> Command {
+    Command::new("audit")
+        .about("What operators did, and to whom")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(command("list", "List what was noted within the last 365 days").arg(json()))
+        .subcommand(command("verify", "Find lines that were altered or taken out").arg(json()))
+}
+
+fn name() -> Arg {
+    Arg::new("name").value_name("NAME").required(true).help("The device's name")
+}
+
+fn reason() -> Arg {
+    Arg::new("reason")
+        .long("reason")
+        .value_name("TEXT")
+        .help("Why it is shown unmasked; it stands in the audit log")
 }
 
 fn init() -> Command {
@@ -164,7 +216,7 @@ fn authkey() -> Command {
         .subcommand(command("revoke", "Have a key let nobody in any more").arg(id))
 }
 
-fn command(name: &'static str, about: &'static str) -> Command {
+pub(super) fn command(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about).arg(
         Arg::new("dir")
             .long("dir")
@@ -175,11 +227,11 @@ fn command(name: &'static str, about: &'static str) -> Command {
     )
 }
 
-fn flag(name: &'static str, about: &'static str) -> Arg {
+pub(super) fn flag(name: &'static str, about: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(about)
 }
 
-fn json() -> Arg {
+pub(super) fn json() -> Arg {
     flag("json", "Print JSON")
 }
 

@@ -7,6 +7,7 @@ pub mod zone;
 
 use self::answer::Transport;
 use self::zone::Zone;
+use super::metrics;
 use core::time::Duration;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -54,7 +55,9 @@ pub async fn serve_udp(socket: UdpSocket, zone: SharedZone) {
             continue;
         };
         let question = buffer.get(..length).unwrap_or_default();
-        if let Some(answer) = zone.read(|zone| answer::answer(zone, question, Transport::Udp)) {
+        let answer = zone.read(|zone| answer::answer(zone, question, Transport::Udp));
+        metrics::dns(answer.as_deref());
+        if let Some(answer) = answer {
             // An answer that cannot be sent is lost, as any datagram may be; the resolver asks again.
             let _ = socket.send_to(&answer, from).await;
         }
@@ -84,9 +87,9 @@ async fn converse(mut stream: TcpStream, zone: &SharedZone) -> io::Result<()> {
         let length = timeout(TCP_IDLE, stream.read_u16()).await??;
         let mut question = vec![0; usize::from(length)];
         timeout(TCP_IDLE, stream.read_exact(&mut question)).await??;
-        let Some(answer) = zone.read(|zone| answer::answer(zone, &question, Transport::Tcp)) else {
-            return Ok(());
-        };
+        let answer = zone.read(|zone| answer::answer(zone, &question, Transport::Tcp));
+        metrics::dns(answer.as_deref());
+        let Some(answer) = answer else { return Ok(()) };
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
         let message = [&length.to_be_bytes(), answer.as_slice()].concat();
         timeout(TCP_IDLE, stream.write_all(&message)).await??;

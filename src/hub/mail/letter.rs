@@ -2,6 +2,8 @@
 
 use super::Post;
 use crate::hub::people::email::Email;
+use crate::hub::people::farewell::Farewell;
+use crate::hub::speech::{Said, said};
 use crate::hub::store::people::{Entry, Happened};
 use crate::wire::label::printable;
 use core::net::IpAddr;
@@ -60,6 +62,68 @@ fn plain(
     Ok(message.header(kind).body(body(text))?)
 }
 
+/// The letter to whoever runs the hub, about something unusual. It names nobody.
+///
+/// # Errors
+/// An address that the mail library does not take.
+pub(super) fn alert(
+    post: &Post,
+    to: &Email,
+    host: &str,
+    text: &str,
+) -> Result<Message, Box<dyn core::error::Error + Send + Sync>> {
+    let to = Mailbox::new(None, to.as_str().parse()?);
+    let message = Message::builder().from(post.from.clone()).to(to).header(AutoSubmitted);
+    let message = message.subject(format!("Something unusual at the hub {host}"));
+    let body = format!(
+        "{text}\n\n\
+         What it was is in the hub's log and metrics; whom it concerns was told in their account's log.\n\
+         Operators' acts: qcloud-hub audit list\n"
+    );
+    Ok(message.header(ContentType::TEXT_PLAIN).body(body)?)
+}
+
+/// The last letter to somebody whose account is gone.
+///
+/// # Errors
+/// An address that the mail library does not take.
+pub(super) fn farewell(
+    post: &Post,
+    farewell: &Farewell,
+) -> Result<Message, Box<dyn core::error::Error + Send + Sync>> {
+    let to = Mailbox::new(None, farewell.to.as_str().parse()?);
+    let message = Message::builder().from(post.from.clone()).to(to);
+    let subject = SUBJECT.to(farewell.language);
+    let message = message.subject(subject).header(AutoSubmitted);
+    let devices: Vec<_> = farewell.devices.iter().map(|name| printable(name, 80)).collect();
+    let devices = if devices.is_empty() { "-".into() } else { devices.join(", ") };
+    let text = LAST
+        .to(farewell.language)
+        .replace("{pages}", &post.pages)
+        .replace("{when}", &farewell.erased_at.rfc3339())
+        .replace("{rows}", &farewell.rows.to_string())
+        .replace("{devices}", &devices)
+        .replace("{receipt}", &farewell.receipt);
+    Ok(message.header(ContentType::TEXT_PLAIN).body(text)?)
+}
+
+const SUBJECT: Said =
+    said("Your account was deleted", "Ihr Konto wurde gelöscht", "Ditt konto har raderats");
+const LAST: Said = said(
+    "Your account at {pages} was deleted, with everything that was kept of you and your devices.\n\n\
+     when:    {when}\nrows:    {rows}\ndevices: {devices}\n\n\
+     This is the last letter; your address was kept in memory for it, and is forgotten now.\n\
+     The hub signs for the erasure with this receipt:\n\n{receipt}\n",
+    "Ihr Konto bei {pages} wurde gelöscht, mit allem, was über Sie und Ihre Geräte aufbewahrt wurde.\n\n\
+     wann:    {when}\nZeilen:  {rows}\nGeräte:  {devices}\n\n\
+     Dies ist der letzte Brief; Ihre Adresse stand dafür noch im Arbeitsspeicher und ist nun vergessen.\n\
+     Der Hub quittiert die Löschung mit dieser Signatur:\n\n{receipt}\n",
+    "Ditt konto hos {pages} har raderats, med allt som sparats om dig och dina enheter.\n\n\
+     när:     {when}\nrader:   {rows}\nenheter: {devices}\n\n\
+     Det här är det sista brevet; din adress fanns kvar i minnet för det och är nu glömd.\n\
+     Hubben kvitterar raderingen med den här signaturen:\n\n{receipt}\n",
+);
+
 fn subject(what: Happened, about: Option<&str>) -> String {
     let about = printable(about.unwrap_or_default(), 80);
     match what {
@@ -95,6 +159,12 @@ fn subject(what: Happened, about: Option<&str>) -> String {
         Happened::Revoked => format!("The device {about} was taken out of your account"),
         Happened::Left => format!("The device {about} left your account"),
         Happened::Released => format!("The device {about} may come back"),
+        Happened::OperatorLooked => "An operator of the hub looked at your account".into(),
+        Happened::OperatorActed => format!("An operator of the hub changed your account: {about}"),
+        Happened::SecondReset => "An operator of the hub removed your second factor".into(),
+        Happened::Unusual => format!("Something unusual happened with your account: {about}"),
+        Happened::ProfileChanged => "Your profile was changed".into(),
+        Happened::Exported => "Everything kept of you was downloaded".into(),
     }
 }
 

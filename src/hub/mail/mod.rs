@@ -9,6 +9,7 @@ mod letter;
 use super::config::{Config, Mail};
 use super::keys::{KeyError, read_private};
 use super::state::Hub;
+use super::watch;
 use crate::secret::Secret;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -152,10 +153,39 @@ pub async fn serve(post: Post, hub: Arc<Hub>) {
     }
 }
 
+/// Sends what the hub tells whoever runs it.
+async fn own(post: &Post, hub: &Hub) -> Result<(), String> {
+    let Some(to) = watch::recipient(hub) else { return Ok(()) };
+    while let Some(text) = hub.watch.letter() {
+        let sent = match letter::alert(post, &to, &hub.config.host, &text) {
+            Ok(message) => post.send(message).await,
+            Err(error) => Err(Unsent::Never(error.to_string())),
+        };
+        match sent {
+            Ok(()) => {}
+            Err(Unsent::Never(reason)) => tracing::warn!(reason, "an alert was refused for good"),
+            Err(Unsent::NotNow(reason)) => return Err(reason),
+        }
+        hub.watch.sent();
+    }
+    Ok(())
+}
+
 /// Sends all that waits; why it stopped, when it did.
 async fn empty(post: &Post, hub: &Hub) -> Result<(), String> {
     confirm(post, hub).await?;
+    while let Some(farewell) = hub.people.farewell(hub.clock.now().wall) {
+        let sent = match letter::farewell(post, &farewell) {
+            Ok(message) => post.send(message).await,
+            Err(error) => Err(Unsent::Never(error.to_string())),
+        };
+        if let Err(Unsent::NotNow(reason)) = sent {
+            return Err(reason);
+        }
+        hub.people.farewell_sent(&farewell);
+    }
     loop {
+        own(post, hub).await?;
         let letters = hub.people.letters(BATCH).await.map_err(|e| e.to_string())?;
         if letters.is_empty() {
             return Ok(());

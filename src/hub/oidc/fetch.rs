@@ -3,7 +3,6 @@
 //! It follows no redirect, takes no proxy, keeps no connection, and reaches nobody's inside: a provider that names an
 //! address of the hub's own network as an endpoint would otherwise have the hub ask there.
 
-use crate::identity::tls::{provider, public_roots};
 use crate::wire::address::publishable;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -11,7 +10,9 @@ use data_encoding::BASE64;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url};
-use rustls::ClientConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
 
 /// The largest answer: the key sets of the large providers are below 10 KB.
 const MOST: usize = 64 * 1024;
@@ -66,9 +67,10 @@ impl Fetcher {
         reason = "the hub's one HTTP client; the agent has its own"
     )]
     pub(super) fn new(sandbox: bool) -> Result<Self, Box<dyn core::error::Error>> {
-        let mut tls = ClientConfig::builder_with_provider(provider())
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(public_roots())
+            .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let client = Client::builder()

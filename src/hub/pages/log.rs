@@ -140,5 +140,11 @@ fn words(what: Happened) -> &'static str {
         Happened::Revoked => "Taken out by who runs this hub:",
         Happened::Left => "A device left:",
         Happened::Released => "Let back in by who runs this hub:",
+        Happened::OperatorLooked => "An operator looked at your account:",
+        Happened::OperatorActed => "An operator changed your account:",
+        Happened::SecondReset => "An operator removed your second factor:",
+        Happened::Unusual => "Something unusual:",
+        Happened::ProfileChanged => "Profile changed:",
+        Happened::Exported => "Everything kept was downloaded",
     }
 }

@@ -5,12 +5,14 @@
 //! (promise K5), nothing counts visits (K4), and the cookies are the session's (K1) and a trusted browser's (K2). A form is believed
 //! when its `Origin` is these pages' own and it carries the session's mark.
 
+mod account;
 mod approve;
 mod device;
 mod devices;
 mod layout;
 mod log;
 mod oidc;
+mod privacy;
 mod qr;
 pub mod routes;
 mod second;
@@ -21,6 +23,7 @@ mod visit;
 use super::api::{self, Peer};
 use super::hello::Prefixed;
 use super::oidc::Providers;
+use super::speech::{self, said};
 use super::state::Hub;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -93,16 +96,26 @@ impl Site {
 }
 
 async fn nothing_here() -> Response {
-    let text = "There is no such page here.";
-    layout::message(StatusCode::NOT_FOUND, "Nothing here", text)
+    let title = said("Nothing here", "Hier ist nichts", "Här finns inget");
+    let text = said(
+        "There is no such page here.",
+        "Diese Seite gibt es hier nicht.",
+        "Den sidan finns inte här.",
+    );
+    layout::notice(StatusCode::NOT_FOUND, title, text)
 }
 
 /// Lets a request through that means these pages, and a form only from these pages.
 async fn guarded(State(pages): Shared, request: Request, next: Next) -> Response {
-    let mut response = match refused(&pages.host, request.method(), request.headers()) {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
+    let wish = request.headers().get(header::ACCEPT_LANGUAGE);
+    let wish = wish.and_then(|wish| wish.to_str().ok()).unwrap_or_default().to_owned();
+    let answer = async {
+        match refused(&pages.host, request.method(), request.headers()) {
+            Some(refusal) => refusal,
+            None => next.run(request).await,
+        }
     };
+    let mut response = speech::answering(&wish, answer).await;
     let is_full = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -128,8 +141,13 @@ fn refused(host: &str, method: &Method, headers: &HeaderMap) -> Option<Response>
     let changes = method != Method::GET && method != Method::HEAD;
     let origin = text(&header::ORIGIN).and_then(|origin| origin.strip_prefix("https://"));
     let forged = changes && !is_ours(origin) && !crate::sabotage::off("pages-origin");
-    let what = "This form was sent from somewhere else.";
-    forged.then(|| layout::message(StatusCode::FORBIDDEN, "Not from here", what))
+    let title = said("Not from here", "Nicht von hier", "Inte härifrån");
+    let what = said(
+        "This form was sent from somewhere else.",
+        "Dieses Formular wurde von woanders gesendet.",
+        "Det här formuläret skickades från ett annat ställe.",
+    );
+    forged.then(|| layout::notice(StatusCode::FORBIDDEN, title, what))
 }
 
 /// A host without its port.
@@ -142,15 +160,26 @@ fn host_of(authority: &str) -> &str {
 /// Something that went wrong here, not at the visitor's side; the log says what.
 fn broken(error: &dyn core::error::Error) -> Response {
     let reason = error.source().map(ToString::to_string);
+    crate::hub::metrics::ERRORS.count("pages");
     tracing::error!(%error, reason, "a page could not be made");
-    let text = "The hub could not do this just now. Try again in a minute.";
-    layout::message(StatusCode::INTERNAL_SERVER_ERROR, "Not just now", text)
+    let title = said("Not just now", "Gerade nicht", "Inte just nu");
+    let text = said(
+        "The hub could not do this just now. Try again in a minute.",
+        "Der Hub konnte das gerade nicht tun. Versuchen Sie es in einer Minute noch einmal.",
+        "Hubben kunde inte göra det just nu. Försök igen om en minut.",
+    );
+    layout::notice(StatusCode::INTERNAL_SERVER_ERROR, title, text)
 }
 
 /// An answer to somebody who tries too often.
 fn too_often(wait: core::time::Duration) -> Response {
-    let text = "Too many tries from your network. Wait a minute, then try again.";
-    let mut response = layout::message(StatusCode::TOO_MANY_REQUESTS, "Too many tries", text);
+    let title = said("Too many tries", "Zu viele Versuche", "För många försök");
+    let text = said(
+        "Too many tries from your network. Wait a minute, then try again.",
+        "Zu viele Versuche aus Ihrem Netz. Warten Sie eine Minute und versuchen Sie es dann wieder.",
+        "För många försök från ditt nät. Vänta en minut och försök sedan igen.",
+    );
+    let mut response = layout::notice(StatusCode::TOO_MANY_REQUESTS, title, text);
     let seconds = HeaderValue::from(wait.as_secs().max(1));
     response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response

@@ -3,7 +3,8 @@
 
 use super::visit::{Visit, to_sign_in};
 use super::{
-    Pages, Routes, approve, broken, device, devices, layout, log, oidc, second, security, sign_in,
+    Pages, Routes, account, approve, broken, device, devices, layout, log, oidc, privacy, second,
+    security, sign_in,
 };
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{Method, Uri};
@@ -81,6 +82,13 @@ pub static ROUTES: &[Page] = &[
     takes("/welcome/{ticket}", Needs::Nothing, || post(sign_in::accept)),
     // Of a hub that is tried on one machine; elsewhere it is not there.
     shows("/welcome/{ticket}/once", Needs::Nothing, || get(sign_in::once)),
+    shows("/account", Needs::Person, || get(account::show)),
+    takes("/account", Needs::Person, || post(account::save)),
+    shows("/account/download", Needs::Person, || get(account::download::show)),
+    takes("/account/download", Needs::Person, || post(account::download::take)),
+    shows("/account/delete", Needs::Person, || get(account::leave::show)),
+    takes("/account/delete", Needs::Person, || post(account::leave::leave)),
+    shows("/privacy", Needs::Nothing, || get(privacy::show)),
     shows("/style.css", Needs::Nothing, || get(layout::style)),
     shows("/icon.svg", Needs::Nothing, || get(layout::icon)),
     takes("/security/known", Needs::Person, || post(security::browsers::forget)),

@@ -4,6 +4,7 @@ use super::sign_in::{busy_or_broken, let_in, stale};
 use super::visit::{Visit, to_sign_in, trust_cookie, way_back};
 use super::{Pages, Shared, broken, layout, too_often};
 use crate::hub::people::second::{Checked, Finished};
+use crate::hub::speech::{Said, said};
 use axum::extract::{Form, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -46,43 +47,45 @@ fn form(
     visit: &Visit,
     status: StatusCode,
     to: &str,
-    problem: Option<&str>,
+    problem: Option<Said>,
 ) -> Response {
+    let title = said("One step more", "Noch ein Schritt", "Ett steg till");
+    let enter = said("Sign in", "Anmelden", "Logga in");
     let hidden = html! {
         (layout::marked(pages, visit))
         input type="hidden" name="to" value=(to);
     };
     let body = html! {
-        h1 { "One step more" }
-        p { "Your password was right. Now the code that your app shows." }
-        (layout::problem(problem))
+        h1 { (title) }
+        p { (said("Your password was right. Now the code that your app shows.", "Ihr Passwort stimmte. Nun der Code, den Ihre App zeigt.", "Ditt lösenord var rätt. Nu koden som din app visar.")) }
+        (layout::problem(problem.map(Said::here)))
         form method="post" action="/sign-in/second" {
             (hidden)
-            label for="code" { "Code" }
+            label for="code" { (said("Code", "Code", "Kod")) }
             input.code id="code" name="code" type="text" inputmode="numeric" autocomplete="one-time-code" placeholder="123456" maxlength="8" required autofocus;
             (trust())
-            div { button type="submit" { "Sign in" } }
+            div { button type="submit" { (enter) } }
         }
         details {
-            summary { "The app is not at hand" }
+            summary { (said("The app is not at hand", "Die App ist nicht zur Hand", "Appen är inte till hands")) }
             form method="post" action="/sign-in/second" {
                 (hidden)
-                label for="recovery" { "Recovery code" }
+                label for="recovery" { (said("Recovery code", "Wiederherstellungscode", "Återställningskod")) }
                 input.code id="recovery" name="code" type="text" autocomplete="off" autocapitalize="characters" spellcheck="false" placeholder="BCDFG-HJKLM" maxlength="16" required;
-                p.hint { "Each of them is good once." }
-                div { button type="submit" { "Sign in" } }
+                p.hint { (said("Each of them is good once.", "Jeder gilt einmal.", "Var och en gäller en gång.")) }
+                div { button type="submit" { (enter) } }
             }
         }
-        p.hint { a href="/sign-in" { "Begin again" } }
+        p.hint { a href="/sign-in" { (said("Begin again", "Von vorn beginnen", "Börja om")) } }
     };
-    (status, layout::page("One step more", layout::plain_top(), body)).into_response()
+    (status, layout::spoken(title, layout::plain_top(), body)).into_response()
 }
 
 fn trust() -> Markup {
     html! {
         label.check {
             input type="checkbox" name="trust" value="yes";
-            span { "Trust this browser for 30 days: it is asked for the password only" }
+            span { (said("Trust this browser for 30 days: it is asked for the password only", "Diesem Browser 30 Tage vertrauen: er wird nur nach dem Passwort gefragt", "Lita på den här webbläsaren i 30 dagar: den frågas bara efter lösenordet")) }
         }
     }
 }
@@ -118,15 +121,23 @@ pub(super) async fn step(State(pages): Shared, visit: Visit, Form(typed): Form<S
 }
 
 /// What is said to a code that was not taken.
-pub(super) fn refused(checked: Checked) -> (StatusCode, &'static str) {
+pub(super) fn refused(checked: Checked) -> (StatusCode, Said) {
     match checked {
         Checked::Closed => (
             StatusCode::TOO_MANY_REQUESTS,
-            "Too many codes were wrong. None is tried for 15 minutes, not even a right one.",
+            said(
+                "Too many codes were wrong. None is tried for 15 minutes, not even a right one.",
+                "Zu viele Codes waren falsch. 15 Minuten lang wird keiner geprüft, auch kein richtiger.",
+                "För många koder var fel. Ingen prövas på 15 minuter, inte ens en rätt.",
+            ),
         ),
         Checked::Right | Checked::Wrong => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            "This code is not right, or was used before. The app shows another one soon.",
+            said(
+                "This code is not right, or was used before. The app shows another one soon.",
+                "Dieser Code stimmt nicht oder wurde schon benutzt. Die App zeigt bald einen anderen.",
+                "Koden stämmer inte, eller har redan använts. Appen visar snart en annan.",
+            ),
         ),
     }
 }

@@ -7,16 +7,21 @@ use crate::hub::people::email::Email;
 use crate::hub::people::password::{BadPassword, SHORTEST};
 use crate::hub::people::second::Entered;
 use crate::hub::people::{PeopleError, Person, Ticket};
+use crate::hub::speech::{Said, filled, said};
 use crate::hub::store::people::Happened;
 use crate::secret::Secret;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use maud::html;
+use maud::{Markup, html};
 use serde::Deserialize;
 
-const NO_COOKIE: &str = "If the password was right just now, this browser kept no cookie of this hub, and a sign-in \
-                         needs one. Allow cookies for this site, then sign in again.";
+const NO_COOKIE: Said = said(
+    "If the password was right just now, this browser kept no cookie of this hub, and a sign-in \
+                         needs one. Allow cookies for this site, then sign in again.",
+    "Falls das Passwort eben stimmte: Dieser Browser hat kein Cookie dieses Hubs behalten, und eine Anmeldung braucht eines. Erlauben Sie Cookies für diese Seite und melden Sie sich wieder an.",
+    "Om lösenordet var rätt nyss: webbläsaren behöll ingen kaka från hubben, och en inloggning behöver en. Tillåt kakor för den här sidan och logga in igen.",
+);
 
 #[derive(Deserialize)]
 pub(super) struct Back {
@@ -72,23 +77,28 @@ fn form(
     status: StatusCode,
     email: &str,
     to: &str,
-    problem: Option<&str>,
+    problem: Option<Said>,
 ) -> Response {
+    let title = said("Sign in", "Anmelden", "Logga in");
     let body = html! {
-        h1 { "Sign in" }
-        (layout::problem(problem))
+        h1 { (title) }
+        (layout::problem(problem.map(Said::here)))
         form method="post" action="/sign-in" {
             input type="hidden" name="to" value=(to);
-            label for="email" { "Mail address" }
+            label for="email" { (said("Mail address", "E-Mail-Adresse", "E-postadress")) }
             input id="email" name="email" type="email" value=(email) autocomplete="username" required autofocus[email.is_empty()];
-            label for="password" { "Password" }
+            label for="password" { (said("Password", "Passwort", "Lösenord")) }
             input id="password" name="password" type="password" autocomplete="current-password" required autofocus[!email.is_empty()];
-            div { button type="submit" { "Sign in" } }
+            div { button type="submit" { (title) } }
+        }
+        p.hint {
+            (said("No account, or the password is lost? Whoever runs this hub can send you an invitation.",
+                  "Kein Konto, oder das Passwort ist weg? Wer diesen Hub betreibt, kann Ihnen eine Einladung schicken.",
+                  "Inget konto, eller är lösenordet borta? Den som driver hubben kan skicka dig en inbjudan."))
         }
         (super::oidc::ways(pages, "/sign-in", Some(to)))
-        p.hint { "No account, or the password is lost? Whoever runs this hub can send you an invitation." }
     };
-    (status, layout::page("Sign in", layout::plain_top(), body)).into_response()
+    (status, layout::spoken(title, layout::plain_top(), body)).into_response()
 }
 
 /// `POST /sign-in`.
@@ -107,7 +117,11 @@ pub(super) async fn sign_in(
     let to = way_back(to.as_deref());
     // One answer whether the address is unknown, the password wrong or never set.
     let wrong = || {
-        let problem = "The address or the password is not right.";
+        let problem = said(
+            "The address or the password is not right.",
+            "Adresse oder Passwort stimmt nicht.",
+            "Adressen eller lösenordet stämmer inte.",
+        );
         form(&pages, StatusCode::UNAUTHORIZED, &typed_email, to, Some(problem))
     };
     let Ok(email) = Email::parse(&typed_email) else { return wrong() };
@@ -220,8 +234,13 @@ pub(super) async fn sign_out(
 
 /// A form that was made for another session.
 pub(super) fn stale() -> Response {
-    let text = "This form is from an older visit. Go back, load the page again, and repeat it.";
-    layout::message(StatusCode::FORBIDDEN, "An old form", text)
+    let title = said("An old form", "Ein altes Formular", "Ett gammalt formulär");
+    let text = said(
+        "This form is from an older visit. Go back, load the page again, and repeat it.",
+        "Dieses Formular stammt von einem früheren Besuch. Gehen Sie zurück, laden Sie die Seite neu und wiederholen Sie es.",
+        "Formuläret är från ett tidigare besök. Gå tillbaka, ladda om sidan och gör om det.",
+    );
+    layout::notice(StatusCode::FORBIDDEN, title, text)
 }
 
 /// `GET /welcome/TICKET`.
@@ -267,8 +286,13 @@ pub(super) async fn once(
 }
 
 pub(super) fn over() -> Response {
-    let text = "This invitation was used, has expired, or was never made. Ask for another one.";
-    layout::message(StatusCode::NOT_FOUND, "No such invitation", text)
+    let title = said("No such invitation", "Keine solche Einladung", "Ingen sådan inbjudan");
+    let text = said(
+        "This invitation was used, has expired, or was never made. Ask for another one.",
+        "Diese Einladung wurde benutzt, ist abgelaufen oder wurde nie ausgestellt. Bitten Sie um eine neue.",
+        "Inbjudan har använts, gått ut eller aldrig gjorts. Be om en ny.",
+    );
+    layout::notice(StatusCode::NOT_FOUND, title, text)
 }
 
 fn invitation(
@@ -278,22 +302,37 @@ fn invitation(
     person: &Person,
     problem: Option<&str>,
 ) -> Response {
+    let title = said("Choose a password", "Passwort wählen", "Välj ett lösenord");
+    let whom = said(
+        "For {}. It stays between you and this hub; no device ever sees it.",
+        "Für {}. Es bleibt zwischen Ihnen und diesem Hub; kein Gerät sieht es je.",
+        "För {}. Det stannar mellan dig och hubben; ingen enhet ser det någonsin.",
+    );
     let body = html! {
-        h1 { "Choose a password" }
-        p { "For " strong { (person.email) } ". It stays between you and this hub; no device ever sees it." }
+        h1 { (title) }
+        p { (filled(whom, &html! { strong { (person.email) } })) }
         (layout::problem(problem))
         form method="post" action={ "/welcome/" (ticket) } {
             input type="hidden" name="email" value=(person.email) autocomplete="username";
-            label for="password" { "New password" }
+            label for="password" { (said("New password", "Neues Passwort", "Nytt lösenord")) }
             input id="password" name="password" type="password" autocomplete="new-password" minlength=(SHORTEST) required autofocus aria-describedby="rule";
-            p.hint id="rule" { "At least " (SHORTEST) " characters. A few words in a row are easier to keep than one with signs." }
-            label for="again" { "The same again" }
+            p.hint id="rule" { (rule()) }
+            label for="again" { (said("The same again", "Noch einmal dasselbe", "Samma igen")) }
             input id="again" name="again" type="password" autocomplete="new-password" minlength=(SHORTEST) required;
-            div { button type="submit" { "Set it and sign in" } }
+            div { button type="submit" { (said("Set it and sign in", "Festlegen und anmelden", "Spara och logga in")) } }
         }
         (super::oidc::ways(pages, &format!("/welcome/{ticket}"), None))
     };
-    (status, layout::page("Choose a password", layout::plain_top(), body)).into_response()
+    (status, layout::spoken(title, layout::plain_top(), body)).into_response()
+}
+
+fn rule() -> Markup {
+    let text = said(
+        "At least {} characters. A few words in a row are easier to keep than one with signs.",
+        "Mindestens {} Zeichen. Ein paar Wörter hintereinander merkt man sich leichter als eines mit Sonderzeichen.",
+        "Minst {} tecken. Några ord i rad är lättare att minnas än ett med specialtecken.",
+    );
+    html! { (text.with(SHORTEST)) }
 }
 
 /// `POST /welcome/TICKET`.
@@ -316,7 +355,14 @@ pub(super) async fn accept(
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let again_please = |text: &str| invitation(&pages, status, &ticket, &person, Some(text));
     if password.expose() != again.expose() {
-        return again_please("The two are not the same.");
+        return again_please(
+            said(
+                "The two are not the same.",
+                "Die beiden sind nicht gleich.",
+                "De två är inte likadana.",
+            )
+            .here(),
+        );
     }
     match hub.people.accept(&ticket, password, now).await {
         Ok(Some(person)) => {
@@ -329,7 +375,8 @@ pub(super) async fn accept(
         }
         Ok(None) => over(),
         Err(PeopleError::Password(error @ (BadPassword::Short | BadPassword::Long))) => {
-            again_please(&format!("Not this one: {error}."))
+            let text = said("Not this one: {}.", "Dieses nicht: {}.", "Inte det här: {}.");
+            again_please(&text.with(error))
         }
         Err(error) => busy_or_broken(&error),
     }

@@ -6,6 +6,7 @@ use crate::hub::oidc::{FLOW_LIFE, Flow};
 use crate::hub::people::known::KNOWN_LIFE;
 use crate::hub::people::second::{Entered, HALF_LIFE, TRUST_LIFE};
 use crate::hub::people::{PeopleError, Person, SESSION_LIFE, Ticket};
+use crate::hub::speech;
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, HeaderValue};
 use axum::http::request::Parts;
@@ -105,6 +106,13 @@ impl FromRequestParts<Arc<Pages>> for Visit {
             }
             None => None,
         };
+        if let Some(person) = &person {
+            let profile = pages.hub.people.profile(person.account).await;
+            let profile = profile.map_err(|error| super::broken(&error))?;
+            if !crate::sabotage::off("profile-used") {
+                speech::prefer(profile.language, profile.zone);
+            }
+        }
         let known = cookie_of(parts, KNOWN).unwrap_or_default();
         let known = known.split('.').filter(|ticket| !ticket.is_empty());
         let known = known.take(MOST_KNOWN).map(String::from).collect();

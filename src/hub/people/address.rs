@@ -5,11 +5,10 @@
 //! mailbox somebody else reads is not enough either.
 
 use super::email::Email;
-use super::{EMAIL, People, PeopleError, Person, before};
+use super::{EMAIL, OUTBOX, People, PeopleError, Person, before, masked};
 use crate::clock::Wall;
 use crate::hub::store::address::{AddressChange, Moved, SealedAddress};
 use crate::hub::store::people::{Entry, Happened};
-use crate::wire::address::masked;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
@@ -132,12 +131,15 @@ impl People {
     /// The store's, and the system's when it gives no random bytes.
     pub async fn change_address(
         &self,
+        person: &Person,
         (change, to): (AddressChange, &Email),
         from: IpAddr,
         now: Wall,
     ) -> Result<Moved, PeopleError> {
         let index = self.seal.index(EMAIL, to.as_str());
-        let address = SealedAddress { index, email: self.seal.seal(EMAIL, to.as_str())? };
+        let before = self.seal.seal(OUTBOX, person.email.as_str())?;
+        let email = self.seal.seal(EMAIL, to.as_str())?;
+        let address = SealedAddress { index, email, before };
         let about = Some(self.seal.seal("account_log.about", to.as_str())?);
         let what = Happened::AddressChanged;
         let entry = Entry { what, about, masked: masked(from), made_at: now };

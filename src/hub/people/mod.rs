@@ -4,28 +4,32 @@
 //! browser's session only as a hash: neither a copy of the database nor a look into it lets anybody in.
 
 pub mod address;
+pub mod audit;
 pub mod email;
+pub mod farewell;
 pub mod identity;
 pub mod known;
 pub mod password;
+pub mod profile;
 pub mod second;
 pub mod sharing;
 pub mod totp;
 
 use super::keys::{KeyError, random};
+use super::metrics::SIGN_INS;
 use super::seal::Seal;
 use super::store::people::{Account, Entry, Happened, Letter, Line, Wanted};
 use super::store::{Hash, Store, StoreError};
 use super::tls::hash;
+use super::watch::{Seen, Watch};
 use crate::clock::Wall;
 use crate::secret::Secret;
-use crate::wire::address::masked;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use email::Email;
 use password::{BadPassword, Passwords};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 /// How long an invitation is good for.
@@ -37,7 +41,17 @@ pub const LETTER_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long a line of an account's log is kept.
 pub const LOG_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
 
+/// What is kept of a sign-in, by table and column; no more (promise Q7).
+pub static SIGN_IN_RECORD: &[(&str, &[&str])] = &[
+    // The ticket is a hash of the cookie; the address has its host part cleared.
+    ("browser", &["ticket", "account", "made_at", "masked"]),
+    // `what` is a code of [`Happened`], `about` is sealed and empty for a sign-in.
+    ("account_log", &["number", "account", "what", "about", "masked", "made_at"]),
+];
+
 const EMAIL: &str = "account.email";
+/// For whom a letter is that goes elsewhere than to its account.
+const OUTBOX: &str = "outbox.email";
 
 /// Why something with accounts could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +103,8 @@ pub struct People {
     passwords: Passwords,
     mails: bool,
     posted: Notify,
+    watch: OnceLock<Arc<Watch>>,
+    farewells: farewell::Farewells,
 }
 
 impl People {
@@ -97,7 +113,21 @@ impl People {
     /// # Errors
     /// [`KeyError::Random`] when the system gives no random bytes.
     pub fn new(store: Arc<dyn Store>, seal: Arc<Seal>, mails: bool) -> Result<Self, KeyError> {
-        Ok(Self { store, seal, passwords: Passwords::new()?, mails, posted: Notify::new() })
+        let (passwords, posted) = (Passwords::new()?, Notify::new());
+        let (watch, farewells) = (OnceLock::new(), farewell::Farewells::default());
+        Ok(Self { store, seal, passwords, mails, posted, watch, farewells })
+    }
+
+    /// From here on sign-ins are watched; the first watch stays.
+    pub fn watched_by(&self, watch: &Arc<Watch>) {
+        let _ = self.watch.set(Arc::clone(watch));
+    }
+
+    fn seen(&self, seen: Seen, now: Wall) {
+        SIGN_INS.count(if matches!(seen, Seen::SignedIn { .. }) { "ok" } else { "failed" });
+        if let Some(watch) = self.watch.get() {
+            watch.saw(seen, now);
+        }
     }
 
     /// Makes an account, or invites the holder of one to set another password. The invitation is for its link.
@@ -153,6 +183,11 @@ impl People {
     ) -> Result<Option<Person>, PeopleError> {
         let account = self.store.account(self.seal.index(EMAIL, email.as_str())).await?;
         let hashed = account.as_ref().and_then(|account| account.password.clone());
+        let locked = self.store.locked().await?;
+        let is_locked =
+            |account: &Account| locked.iter().any(|(number, _)| *number == account.number);
+        let account =
+            account.filter(|found| !is_locked(found) || crate::sabotage::off("account-lock"));
         let fits = self.passwords.verify(password, hashed).await?;
         let fits = fits || crate::sabotage::off("hub-password");
         Ok(account.filter(|_| fits).and_then(|account| self.person(&account)))
@@ -212,6 +247,11 @@ impl People {
             return Ok(());
         }
         let about = about.map(|text| self.seal.seal("account_log.about", text)).transpose()?;
+        if what == Happened::SignedIn {
+            self.seen(Seen::SignedIn { from, account }, now);
+        } else if matches!(what, Happened::SignInFailed | Happened::SecondFailed) {
+            self.seen(Seen::SignInFailed { from, account: Some(account) }, now);
+        }
         let masked = masked(from);
         let entry = Entry { what, about, masked, made_at: now };
         let mailed = self.mails && what.is_mailed() && !crate::sabotage::off("people-mail");
@@ -229,7 +269,8 @@ impl People {
     pub async fn letters(&self, most: u64) -> Result<Vec<(u64, Email, Entry)>, PeopleError> {
         let letters = self.store.outbox(most).await?;
         let opened = |letter: Letter| {
-            let email = self.seal.open(EMAIL, &letter.email)?;
+            let email = self.seal.open(EMAIL, &letter.email);
+            let email = email.or_else(|| self.seal.open(OUTBOX, &letter.email))?;
             Some((letter.number, Email::parse(&email).ok()?, letter.entry))
         };
         Ok(letters.into_iter().filter_map(opened).collect())
@@ -241,6 +282,11 @@ impl People {
     /// The store's.
     pub async fn sent(&self, letter: u64) -> Result<(), PeopleError> {
         Ok(self.store.mailed(letter).await?)
+    }
+
+    /// Says that a letter waits which is about no account.
+    pub fn wake_post(&self) {
+        self.posted.notify_one();
     }
 
     /// Waits until a letter is posted.
@@ -275,7 +321,10 @@ impl People {
             Some(account) => {
                 self.tell(account.number, Happened::SignInFailed, None, from, now).await
             }
-            None => Ok(()),
+            None => {
+                self.seen(Seen::SignInFailed { from, account: None }, now);
+                Ok(())
+            }
         }
     }
 
@@ -294,6 +343,15 @@ impl People {
         self.seal.is_index("browser.form", ticket, mark)
     }
 
+    /// The account with this address.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn find(&self, email: &Email) -> Result<Option<(Person, Account)>, PeopleError> {
+        let account = self.store.account(self.seal.index(EMAIL, email.as_str())).await?;
+        Ok(account.and_then(|account| Some((self.person(&account)?, account))))
+    }
+
     /// All accounts.
     ///
     /// # Errors
@@ -308,6 +366,11 @@ impl People {
         let email = self.seal.open(EMAIL, &account.email)?;
         Some(Person { account: account.number, email: Email::parse(&email).ok()? })
     }
+}
+
+/// Where a visitor is, as it is written down: the host part cleared (promises Q7, Y1).
+fn masked(from: IpAddr) -> IpAddr {
+    if crate::sabotage::off("people-mask") { from } else { crate::wire::address::masked(from) }
 }
 
 fn before(now: Wall, life: Duration) -> Wall {

@@ -9,14 +9,13 @@
 //! `passkey-rp` 0.1 and `webauthn-kit` 1.0, which need no OpenSSL, are too young to hold a door.
 
 use super::totp::Totp;
-use super::{People, PeopleError, Person, Ticket, before, ticket_hash};
+use super::{People, PeopleError, Person, Ticket, before, masked, ticket_hash};
 use crate::clock::Wall;
 use crate::hub::keys::{KeyError, random};
 use crate::hub::store::Hash;
 use crate::hub::store::people::Happened;
 use crate::hub::store::second::{Attempt, Browser, Browsers, Factor, Patience};
 use crate::secret::Secret;
-use crate::wire::address::masked;
 use core::net::IpAddr;
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;

@@ -36,6 +36,8 @@ pub struct SealedAddress {
     pub index: Hash,
     /// The address, sealed for the account.
     pub email: Vec<u8>,
+    /// The one before it, sealed for the outbox.
+    pub before: Vec<u8>,
 }
 
 /// What became of a confirmation.
@@ -135,9 +137,9 @@ fn move_account(
     }
     note(connection, change.account, entry, mailed)?;
     // The one who is to know of it is whoever reads mail at the old address.
-    let sql = "UPDATE outbox SET email = (SELECT email FROM account WHERE number = ?1)
+    let sql = "UPDATE outbox SET email = ?2
         WHERE entry = (SELECT max(number) FROM account_log WHERE account = ?1)";
-    write(connection, "address a letter", sql, [number])?;
+    write(connection, "address a letter", sql, params![number, to.before])?;
     let sql = "UPDATE account SET email_index = ?2, email = ?3 WHERE number = ?1";
     let values = params![number, to.index.as_slice(), to.email];
     write(connection, "change an address", sql, values)?;

@@ -5,8 +5,9 @@
 
 use super::schema::{self, integer};
 use super::sqlite::{engine, many, one, write};
-use super::{Device, Hash, Opened, Pending, State, StoreError};
+use super::{Device, Hash, Opened, Pending, State, StoreError, keep};
 use crate::clock::Wall;
+use crate::hub::keeping::{Deletion, Keeping};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// A key of the operator that stands for their approval.
@@ -90,7 +91,12 @@ pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<AuthKeyRo
     one(connection, &format!("SELECT {COLUMNS} FROM auth_key WHERE id = ?1"), [id], read)
 }
 
-pub(super) fn revoke(connection: &Connection, id: &str) -> Result<bool, StoreError> {
+pub(super) fn revoke(
+    connection: &Connection,
+    keeping: Option<&Keeping>,
+    id: &str,
+) -> Result<bool, StoreError> {
+    keep::note(connection, keeping, Deletion::AuthKey(id))?;
     Ok(write(connection, "revoke an auth key", "DELETE FROM auth_key WHERE id = ?1", [id])? > 0)
 }
 

@@ -10,7 +10,7 @@
 //!
 //! Every column of every table stands here: a test finds the one that does not.
 
-use Class::{Count, Hash, Id, Key, Mark, Masked, Number, Sealed, Time, Word};
+use Class::{Chain, Count, Hash, Id, Key, Mark, Masked, Number, Sealed, Time, Word};
 
 /// How a column's values lie in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Class {
     Word,
     /// An address without its host part.
     Masked,
+    /// A line of a chain: its number, time and hash, and its details sealed within.
+    Chain,
 }
 
 /// A table and its columns.
@@ -67,7 +69,6 @@ pub static CLASSES: &[Table] = &[
         ("number", Id), ("account", Id), ("what", Word), ("about", Sealed), ("masked", Masked),
         ("made_at", Time),
     ]),
-    // For whom a letter is that goes to another address than the account's: as that one is sealed.
     ("outbox", &[("entry", Id), ("made_at", Time), ("email", Sealed)]),
     ("device_key", &[("device", Id), ("key_hash", Hash), ("spki", Key), ("made_at", Time)]),
     ("ticket", &[
@@ -97,7 +98,21 @@ pub static CLASSES: &[Table] = &[
     ("known_browser", &[("ticket", Hash), ("account", Id), ("made_at", Time)]),
     ("address_change", &[("account", Id), ("email", Sealed), ("sent", Count), ("made_at", Time)]),
     ("identity", &[("subject", Mark), ("account", Id), ("issuer", Sealed), ("made_at", Time)]),
+    ("profile", &[
+        ("account", Id), ("name", Sealed), ("phone", Sealed), ("language", Sealed), ("zone", Sealed),
+        ("findable", Sealed), ("made_at", Time),
+    ]),
     ("access_log", &[("number", Id), ("key", Id), ("line", Sealed), ("made_at", Time)]),
+    ("audit", &[("seq", Id), ("line", Chain), ("made_at", Time)]),
+    ("audit_head", &[("one", Count), ("head", Chain), ("mac", Mark), ("made_at", Time)]),
+    ("account_lock", &[("account", Id), ("made_at", Time)]),
+    ("hold", &[
+        ("subject", Mark), ("label", Sealed), ("why", Sealed), ("expires_at", Time), ("made_at", Time),
+    ]),
+    ("held", &[
+        ("number", Id), ("subject", Mark), ("about", Mark), ("rows", Sealed), ("expires_at", Time),
+        ("made_at", Time),
+    ]),
 ];
 
 /// The columns of a table as whoever they are about is shown them: opened, and without the marks.
@@ -109,7 +124,7 @@ pub(super) fn shown(table: &str) -> String {
         Sealed => Some(format!("opened('{table}.{name}', {name}) AS {name}")),
         Number => Some(format!("CAST(opened('{table}.{name}', {name}) AS INTEGER) AS {name}")),
         Mark => None,
-        Hash | Id | Key | Count | Time | Word | Masked => Some((*name).to_owned()),
+        Hash | Id | Key | Count | Time | Word | Masked | Chain => Some((*name).to_owned()),
     };
     columns.iter().filter_map(column).collect::<Vec<_>>().join(", ")
 }
@@ -171,7 +186,7 @@ mod tests {
                 Hash | Mark | Key => &["BLOB"],
                 Id => &["TEXT", "BLOB", "INTEGER"],
                 Count | Time => &["INTEGER"],
-                Word | Masked => &["TEXT"],
+                Word | Masked | Chain => &["TEXT"],
             };
             assert!(fits.contains(&kind.as_str()), "{name} is {kind} and of class {class:?}");
         }

@@ -67,11 +67,23 @@ pub enum Happened {
     Left,
     /// The operator lifted a device's quarantine.
     Released,
+    /// An operator looked at the account (promise S4).
+    OperatorLooked,
+    /// An operator did something with the account.
+    OperatorActed,
+    /// An operator removed a second factor that was lost.
+    SecondReset,
+    /// The hub saw something unusual with the account (promise S18).
+    Unusual,
+    /// The profile was changed.
+    ProfileChanged,
+    /// Everything that is kept was downloaded.
+    Exported,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 32] = [
+    pub const ALL: [(&'static str, Self); 38] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -104,6 +116,12 @@ impl Happened {
         ("revoked", Self::Revoked),
         ("left", Self::Left),
         ("released", Self::Released),
+        ("operator_looked", Self::OperatorLooked),
+        ("operator_acted", Self::OperatorActed),
+        ("second_reset", Self::SecondReset),
+        ("unusual", Self::Unusual),
+        ("profile_changed", Self::ProfileChanged),
+        ("exported", Self::Exported),
     ];
 
     /// As it is kept.
@@ -135,7 +153,11 @@ impl Happened {
             | Self::Linked
             | Self::Unlinked
             | Self::Revoked
-            | Self::Left => true,
+            | Self::Left
+            | Self::OperatorActed
+            | Self::SecondReset
+            | Self::Unusual
+            | Self::Exported => true,
             Self::SignedIn
             | Self::SignInFailed
             | Self::SignedOut
@@ -145,7 +167,9 @@ impl Happened {
             | Self::OthersSignedOut
             | Self::OfferEnded
             | Self::BrowserForgotten
-            | Self::Released => false,
+            | Self::Released
+            | Self::OperatorLooked
+            | Self::ProfileChanged => false,
         }
     }
 

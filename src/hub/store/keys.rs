@@ -1,8 +1,9 @@
 //! The second key of a device that changes its key, on SQLite.
 
 use super::sqlite::{known, one, write};
-use super::{Device, Hash, Staged, StoreError, schema};
+use super::{Device, Hash, Staged, StoreError, keep, schema};
 use crate::clock::Wall;
+use crate::hub::keeping::{Deletion, Keeping};
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, params};
 
@@ -65,10 +66,17 @@ pub(super) fn stage(
     Ok(Staged::Yes)
 }
 
-pub(super) fn settle(connection: &Connection, key: Hash) -> Result<Option<Device>, StoreError> {
+pub(super) fn settle(
+    connection: &Connection,
+    keeping: Option<&Keeping>,
+    key: Hash,
+) -> Result<Option<Device>, StoreError> {
     let Some(device) = one(connection, BY_NEXT, [key.as_slice()], schema::device)? else {
         return Ok(None);
     };
+    // An older copy of the database would take the key that is given up here for the device's own.
+    let given_up = digest(&SHA256, &device.spki);
+    keep::note(connection, keeping, Deletion::Key(given_up.as_ref()))?;
     // Requests of the old key: the device has had its answer, and nobody else shall get one.
     let requests = "DELETE FROM pending WHERE spki = ?1";
     write(connection, "erase requests", requests, [&device.spki])?;

@@ -5,15 +5,21 @@
 //! answer comes only after that step is on disk.
 
 pub mod access;
+pub mod account;
 pub mod address;
 mod auth;
 pub mod classes;
+pub mod dump;
 pub mod happened;
+pub mod hold;
 pub mod identity;
+pub mod keep;
 mod keys;
 pub mod known;
 mod opening;
+pub mod operator;
 pub mod people;
+pub mod replay;
 mod rights;
 pub mod schema;
 pub mod sealing;
@@ -280,6 +286,11 @@ impl Scope {
         }
     }
 
+    /// From its word.
+    pub fn of(feature: &str) -> Option<Self> {
+        [Self::Registration, Self::Ddns, Self::Link].into_iter().find(|it| it.feature() == feature)
+    }
+
     /// The tables it erases from, children first; of the restrictions only the feature's own.
     pub const fn tables(self) -> &'static [&'static str] {
         match self {
@@ -315,6 +326,9 @@ pub trait Store:
     + known::Known
     + address::AddressChanges
     + identity::Identities
+    + operator::Operators
+    + account::Own
+    + keep::Keep
 {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;

@@ -109,7 +109,7 @@ pub trait People: Send + Sync {
 
 const ACCOUNT: &str = "a.number, a.email, a.password, a.made_at";
 
-fn account(row: &Row<'_>) -> Result<Account, StoreError> {
+pub(super) fn account(row: &Row<'_>) -> Result<Account, StoreError> {
     Ok(Account {
         number: schema::count(row, 0)?,
         email: schema::column(row, 1)?,
@@ -187,7 +187,8 @@ pub(super) fn by_ticket(
         WHERE t.ticket = ?1 AND t.made_at >= ?2"
     );
     let since = schema::integer(since.unix_seconds());
-    one(connection, &sql, params![ticket.as_slice(), since], account)
+    let found = one(connection, &sql, params![ticket.as_slice(), since], account)?;
+    super::operator::unless_locked(connection, found)
 }
 
 fn accept(

@@ -34,6 +34,9 @@ pub const STEPS: &[&str] = &[
     super::known::CREATE,
     super::address::CREATE,
     super::identity::CREATE,
+    super::operator::CREATE,
+    super::account::CREATE,
+    super::hold::CREATE,
 ];
 
 const SERVICE: &str = "

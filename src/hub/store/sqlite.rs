@@ -6,8 +6,9 @@ use super::{
     Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
     Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{AuthKeyRow, auth, keys, rights, schema, services, share, ticket};
+use super::{AuthKeyRow, auth, hold, keys, rights, schema, services, share, ticket};
 use crate::clock::Wall;
+use crate::hub::keeping::Keeping;
 use crate::hub::seal::Seal;
 use crate::wire::label::Label;
 use crate::wire::link::Service;
@@ -21,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The store in one file, with its write-ahead log beside it.
-pub struct SqliteStore(pub(super) Worker);
+pub struct SqliteStore(pub(super) Worker, pub(super) Option<Arc<Keeping>>);
 
 impl SqliteStore {
     /// Opens the file, making it and its tables when it is not there. What is personal in it is sealed.
@@ -37,7 +38,7 @@ impl SqliteStore {
         let connection = Connection::open(path).map_err(|e| engine("open its file", e))?;
         prepare(&connection, seal)?;
         let worker = Worker::start(connection).map_err(|e| engine("start its thread", e))?;
-        Ok(Self(worker))
+        Ok(Self(worker, None))
     }
 }
 
@@ -241,7 +242,7 @@ fn log_visit(connection: &Connection, visit: &Visit) -> Result<(), StoreError> {
     write(connection, "log a visit", sql, values).map(drop)
 }
 
-fn erase(
+pub(super) fn erase(
     connection: &Connection,
     device: &Device,
     scope: Scope,
@@ -300,7 +301,7 @@ impl Store for SqliteStore {
     }
 
     fn settle_key(&self, key_hash: Hash) -> Answer<'_, Option<Device>> {
-        Box::pin(self.0.call(Kind::Erase, move |c| keys::settle(c, key_hash)))
+        self.noted(move |c, keeping| keys::settle(c, keeping, key_hash))
     }
 
     fn devices(&self) -> Answer<'_, Vec<Device>> {
@@ -342,7 +343,7 @@ impl Store for SqliteStore {
     }
 
     fn erase(&self, device: Device, scope: Scope) -> Answer<'_, BTreeMap<String, u64>> {
-        Box::pin(self.0.call(Kind::Erase, move |c| erase(c, &device, scope)))
+        self.noted(move |c, keeping| hold::erase(c, keeping, &device, scope))
     }
 
     fn rename(&self, device: String, name: Label, since: Wall) -> Answer<'_, Renamed> {
@@ -357,7 +358,7 @@ impl Store for SqliteStore {
         on: bool,
         now: Wall,
     ) -> Answer<'_, Vec<Restrictable>> {
-        Box::pin(self.0.call(Kind::Erase, move |c| rights::restrict(c, &device, feature, on, now)))
+        self.noted(move |c, keeping| rights::restrict(c, keeping, &device, (feature, on), now))
     }
 
     fn restrictions(&self) -> Answer<'_, Vec<(String, Restrictable)>> {
@@ -423,7 +424,7 @@ impl Store for SqliteStore {
     }
 
     fn revoke_auth_key(&self, id: String) -> Answer<'_, bool> {
-        Box::pin(self.0.call(Kind::Erase, move |c| auth::revoke(c, &id)))
+        self.noted(move |c, keeping| auth::revoke(c, keeping, &id))
     }
 
     fn open_authorised(&self, row: Pending, key: String, most: u64) -> Answer<'_, Opened> {

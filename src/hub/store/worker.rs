@@ -7,9 +7,11 @@
 
 use super::StoreError;
 use super::sqlite::engine;
+use crate::hub::metrics;
 use rusqlite::Connection;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// The most calls in one commit: bounds how long the first of them waits.
 const MOST: usize = 512;
@@ -88,10 +90,18 @@ impl Worker {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        let begun = Instant::now();
         let (reply, answer) = oneshot::channel();
         let call = Typed { kind, work: Some(work), result: None, reply };
         self.0.send(Box::new(call)).map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let done = answer.await;
+        let latency = match kind {
+            Kind::Read => &metrics::READS,
+            Kind::Write => &metrics::WRITES,
+            Kind::Erase => &metrics::ERASURES,
+        };
+        latency.observe(begun.elapsed());
+        done.map_err(|_| StoreError::Closed)?
     }
 }
 

@@ -8,6 +8,7 @@ use super::{HERE, done, knows, prove};
 use crate::hub::people::email::Email;
 use crate::hub::people::second::Checked;
 use crate::hub::people::{PeopleError, Person};
+use crate::hub::speech::Language;
 use crate::hub::store::address::Moved;
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
@@ -126,7 +127,7 @@ pub(in super::super) async fn ask(
         Ok(Ok(false)) => again("A letter was sent not long ago. Wait ten minutes.").await,
         Ok(Err(checked)) => {
             let (status, text) = refused(checked);
-            form(&pages, &visit, person, status, Some(text)).await
+            form(&pages, &visit, person, status, Some(text.to(Language::English))).await
         }
         Err(error) => broken(&error),
     }
@@ -199,7 +200,7 @@ pub(in super::super) async fn confirm(
         Ok(None) => return over(),
         Err(error) => return broken(&error),
     };
-    match people.change_address((change, &to), visit.from, now).await {
+    match people.change_address(person, (change, &to), visit.from, now).await {
         Ok(Moved::Yes) => done("address"),
         Ok(Moved::Over | Moved::Taken) => over(),
         Err(error) => broken(&error),

@@ -7,6 +7,7 @@ use super::super::{Pages, Shared, broken, layout, qr};
 use super::{HERE, done, knows, prove};
 use crate::hub::people::second::{Checked, Offer};
 use crate::hub::people::{PeopleError, Person};
+use crate::hub::speech::Language;
 use crate::hub::store::people::Happened;
 use axum::extract::{Form, State};
 use axum::http::{StatusCode, header};
@@ -199,7 +200,7 @@ async fn proven(
         Ok(Checked::Right) => Ok(()),
         Ok(checked) => {
             let (status, text) = refused(checked);
-            Err(Box::new(form(pages, visit, status, Some(text))))
+            Err(Box::new(form(pages, visit, status, Some(text.to(Language::English)))))
         }
         Err(error) => Err(Box::new(broken(&error))),
     }

@@ -9,6 +9,7 @@ use crate::hub::oidc::{Provider, Purpose};
 use crate::hub::people::identity::Link;
 use crate::hub::people::second::Checked;
 use crate::hub::people::{PeopleError, Person};
+use crate::hub::speech::Language;
 use crate::hub::store::Hash;
 use crate::hub::store::identity::Unlinked;
 use axum::extract::{Form, Path, State};
@@ -170,7 +171,10 @@ async fn proven(
         Checked::Right => Ok(()),
         checked @ (Checked::Wrong | Checked::Closed) => {
             let (status, text) = refused(checked);
-            Err(Box::new(form(pages, visit, person, number, (status, Some(text))).await))
+            Err(Box::new(
+                form(pages, visit, person, number, (status, Some(text.to(Language::English))))
+                    .await,
+            ))
         }
     }
 }
