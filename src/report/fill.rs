@@ -150,4 +150,3 @@ pub(super) fn judged(outcome: &Outcome, written: &Written) -> (Status, Option<St
         (_, Some(why), _) => (Status::Partial, Some(why)),
     }
 }
-

@@ -4,7 +4,7 @@
 //! environments and arguments of what runs. What cannot be read is not known; the other layers stay.
 
 use super::scrub::dictionary::Dictionary;
-use super::scrub::{Kind, context, shapes};
+use super::scrub::{Kind, context, shapes, words};
 use super::source::{SECRET_FILES, Source};
 use crate::secret::Secret;
 use std::collections::VecDeque;
@@ -19,6 +19,8 @@ const MOST_BYTES: u64 = 256 * 1024;
 /// The most files of settings, and the deepest directory.
 const MOST_FILES: usize = 4000;
 const DEEPEST: usize = 5;
+/// From how many letters on a plain word is taken up.
+const LONG_WORD: usize = 8;
 
 /// Reads what is secret on this box.
 pub fn known(source: &Source) -> Dictionary {
@@ -97,7 +99,9 @@ fn values(line: &[u8], dictionary: &mut Dictionary) {
     context::find(line, &mut spans);
     shapes::find(line, &mut spans);
     for span in spans.iter().filter(|span| span.kind != Kind::Random) {
-        if let Some(secret) = line.get(span.start..span.end) {
+        let secret = line.get(span.start..span.end).unwrap_or_default();
+        // A short plain word stands in every log by itself: where it is a secret, the other layers see it.
+        if secret.len() >= LONG_WORD || words::looks_secret(secret) {
             dictionary.add(secret);
         }
     }

@@ -19,7 +19,11 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn new(section: &'static Section, watcher: &'a mut Watcher, text: &'a mut File) -> Self {
+    pub(super) fn new(
+        section: &'static Section,
+        watcher: &'a mut Watcher,
+        text: &'a mut File,
+    ) -> Self {
         Self { section, watcher, text, line: Vec::new(), number: 0, shown: 0 }
     }
 

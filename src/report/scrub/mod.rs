@@ -13,7 +13,7 @@ pub mod dictionary;
 pub mod entropy;
 pub mod shapes;
 pub mod stream;
-mod words;
+pub mod words;
 
 use dictionary::Dictionary;
 use ring::hmac;

@@ -158,7 +158,7 @@ pub(super) fn is_prose(word: &[u8]) -> bool {
 }
 
 /// Whether a word looks chosen, or made, to be hard to guess: letters and digits, or signs among letters.
-pub(super) fn looks_secret(word: &[u8]) -> bool {
+pub fn looks_secret(word: &[u8]) -> bool {
     let has = |class: fn(&u8) -> bool| word.iter().any(class);
     let letters = has(u8::is_ascii_alphabetic);
     let signs = word.iter().any(|b| b.is_ascii_punctuation() && !b"-_.,:;/()[]'\"".contains(b));
