@@ -162,8 +162,8 @@ fn input(field: &Field, text: Option<&str>, email: &str, is_bad: bool) -> Markup
     let fills = if id == "phone" { "tel" } else { "name" };
     html! {
         @match id {
-            "email" => input id=(id) type="email" value=(email) readonly aria-describedby=(why);,
-            "language" => select id=(id) name=(id) aria-describedby=(why) aria-invalid=[invalid] {
+            "email" => input id=(id) type="email" autocomplete="email" value=(email) readonly aria-describedby=(why);,
+            "language" => select id=(id) name=(id) autocomplete="language" aria-describedby=(why) aria-invalid=[invalid] {
                 option value="" { (said("As my browser asks", "Wie mein Browser bittet", "Som min webbläsare ber om")) }
                 @for (tag, name, _) in Language::ALL {
                     option value=(tag) lang=(tag) selected[tag == text] { (name) }
