@@ -17,14 +17,14 @@ fn hostile(root: &Path) {
     let logs = root.join("var/log");
     fs::create_dir_all(&logs).unwrap();
     fs::create_dir_all(root.join("etc")).unwrap();
-    fs::write(root.join("etc/shadow"), format!("{SECRET}\n")).unwrap();
+    fs::write(root.join("etc/shadow"), format!("{SECRET}\ncanary-of-shadow:!:19000:::::\n"))
+        .unwrap();
     fs::write(root.join("etc/key"), "canary-of-a-key\n").unwrap();
     symlink("/etc/shadow", logs.join("syslog")).unwrap();
     symlink("../../etc/key", logs.join("syslog.1")).unwrap();
     symlink("loop", logs.join("messages")).unwrap();
     symlink("messages", logs.join("loop")).unwrap();
     fs::hard_link(root.join("etc/key"), logs.join("daemon.log")).unwrap();
-    fs::hard_link(root.join("etc/shadow"), root.join("etc/hosts")).unwrap();
     mkfifo(&logs.join("kern.log"), Mode::S_IRWXU).unwrap();
     let sparse = File::create(logs.join("auth.log")).unwrap();
     sparse.set_len(10 << 30).unwrap();
@@ -43,9 +43,23 @@ fn nothing_that_lies_in_a_log_directory_leads_out_of_it() {
     assert!(begun.elapsed() < Duration::from_secs(60));
     for (name, bytes) in entries(&path) {
         let text = String::from_utf8_lossy(&bytes);
-        assert!(!text.contains("canary-of-a-key"), "{name}");
+        assert!(!text.contains("canary-of"), "{name}");
         assert!(!text.contains("0123456789abcdefghijkl"), "{name}");
         assert!(bytes.len() < 3 << 20, "{name}: {} bytes", bytes.len());
+    }
+}
+
+#[test]
+fn no_other_name_of_a_secret_file_opens_it() {
+    let dir = scratch("names");
+    let (root, out) = (dir.join("root"), dir.join("out"));
+    fs::create_dir_all(&out).unwrap();
+    hostile(&root);
+    fs::hard_link(root.join("etc/shadow"), root.join("etc/hosts")).unwrap();
+    symlink("shadow", root.join("etc/resolv.conf")).unwrap();
+    let (_, path) = made(&report(&root, &out));
+    for (name, bytes) in entries(&path) {
+        assert!(!String::from_utf8_lossy(&bytes).contains("canary-of"), "{name}");
     }
 }
 

@@ -55,3 +55,23 @@ fn entries(path: &Path) -> Vec<(String, Vec<u8>)> {
     }
     all
 }
+
+/// Each check that keeps a promise, and the test that fails without it.
+const GUARDS: &[(&str, &str)] = &[
+    (
+        "planted::x4_what_settings_keep_secret_is_found_where_nothing_gives_it_away",
+        "report-dictionary",
+    ),
+    ("faults::nothing_that_lies_in_a_log_directory_leads_out_of_it", "report-links"),
+    ("faults::no_other_name_of_a_secret_file_opens_it", "report-secret-files"),
+];
+
+/// Tells the runner of the sabotage which test shall fail of which guard.
+#[test]
+#[ignore = "a list for the sabotage run"]
+#[allow(clippy::print_stdout)]
+fn print_guards() {
+    for (test, guard) in GUARDS {
+        println!("GUARD {test} {guard}");
+    }
+}
