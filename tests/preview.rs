@@ -18,6 +18,7 @@ use qcloud_agent::state::StateDir;
 use qcloud_agent::wire::Body;
 use qcloud_agent::wire::ParcelBody;
 use qcloud_agent::wire::link::Hello;
+use qcloud_agent::wire::registration::ABOUT;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -211,11 +212,18 @@ async fn the_program_registers_as_it_previewed() {
     let previewed: Value = serde_json::from_slice(&previewed.stdout).unwrap();
     let previewed =
         previewed["request"].as_str().unwrap().replace("host: HUB", &format!("host: {authority}"));
-    let taking = take(listener, pki.server);
+    let first = take(Arc::clone(&listener), Arc::clone(&pki.server));
     let (url, pin) = (format!("https://{authority}"), pki.pin.to_string());
     let mut register = program(&["register", "--hub", &url, "--hub-pin", &pin, "--name", "box"]);
     let ran = tokio::task::spawn_blocking(move || register.output().unwrap());
-    let seen = tokio::time::timeout(Duration::from_secs(20), taking).await.unwrap().unwrap();
+    let within = Duration::from_secs(20);
+    // Where the hub stands is asked for before anything is said of this device (promise G1).
+    let asked = tokio::time::timeout(within, first).await.unwrap().unwrap();
+    let Carriage::Https { path, .. } = ABOUT.how else { panic!("it is asked by HTTPS") };
+    assert!(asked.request.starts_with(&format!("POST {path} ")), "{}", asked.request);
+    assert!(asked.request.ends_with("\r\n\r\n{}"), "{}", asked.request);
+    let taking = take(listener, pki.server);
+    let seen = tokio::time::timeout(within, taking).await.unwrap().unwrap();
     assert_eq!(ran.await.unwrap().status.code(), Some(1), "`{{}}` is no invitation");
     let _ = std::fs::remove_dir_all(&dir);
     assert_eq!(shape(&seen.request), shape(&previewed));
