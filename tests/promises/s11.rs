@@ -28,6 +28,14 @@ pub async fn life(sink: &Sink) -> (Hub, Browser, Vec<String>) {
     anna.moved(hub, 12);
     assert_eq!(to(&link_provider(&mut anna, &provider, "sub").await), "/security?done=linked");
     assert_eq!(to(&unlink(&mut anna).await), "/security?done=unlinked");
+    anna.moved(hub, 17);
+    let mark = anna.get("/account").await.mark();
+    let rest = ["phone", "language", "zone", "findable"].map(|key| (key, ""));
+    let profile = [[("mark", &*mark), ("name", "Anna")].as_slice(), &rest].concat();
+    assert_eq!(to(&anna.post("/account", &profile).await), "/account?done=saved");
+    let download = [("mark", &*mark), ("password", PASSWORD)];
+    assert_eq!(anna.post("/account/download", &download).await.status, 200);
+    anna.moved(hub, 12);
     let kit = switched_on(&mut anna).await;
     let mut other = Browser::new(hub);
     other.moved(hub, 13);

@@ -57,11 +57,14 @@ async fn s13_every_important_change_is_told_by_a_letter() {
         "The second factor of your account was switched off",
         "Too many wrong codes for your account",
         "Your password was changed",
+        "Everything kept of you was downloaded",
     ];
     for wanted in told {
         assert!(subjects.iter().any(|subject| subject.starts_with(wanted)), "no letter: {wanted}");
     }
-    for subject in &subjects {
+    // This life goes on in more networks than a person's, which may be told as well.
+    let usual = |subject: &&String| !subject.starts_with("Something unusual");
+    for subject in subjects.iter().filter(usual) {
         assert!(told.iter().any(|wanted| subject.starts_with(wanted)), "one too many: {subject}");
     }
     // They go to the address of the account; that of the change still to the old one.
@@ -75,6 +78,16 @@ async fn s13_every_important_change_is_told_by_a_letter() {
     }
 }
 
+/// The next letter that is not about the many networks these people come from.
+fn usual(sink: &Sink) -> String {
+    loop {
+        let letter = sink.next();
+        if !subject(&letter).starts_with("Something unusual") {
+            return letter;
+        }
+    }
+}
+
 /// Guard: `new-browser`, the question whether the account knows the browser.
 #[tokio::test]
 async fn s13_a_new_browser_is_told_once_and_a_known_one_never() {
@@ -82,8 +95,8 @@ async fn s13_a_new_browser_is_told_once_and_a_known_one_never() {
     let hub = hub_with(sink.at);
     let mut browser = Browser::of(&hub, EMAIL).await;
     let news = "Your account was signed in to with a new browser";
-    assert_eq!(subject(&sink.next()), "Your password was set");
-    assert_eq!(subject(&sink.next()), news);
+    assert_eq!(subject(&usual(&sink)), "Your password was set");
+    assert_eq!(subject(&usual(&sink)), news);
     browser.moved(&hub, 21);
     for number in 0..3 {
         let mark = browser.get("/").await.mark();
@@ -94,23 +107,23 @@ async fn s13_a_new_browser_is_told_once_and_a_known_one_never() {
     // The attack: a browser with a ticket that was made up, one that was another account's, and none.
     let mut ben = Browser::of(&hub, BEN).await;
     assert!(
-        sink.next().contains("Your password was set"),
+        usual(&sink).contains("Your password was set"),
         "no letter was sent for a known browser"
     );
-    assert!(sink.next().contains(&format!("RCPT TO:<{BEN}>")));
+    assert!(usual(&sink).contains(&format!("RCPT TO:<{BEN}>")));
     let bens = ben.cookies["__Host-known"].clone();
     for ticket in [bens, "A".repeat(43), String::new()] {
         let mut thief = Browser::new(&hub);
         thief.moved(&hub, 26);
         thief.cookies = [("__Host-known".to_owned(), ticket)].into();
         assert_eq!(to(&thief.sign_in(EMAIL, PASSWORD).await), "/");
-        let letter = sink.next();
+        let letter = usual(&sink);
         assert!(subject(&letter) == news && letter.contains(EMAIL), "{letter}");
         assert!(letter.contains("the network 127.0.26.0"), "{letter}");
     }
     // Two people at one browser: each is known there from then on.
     assert_eq!(to(&ben.sign_in(EMAIL, PASSWORD).await), "/");
-    assert_eq!(subject(&sink.next()), news);
+    assert_eq!(subject(&usual(&sink)), news);
     for email in [BEN, EMAIL, BEN] {
         assert_eq!(to(&ben.sign_in(email, PASSWORD).await), "/");
     }
@@ -124,7 +137,7 @@ async fn s13_a_new_browser_is_told_once_and_a_known_one_never() {
     assert!(!browser.get("/security").await.text.contains("Known browsers"));
     browser.moved(&hub, 27);
     browser.sign_in(EMAIL, PASSWORD).await;
-    assert_eq!(subject(&sink.next()), news);
+    assert_eq!(subject(&usual(&sink)), news);
     assert!(sink.letters.recv_timeout(Duration::from_millis(300)).is_err(), "one letter too many");
 }
 
@@ -189,7 +202,9 @@ async fn s13_a_letters_link_changes_no_other_account() {
     let mark = ben.get("/").await.mark();
     assert_eq!(ben.get(&path).await.status, 404);
     assert_eq!(ben.post(&path, &[("mark", &mark)]).await.status, 404);
-    let forged = format!("{}A", &path[..path.len() - 1]);
+    // Another letter in its midst: the last one holds bits that mean nothing.
+    let (head, rest) = path.split_at(path.len() - 9);
+    let forged = format!("{head}{}{}", if rest.starts_with('A') { 'B' } else { 'A' }, &rest[1..]);
     assert_eq!(anna.get(&forged).await.status, 404);
     // Taken back, it opens nothing.
     let mark = anna.get("/").await.mark();

@@ -34,7 +34,7 @@ fn u4_an_applicant_shows_nothing_that_ties_its_connections() {
     assert_eq!(ran.code, Some(4), "the stub says no: {ran:?}");
 
     let seen = stub.seen.lock().expect("nobody panics here").clone();
-    assert_eq!(seen.len(), 1 + POLLS, "a start and the polls");
+    assert_eq!(seen.len(), 2 + POLLS, "who runs the hub, a start and the polls");
     for call in &seen {
         assert_eq!(
             call.kind,
@@ -127,9 +127,10 @@ fn answer(mut tcp: TcpStream, config: Arc<ServerConfig>, number: usize) -> Call 
         asked.extend_from_slice(&block[..read]);
     }
     let body = match number {
-        0 => json!({"device_code": "code", "user_code": "BCDF-GHJK", "verification_uri": "-",
+        0 => json!({"contact": "somebody"}),
+        1 => json!({"device_code": "code", "user_code": "BCDF-GHJK", "verification_uri": "-",
             "interval_seconds": 1, "expires_in_seconds": 600, "challenge": "AAAA"}),
-        POLLS => json!({"state": "access_denied"}),
+        last if last > POLLS => json!({"state": "access_denied"}),
         _ => json!({"state": "authorization_pending"}),
     };
     let body = body.to_string();
