@@ -6,6 +6,9 @@ use qcloud_agent::egress::{ledger, resolver};
 use qcloud_agent::identity::{Identity, pin::HubPin};
 use qcloud_agent::platform::facts::{arrays, mounts, text};
 use qcloud_agent::platform::root::Root;
+use qcloud_agent::report::scrub::Scrubber;
+use qcloud_agent::report::scrub::dictionary::Dictionary;
+use qcloud_agent::report::scrub::stream::Scrubbed;
 use qcloud_agent::state::StateDir;
 use qcloud_agent::wire::label::{Label, printable};
 use qcloud_agent::wire::link::{ToDevice, ToHub, Visitor};
@@ -17,6 +20,7 @@ use qcloud_agent::{
     features, fuzz,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::io::Write;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
@@ -44,6 +48,7 @@ const AGENT: &[Target] = &[
     ("netlink", netlink),
     ("pin", pin_text),
     ("receipt", signed_receipt),
+    ("report_line", report_line),
     ("resolv_conf", resolv_conf),
     ("service_url", service_url),
     ("sock_diag", sock_diag),
@@ -53,8 +58,11 @@ const AGENT: &[Target] = &[
 /// The targets of the hub.
 #[cfg(feature = "hub")]
 const HUB: &[Target] = &[
+    ("accept_language", hub::accept_language),
+    ("backup_archive", hub::backup_archive),
     ("dns_question", hub::dns_question),
     ("hub_config", hub::hub_config),
+    ("id_token", hub::id_token),
     ("tls_hello", hub::tls_hello),
 ];
 #[cfg(not(feature = "hub"))]
@@ -276,6 +284,21 @@ fn signed_receipt(data: &[u8]) {
     assert_eq!(holds, text.trim_end() == golden, "{text}");
 }
 
+/// A line is the same in whatever pieces it comes, and a marker is never longer than what it says.
+fn report_line(data: &[u8]) {
+    let mut dictionary = Dictionary::default();
+    dictionary.add(b"Wolke7kranich");
+    let scrubber = Scrubber::new(dictionary, &[7; 32]);
+    let written = |pieces: usize| {
+        let mut to = Scrubbed::new(&scrubber, Vec::new());
+        data.chunks(pieces).for_each(|piece| to.write_all(piece).expect("memory"));
+        to.finish().expect("memory").0
+    };
+    let whole = written(data.len().max(1));
+    assert_eq!(written(7), whole);
+    assert!(!whole.windows(13).any(|part| part == b"Wolke7kranich"));
+}
+
 fn resolv_conf(data: &[u8]) {
     let text = text_of(data);
     assert!(resolver::servers_of(&text).iter().all(|server| server.port() == 53));
@@ -308,6 +331,42 @@ mod hub {
     use qcloud_agent::hub::dns::answer::{Transport, answer};
     use qcloud_agent::hub::dns::zone::Zone;
     use qcloud_agent::hub::hello::{self, Opening};
+    use qcloud_agent::hub::keeping::archive::Opened;
+    use qcloud_agent::hub::oidc::token::{Expected, Keys, verify};
+    use qcloud_agent::hub::seal::Seal;
+    use qcloud_agent::hub::speech::Language;
+    use qcloud_agent::secret::Secret;
+    use std::io::Read;
+
+    pub fn accept_language(data: &[u8]) {
+        let asked = Language::asked(&text_of(data));
+        assert!(Language::ALL.iter().any(|(_, _, known)| *known == asked));
+    }
+
+    /// Nobody here has the key: whatever opens was not sealed by this hub.
+    pub fn backup_archive(data: &[u8]) {
+        let seal = Seal::new(&Secret::new([7; 64])).expect("a key of the right length");
+        if let Ok(mut opened) = Opened::begin(data, &seal) {
+            let mut rows = Vec::new();
+            assert!(opened.read_to_end(&mut rows).is_err(), "{} bytes opened", rows.len());
+        }
+    }
+
+    /// A provider's keys, a line end, and its token: nobody here signs, so none is good.
+    pub fn id_token(data: &[u8]) {
+        let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+        let (document, token) = data.split_at(at);
+        let expected = Expected {
+            issuer: "https://id.example.org",
+            client_id: "qcloud-hub",
+            nonce: "AAAA",
+            now: 1_800_000_000,
+        };
+        if let Some(keys) = Keys::read(document) {
+            let token = text_of(token);
+            assert!(verify(token.trim(), &keys, &expected).is_err(), "{token}");
+        }
+    }
 
     pub fn dns_question(data: &[u8]) {
         let hub = vec!["203.0.113.1".parse().expect("an address")];
