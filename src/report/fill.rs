@@ -12,7 +12,6 @@ use std::path::Path;
 /// What became of the files of a section.
 #[derive(Default)]
 pub(super) struct Outcome {
-    read: usize,
     pub(super) original: u64,
     pub(super) cut: Option<Truncated>,
     failures: Vec<String>,
@@ -31,9 +30,8 @@ pub(super) fn take(
         Take::Values(patterns) => values(survey.source, patterns, outcome, to),
         Take::Logs(dirs) => logs(survey.source, dirs, outcome, to),
         Take::Made(make) => {
-            match make(survey, to) {
-                Ok(()) => outcome.read += 1,
-                Err(error) => note(outcome, section.path, &error),
+            if let Err(error) = make(survey, to) {
+                note(outcome, section.path, &error);
             }
             Ok(())
         }
@@ -79,7 +77,6 @@ fn copy(
 ) {
     match source.copy(file, path, (MOST, keep), to) {
         Ok(copied) => {
-            outcome.read += 1;
             outcome.original += copied.original;
             if copied.cut {
                 outcome.cut =
@@ -105,7 +102,6 @@ fn values(
                 for line in text.trim_end().lines() {
                     writeln!(to, "{path}: {line}")?;
                 }
-                outcome.read += 1;
             }
             // A link that is down has no speed.
             Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => {}

@@ -148,14 +148,13 @@ fn finish(
     let bytes = archive.file.metadata().map_err(ReportError::Write)?.len();
     let name = name(order, facts);
     let open_to_others = output.publish(archive, &name).map_err(ReportError::Write)?;
-    let is = |entry: &&Entry, status| entry.status == status;
     let denied =
         closed.entries.iter().filter(|e| e.reason.as_deref().is_some_and(|r| r.contains("denied")));
     Ok(Made {
         path: output.path(&name),
         bytes,
         manifest_sha256: closed.manifest_sha256,
-        whole: closed.entries.iter().filter(|e| is(e, Status::Ok)).count(),
+        whole: closed.entries.iter().filter(|e| e.status == Status::Ok).count(),
         sections: closed.entries.len(),
         denied: denied.count(),
         findings: closed.findings,

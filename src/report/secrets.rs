@@ -4,7 +4,7 @@
 //! environments and arguments of what runs. What cannot be read is not known; the other layers stay.
 
 use super::scrub::dictionary::Dictionary;
-use super::scrub::{Kind, context, shapes, words};
+use super::scrub::{Kind, context, holds_key, shapes, words};
 use super::source::{SECRET_FILES, Source};
 use crate::secret::Secret;
 use std::collections::VecDeque;
@@ -50,7 +50,7 @@ fn whole(path: &str, text: &[u8], dictionary: &mut Dictionary) {
     let field = |line: &[u8], number: usize| -> Option<Vec<u8>> {
         line.split(|byte| *byte == b':').nth(number).map(<[u8]>::to_vec)
     };
-    let in_key = text.windows(11).any(|part| part == b"PRIVATE KEY");
+    let in_key = holds_key(text);
     for line in text.split(|byte| matches!(byte, b'\n' | 0)) {
         let line = line.trim_ascii();
         match name {
@@ -97,7 +97,7 @@ fn unquoted(word: &[u8]) -> &[u8] {
 fn values(line: &[u8], dictionary: &mut Dictionary) {
     let mut spans = Vec::new();
     context::find(line, &mut spans);
-    shapes::find(line, &mut spans);
+    shapes::spans(line, &mut spans);
     for span in spans.iter().filter(|span| span.kind != Kind::Random) {
         let secret = line.get(span.start..span.end).unwrap_or_default();
         // A short plain word stands in every log by itself: where it is a secret, the other layers see it.
@@ -140,7 +140,7 @@ fn look_into(file: std::fs::File, dictionary: &mut Dictionary) {
     let is_read = file.take(MOST_BYTES).read_to_end(&mut text).is_ok();
     let text = Secret::new(text);
     if is_read && !text.expose().contains(&0) {
-        let in_key = text.expose().windows(11).any(|part| part == b"PRIVATE KEY");
+        let in_key = holds_key(text.expose());
         for line in text.expose().split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
             if !line.starts_with(b"#") {

@@ -1,6 +1,7 @@
 //! Reading a box for a report: bounded, without following what others than root may have laid, and never what is
 //! secret as a whole.
 
+use super::scrub::find;
 use crate::clock::{Boot, Clock};
 use crate::platform::root::Root;
 use core::time::Duration;
@@ -236,7 +237,7 @@ impl Source {
         }
     }
 
-    /// The regular files below a directory, at most two levels deep, that bear one of these beginnings.
+    /// The regular files below a directory, that bear one of these beginnings.
     pub fn logs(&self, dir: &str, beginnings: &[&str]) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for name in self.root.names_below(dir, Path::new("")).unwrap_or_default() {
@@ -277,7 +278,7 @@ pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let mut last = None;
     for piece in pieces {
         if let Some(before) = last.replace(piece) {
-            let Some(at) = position(rest, before) else { return false };
+            let Some(at) = find(rest, before) else { return false };
             rest = rest.get(at + before.len()..).unwrap_or_default();
         }
     }
@@ -285,10 +286,6 @@ pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
         None => rest.is_empty(),
         Some(last) => rest.ends_with(last),
     }
-}
-
-fn position(text: &[u8], what: &[u8]) -> Option<usize> {
-    if what.is_empty() { Some(0) } else { text.windows(what.len()).position(|part| part == what) }
 }
 
 #[cfg(test)]

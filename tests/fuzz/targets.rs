@@ -284,7 +284,7 @@ fn signed_receipt(data: &[u8]) {
     assert_eq!(holds, text.trim_end() == golden, "{text}");
 }
 
-/// A line is the same in whatever pieces it comes, and a marker is never longer than what it says.
+/// A line is the same in whatever pieces it comes, and a known secret is never in it.
 fn report_line(data: &[u8]) {
     let mut dictionary = Dictionary::default();
     dictionary.add(b"Wolke7kranich");

@@ -87,7 +87,7 @@ impl Scrubber {
         let mut spans = Vec::new();
         self.dictionary.find(line, &mut spans);
         context::find(line, &mut spans);
-        shapes::find(line, &mut spans);
+        shapes::spans(line, &mut spans);
         entropy::find(line, &mut spans);
         merged(spans)
     }
@@ -96,7 +96,7 @@ impl Scrubber {
     pub fn certain(&self, line: &[u8]) -> Vec<Span> {
         let mut spans = Vec::new();
         self.dictionary.find(line, &mut spans);
-        shapes::find(line, &mut spans);
+        shapes::spans(line, &mut spans);
         merged(spans)
     }
 
@@ -133,6 +133,19 @@ impl Scrubber {
         self.scrub(text.as_bytes(), counts, &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
+}
+
+/// Where a text stands in another.
+pub fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    if what.is_empty() {
+        return Some(0);
+    }
+    text.windows(what.len()).position(|part| part == what)
+}
+
+/// Whether a private key begins somewhere in a text.
+pub fn holds_key(text: &[u8]) -> bool {
+    find(text, b"PRIVATE KEY").is_some()
 }
 
 /// Spans that overlap or touch become one, which keeps the name of the first.

@@ -1,6 +1,11 @@
 //! Secrets that are known by their own shape, wherever they stand.
 
-use super::{Kind, Span};
+use super::{Kind, Span, find, holds_key};
+
+/// How the head of something in PEM begins, and how its foot does.
+pub(super) const BEGIN: &[u8] = b"-----BEGIN ";
+/// See [`BEGIN`].
+pub(super) const END: &[u8] = b"-----END ";
 
 /// Prefixes of providers' tokens, and how many letters follow at least. The prefixes are their makers' own, made so
 /// that scanners find them.
@@ -55,7 +60,7 @@ const BRACED: &str = "\
     {SSHA {SHA {SMD5 {MD5 {CRYPT {PBKDF2 {ARGON2 {BLF-CRYPT {PLAIN {CRAM-MD5 {SCRAM";
 
 /// The secrets of a line by their shape.
-pub fn find(line: &[u8], spans: &mut Vec<Span>) {
+pub fn spans(line: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
     while let Some(byte) = line.get(at) {
         let before = at.checked_sub(1).and_then(|at| line.get(at)).copied();
@@ -112,19 +117,21 @@ fn starred(line: &[u8], at: usize) -> Found {
     (length == 40).then_some((at, at + 41, Kind::Hash))
 }
 
+/// Where the body of a private key begins whose head (RFC 7468) begins at this place.
+pub(super) fn key_body(line: &[u8], at: usize) -> Option<usize> {
+    let rest = line.get(at..)?;
+    let label = rest.strip_prefix(BEGIN)?;
+    let end = find(label, b"-----")?;
+    let head = rest.get(..64.min(rest.len()))?;
+    holds_key(head).then_some(at + BEGIN.len() + end + 5)
+}
+
 /// A private key whose lines are joined by `\n`, as JSON and environments hold it.
 fn pem_on_one_line(line: &[u8], at: usize) -> Found {
-    let rest = line.get(at..)?;
-    if !rest.starts_with(b"-----BEGIN ") {
-        return None;
-    }
-    let head = rest.get(..64.min(rest.len()))?;
-    let private = head.windows(11).any(|part| part == b"PRIVATE KEY");
-    let label = rest.get(11..)?.windows(5).position(|part| part == b"-----")?;
-    let start = at + 11 + label + 5;
+    let start = key_body(line, at)?;
     let body = line.get(start..)?;
-    let end = body.windows(9).position(|part| part == b"-----END ").unwrap_or(body.len());
-    (private && end > 0).then_some((start, start + end, Kind::Key))
+    let end = find(body, END).unwrap_or(body.len());
+    (end > 0).then_some((start, start + end, Kind::Key))
 }
 
 fn token(line: &[u8], at: usize) -> Found {

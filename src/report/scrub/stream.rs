@@ -1,6 +1,7 @@
 //! Redaction of what is longer than memory: line by line, and long lines by windows that overlap.
 
-use super::{Counts, Kind, Scrubber};
+use super::shapes::{BEGIN, END, key_body};
+use super::{Counts, Kind, Scrubber, find};
 use std::io::{self, Write};
 
 /// How much of a line is looked at in one go.
@@ -46,7 +47,7 @@ impl<'a, W: Write> Scrubbed<'a, W> {
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
         self.out.clear();
         if self.in_key {
-            if let Some(end) = find(line, b"-----END ") {
+            if let Some(end) = find(line, END) {
                 self.in_key = false;
                 return self.plain(line.get(end..).unwrap_or_default());
             }
@@ -117,17 +118,8 @@ impl<W: Write> Write for Scrubbed<'_, W> {
     }
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|part| part == what)
-}
-
 /// Where the body of a private key begins that does not end on this line.
 fn begins_key(line: &[u8]) -> Option<usize> {
-    let at = find(line, b"-----BEGIN ")?;
-    let rest = line.get(at..)?;
-    let head = rest.get(..64.min(rest.len()))?;
-    let private = find(head, b"PRIVATE KEY").is_some();
-    let label = find(rest.get(11..)?, b"-----")?;
-    let body = at + 11 + label + 5;
-    (private && find(line.get(body..)?, b"-----END ").is_none()).then_some(body)
+    let body = key_body(line, find(line, BEGIN)?)?;
+    find(line.get(body..)?, END).is_none().then_some(body)
 }
