@@ -33,9 +33,6 @@ pub struct Table {
     pub withheld: &'static [(&'static str, &'static str)],
 }
 
-/// Rows of one table that are read at once.
-const ALL: u64 = 1 << 32;
-
 const TICKET: &[(&str, &str)] =
     &[("ticket", "a hash, of which only your browser or you have the original")];
 
@@ -178,7 +175,7 @@ fn set_aside(connection: &Connection, keeping: &Keeping, account: u64) -> Result
     let subject = hold::account_subject(keeping, account);
     let rows = || {
         let tables = TABLES.iter().map(|Table { name, .. }| {
-            let rows = rows_of(connection, account, name, 0, ALL)?;
+            let rows = rows_of(connection, account, name, 0, hold::ALL)?;
             let rows = rows.into_iter().map(|row| Value::Object(row.data)).collect();
             Ok(((*name).to_owned(), rows))
         });

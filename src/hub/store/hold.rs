@@ -44,7 +44,7 @@ pub const ROWS: &str = "held.rows";
 const HOLD: &str = "SELECT subject, label, why, expires_at, made_at FROM hold";
 const HELD: &str = "SELECT number, rows, expires_at, made_at FROM held";
 /// Rows of one table that are read at once.
-const ALL: u64 = 1 << 32;
+pub(super) const ALL: u64 = 1 << 32;
 
 fn hold(row: &Row<'_>) -> Result<Hold, StoreError> {
     let subject: Vec<u8> = schema::column(row, 0)?;
