@@ -3,12 +3,13 @@
 //! Each kind of contact with the system has one file here and none elsewhere: [`root`] makes every
 //! absolute path, [`exec`] starts every process, [`netlink`] watches the addresses, [`sockdiag`] and
 //! [`traffic`] read what the kernel counted, [`timer`] owns the timers that see suspend and a set
-//! clock, [`privilege`] and [`seccomp`] give up what the agent may do, and [`helper`] keeps the little that
+//! clock, [`health`] asks disks and [`screen`] looks at what is shown, [`privilege`] and [`seccomp`] give up what the agent may do, and [`helper`] keeps the little that
 //! needs root. There is no shell, and `unsafe` only in `kernel.rs`.
 
 pub mod exec;
 pub mod facts;
 pub mod features;
+pub mod health;
 pub mod helper;
 mod kernel;
 pub mod memory;
@@ -18,6 +19,7 @@ pub(crate) mod parse;
 pub mod privilege;
 mod query;
 pub mod root;
+pub mod screen;
 pub mod seccomp;
 pub mod serial;
 pub mod service;

@@ -1,10 +1,18 @@
 //! Sections that are put together from several places of a box, and only from what is no secret there.
 
+mod certificate;
+mod disks;
+mod history;
+mod network;
 mod people;
 mod running;
 
-pub use people::{certificates, packages, schedule, units, users};
-pub use running::{boot, command_line, kernel_log, processes, situation, space};
+pub use certificate::certificates;
+pub use disks::health as disk_health;
+pub use history::{boot, temperatures};
+pub use network::{addresses, names, routes, sockets};
+pub use people::{packages, schedule, units, users};
+pub use running::{command_line, kernel_log, processes, situation, space};
 
 use super::source::Source;
 use crate::platform::facts::Facts;
