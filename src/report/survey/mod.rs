@@ -14,6 +14,7 @@ pub use network::{addresses, names, routes, sockets};
 pub use people::{packages, schedule, units, users};
 pub use running::{command_line, kernel_log, processes, situation, space};
 
+use super::options::Options;
 use super::source::Source;
 use crate::platform::facts::Facts;
 use serde_json::Value;
@@ -30,6 +31,8 @@ pub struct Survey<'a> {
     pub facts: &'a Facts,
     /// What the agent says: `status`, `ledger`.
     pub agent: &'a Value,
+    /// What is asked of the report.
+    pub options: &'a Options,
 }
 
 impl Survey<'_> {
