@@ -64,8 +64,25 @@ impl Layout {
 
     /// From `struct fb_var_screeninfo` (`linux/fb.h`) and the length of a line.
     fn of_frame_buffer(words: &[u32; 40], pitch: u32) -> io::Result<Self> {
-        let [width, height, _, _, left, top, bits, _, red, red_length, _, green, green_length, _, blue, blue_length, ..] =
-            *words;
+        let [
+            width,
+            height,
+            _,
+            _,
+            left,
+            top,
+            bits,
+            _,
+            red,
+            red_length,
+            _,
+            green,
+            green_length,
+            _,
+            blue,
+            blue_length,
+            ..,
+        ] = *words;
         let bytes = bits.div_ceil(8);
         let before = u64::from(top) * u64::from(pitch) + u64::from(left) * u64::from(bytes);
         let layout = Self {
@@ -85,14 +102,16 @@ impl Layout {
             return Err(unknown(&format!("memory laid out as {:#x}", frame.modifier)));
         }
         let (bytes, colours) = match (&frame.format.to_le_bytes(), frame.bits) {
-            (b"XR24" | b"AR24", _) | (&[0, 0, 0, 0], 32) => (4, [Bits(16, 8), Bits(8, 8), Bits(0, 8)]),
+            (b"XR24" | b"AR24", _) | (&[0, 0, 0, 0], 32) => {
+                (4, [Bits(16, 8), Bits(8, 8), Bits(0, 8)])
+            }
             (b"XB24" | b"AB24", _) => (4, [Bits(0, 8), Bits(8, 8), Bits(16, 8)]),
             (b"RX24" | b"RA24", _) => (4, [Bits(24, 8), Bits(16, 8), Bits(8, 8)]),
             (b"XR30" | b"AR30", _) => (4, [Bits(20, 10), Bits(10, 10), Bits(0, 10)]),
             (b"RG24", _) | (&[0, 0, 0, 0], 24) => (3, [Bits(16, 8), Bits(8, 8), Bits(0, 8)]),
             (b"BG24", _) => (3, [Bits(0, 8), Bits(8, 8), Bits(16, 8)]),
             (b"RG16", _) | (&[0, 0, 0, 0], 16) => (2, [Bits(11, 5), Bits(5, 6), Bits(0, 5)]),
-            (letters, _) => return Err(unknown(&String::from_utf8_lossy(*letters))),
+            (letters, _) => return Err(unknown(&String::from_utf8_lossy(letters))),
         };
         let CardFrame { width, height, pitch, offset, .. } = *frame;
         Self { width, height, pitch, offset, bytes, colours }.believed()

@@ -35,6 +35,14 @@ pub(super) fn take(
             }
             Ok(())
         }
+        Take::Both(make, patterns) => {
+            if let Err(error) = make(survey, to) {
+                note(outcome, section.path, &error);
+            }
+            files(survey.source, patterns, outcome, to)
+        }
+        // It is no text, and has its own way into the archive.
+        Take::Picture => Ok(()),
     }
 }
 

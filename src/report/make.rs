@@ -1,10 +1,13 @@
 //! Making a report.
 
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
+use super::digest;
 use super::fill::{Outcome, judged, take};
 use super::findings::{Finding, Watcher};
+use super::gauges::Gauges;
 use super::options::Options;
 use super::output::{Output, OutputError};
+use super::page::{Page, page};
 use super::recipe::{Section, Take, chosen};
 use super::scrub::Scrubber;
 use super::secrets;
@@ -23,7 +26,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// How long a report may take.
@@ -119,6 +122,7 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
         bundle: Bundle::new(handle),
         text: text.file.try_clone().map_err(ReportError::Write)?,
         watcher: Watcher::default(),
+        gauges: Gauges::new(order.clock.now().wall),
         entries: Vec::new(),
     };
     making.sections(order.options, progress).map_err(ReportError::Write)?;
@@ -189,13 +193,14 @@ fn left_out(section: &Section, options: &Options) -> Option<&'static str> {
     (section.path.starts_with("image/") && !options.image).then_some("no picture is wanted")
 }
 
-struct Making<'a> {
-    survey: Survey<'a>,
-    scrubber: &'a Scrubber,
-    bundle: Bundle<File>,
+pub(super) struct Making<'a> {
+    pub(super) survey: Survey<'a>,
+    pub(super) scrubber: &'a Scrubber,
+    pub(super) bundle: Bundle<File>,
     text: File,
     watcher: Watcher,
-    entries: Vec<Entry>,
+    gauges: Gauges,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Making<'_> {
@@ -212,7 +217,11 @@ impl Making<'_> {
                 self.entries.push(line(section, Status::Skipped, Some(why.into()), None, 0));
                 continue;
             }
-            self.section(section)?;
+            if matches!(section.take, Take::Picture) {
+                self.display(section)?;
+            } else {
+                self.section(section)?;
+            }
         }
         Ok(())
     }
@@ -222,7 +231,7 @@ impl Making<'_> {
         let clock = self.survey.source.clock();
         let begun = clock.now().boot;
         let outcome = RefCell::new(Outcome::default());
-        let mut body = Shown::new(section, &mut self.watcher, &mut self.text);
+        let mut body = Shown::new(section, &mut self.watcher, &mut self.gauges, &mut self.text);
         let survey = &self.survey;
         let written = self.bundle.entry(section.path, self.scrubber, &mut body, |to| {
             take(survey, section, &mut outcome.borrow_mut(), to)
@@ -243,19 +252,33 @@ impl Making<'_> {
     fn close(mut self, order: &Order<'_>) -> io::Result<Closed> {
         let mut findings = core::mem::take(&mut self.watcher).finish();
         findings.truncate(100);
-        let summary = json!({
-            "facts": serde_json::to_value(self.survey.facts).unwrap_or_default(),
-            "device": order.agent["status"]["device"],
-            "sections": self.entries.len(),
-            "findings": findings.iter().map(|f| f.code).collect::<Vec<_>>(),
-        });
+        for one in findings.iter_mut().flat_map(|finding| &mut finding.evidence) {
+            one.line = self.scrubber.text(&one.line, &mut Default::default());
+        }
+        let made = order.clock.now().wall.rfc3339();
+        let facts = serde_json::to_value(self.survey.facts).unwrap_or_default();
+        let facts = clean(facts, self.scrubber);
+        let gauges = core::mem::take(&mut self.gauges);
+        let device = &order.agent["status"]["device"];
+        let summary = digest::summary(&facts, &gauges, &findings, &self.entries, device);
         self.whole("README.txt", README.as_bytes())?;
         // Its parts were scrubbed on their way there.
         self.text.seek(SeekFrom::Start(0))?;
-        let written = self.bundle.plain("report.txt", &mut self.text)?;
+        let head = digest::head(&facts, &gauges, &findings, &made);
+        let written =
+            self.bundle.plain("report.txt", &mut head.as_bytes().chain(&mut self.text))?;
         self.entries.push(extra("report.txt", "The whole as one text", written));
         self.json("summary.json", &summary)?;
         self.json("findings.json", &serde_json::to_value(&findings).unwrap_or_default())?;
+        let (findings_shown, entries) = (&*findings, &*self.entries);
+        let html = page(&Page {
+            facts: &facts,
+            findings: findings_shown,
+            gauges: &gauges,
+            entries,
+            made: &made,
+        });
+        self.whole("index.html", html.as_bytes())?;
         let manifest = clean(manifest(order, &self.entries), self.scrubber);
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
         self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
@@ -298,9 +321,10 @@ fn clean(value: Value, scrubber: &Scrubber) -> Value {
 const README: &str = "\
 This archive was made on a NAS by `qcloud-agent report`, and by nobody else: the agent never sends it.
 
-report.txt      everything but long logs as one text: search it for `----- `
-findings.json   what looks wrong, each with the lines that show it
-summary.json    what the box is
+index.html      open this first: what looks wrong, and how the box is; it loads nothing from anywhere
+report.txt      everything but long logs as one text: what looks wrong is on top, search it for `----- `
+findings.json   the same findings for programs, each with the lines that show it
+summary.json    what the box is and how it is, in numbers
 manifest.json   every file here with its checksum, its bounds and what was taken out of it
 system/ storage/ network/ services/ cloud/ logs/ image/
 
@@ -335,6 +359,8 @@ fn line(
         Take::Files(paths) | Take::Values(paths) => paths.join(" "),
         Take::Logs(dirs) => dirs.iter().map(|(dir, _)| *dir).collect::<Vec<_>>().join(" "),
         Take::Made(_) => "put together".into(),
+        Take::Both(_, paths) => format!("put together from {}", paths.join(" ")),
+        Take::Picture => "the display".into(),
     };
     let nothing = || Written { bytes: 0, sha256: String::new(), redactions: Default::default() };
     let written = written.unwrap_or_else(nothing);
@@ -354,7 +380,7 @@ fn line(
     }
 }
 
-fn extra(path: &'static str, title: &'static str, written: Written) -> Entry {
+pub(super) fn extra(path: &'static str, title: &'static str, written: Written) -> Entry {
     Entry {
         path: path.into(),
         section: title,

@@ -11,11 +11,16 @@
 //! anything, and there may be none: `tests/house.rs` sees to it that this directory knows neither `egress` nor `wire`.
 
 pub mod bundle;
+mod digest;
+mod display;
 mod fill;
 pub mod findings;
+mod gauges;
 mod make;
 pub mod options;
 pub mod output;
+mod page;
+mod picture;
 pub mod recipe;
 pub mod scrub;
 pub mod secrets;

@@ -106,7 +106,8 @@ mod tests {
     fn read(png: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
         let (mut rest, mut packed, mut sides) = (&png[8..], Vec::new(), (0, 0));
         while !rest.is_empty() {
-            let length = usize::try_from(u32::from_be_bytes(rest[..4].try_into().unwrap())).unwrap();
+            let length =
+                usize::try_from(u32::from_be_bytes(rest[..4].try_into().unwrap())).unwrap();
             let (kind, data) = (&rest[4..8], &rest[8..8 + length]);
             let mut sum = Crc::new();
             sum.update(&rest[4..8 + length]);
@@ -142,7 +143,10 @@ mod tests {
         png(&mut fake(300, 200), &mut bytes).unwrap();
         let (width, height, pixels) = read(&bytes);
         assert_eq!((width, height, pixels.len()), (300, 200, 60_000));
-        assert_eq!((pixels[0], pixels[299], pixels[300 * 199]), ([0, 0, 7], [43, 0, 7], [0, 199, 7]));
+        assert_eq!(
+            (pixels[0], pixels[299], pixels[300 * 199]),
+            ([0, 0, 7], [43, 0, 7], [0, 199, 7])
+        );
     }
 
     #[test]

@@ -116,7 +116,8 @@ pub fn attributes(data: &[u8; 512], thresholds: &[u8; 512]) -> Vec<Attribute> {
     let one = |entry: &[u8]| {
         let [id, flags, _, value, worst, raw @ ..] = entry else { return None };
         let raw = raw.first_chunk::<6>()?;
-        let limit = limits.chunks_exact(12).find(|limit| limit[0] == *id).map_or(0, |limit| limit[1]);
+        let limit =
+            limits.chunks_exact(12).find(|limit| limit[0] == *id).map_or(0, |limit| limit[1]);
         (*id != 0).then(|| Attribute {
             id: *id,
             is_vital: flags & 1 != 0,

@@ -63,7 +63,8 @@ const SMART_VERDICT: [u8; 16] = envelope(0xb0, 0xda, false);
 /// # Errors
 /// The system's own; `Unsupported` for what does not answer as an ATA disk.
 pub fn ask_ata(disk: &mut impl Disk) -> io::Result<Told> {
-    let no_disk = || io::Error::new(io::ErrorKind::Unsupported, "it does not answer as an ATA disk");
+    let no_disk =
+        || io::Error::new(io::ErrorKind::Unsupported, "it does not answer as an ATA disk");
     let power = disk.ata(&CHECK_POWER, &mut [])?;
     // 0 is standby; 0xff active.
     if ata::registers(&power).is_some_and(|(count, _, _)| count == 0) {

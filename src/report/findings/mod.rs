@@ -120,7 +120,11 @@ mod tests {
     fn the_first_line_and_the_newest_are_shown() {
         let mut watcher = Watcher::default();
         for number in 1..=9 {
-            watcher.line("logs/kernel.txt", number, &format!("[{number}] EXT4-fs error (device sda1)"));
+            watcher.line(
+                "logs/kernel.txt",
+                number,
+                &format!("[{number}] EXT4-fs error (device sda1)"),
+            );
         }
         let found = watcher.finish();
         let [finding] = &*found else { panic!("{found:?}") };

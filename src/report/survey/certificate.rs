@@ -102,7 +102,8 @@ fn read(der: &[u8]) -> Option<Certificate> {
     let parts: Vec<(u8, &[u8])> = elements(signed).skip_while(|(tag, _)| *tag == 0xa0).collect();
     let (_, validity) = parts.get(3)?;
     let (tag, until) = elements(validity).nth(1)?;
-    let mut names = alternative_names(parts.iter().find(|(tag, _)| *tag == 0xa3).map(|part| part.1));
+    let mut names =
+        alternative_names(parts.iter().find(|(tag, _)| *tag == 0xa3).map(|part| part.1));
     if names.is_empty() {
         names.extend(common_name(parts.get(4)?.1));
     }
@@ -178,7 +179,10 @@ mod tests {
     fn a_certificate_tells_its_names_and_its_end() {
         let end = u64::from(Wall::from_date("2027-03-04").unwrap());
         let found = read(&made(&["nas.example.net", "192.0.2.7"])).unwrap();
-        assert_eq!(found, Certificate { names: vec!["nas.example.net".into(), "192.0.2.7".into()], until: end });
+        assert_eq!(
+            found,
+            Certificate { names: vec!["nas.example.net".into(), "192.0.2.7".into()], until: end }
+        );
         assert_eq!(read(&made(&[])).unwrap().names, ["nas_of_anna"]);
         let pem = format!(
             "# one\n-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\n!\n",
@@ -198,6 +202,9 @@ mod tests {
         }
         assert_eq!(time(0x17, b"491231235959Z"), Some(2_524_607_999));
         assert_eq!(time(0x17, b"501231235959Z"), None, "before 1970 there is no time");
-        assert_eq!(time(0x18, b"20270304000000Z"), Some(u64::from(Wall::from_date("2027-03-04").unwrap())));
+        assert_eq!(
+            time(0x18, b"20270304000000Z"),
+            Some(u64::from(Wall::from_date("2027-03-04").unwrap()))
+        );
     }
 }

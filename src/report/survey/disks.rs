@@ -34,7 +34,10 @@ pub fn health(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
             Ok(file) => {
                 let (sender, is_nvme) = (sender.clone(), path.starts_with("/dev/nvme"));
                 // A disk that hangs holds its thread until the kernel gives it up; nobody waits for that.
-                std::thread::spawn(move || sender.send((number, ask(file, is_nvme))));
+                std::thread::spawn(move || {
+                    // Nobody listens any more when it comes too late.
+                    let _ = sender.send((number, ask(file, is_nvme)));
+                });
                 asked += 1;
             }
             Err(error) => told[number] = Some(Err(error)),
@@ -81,7 +84,9 @@ fn lines(path: &str, told: &Told) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = match told {
-        Told::Sleeps => writeln!(text, "{path} kind=ata verdict=unknown (it sleeps, and was not woken)"),
+        Told::Sleeps => {
+            writeln!(text, "{path} kind=ata verdict=unknown (it sleeps, and was not woken)")
+        }
         Told::Ata(identity, verdict, attributes) => {
             let raw = |id: u8| attributes.iter().find(|one| one.id == id).map(|one| one.raw);
             let failing = *verdict == Some(false) || attributes.iter().any(|one| one.is_failing());
@@ -109,7 +114,12 @@ fn lines(path: &str, told: &Told) -> String {
                 writeln!(
                     text,
                     "{path} attribute {} {} value={} worst={} threshold={}{mark} raw={}",
-                    one.id, one.name(), one.value, one.worst, one.threshold, one.raw
+                    one.id,
+                    one.name(),
+                    one.value,
+                    one.worst,
+                    one.threshold,
+                    one.raw
                 )
             })
         }
@@ -124,9 +134,17 @@ fn lines(path: &str, told: &Told) -> String {
                 " hours={} solid-state model=\"{model}\" serial={serial} firmware={firmware}\n\
                  {path} used_percent={} spare_percent={} spare_least_percent={} written_bytes={} read_bytes={} \
                  power_cycles={} unsafe_shutdowns={} error_entries={} warnings={:#04x} media_errors={}",
-                health.hours, health.used_percent, health.spare_percent, health.spare_least_percent,
-                health.written_bytes, health.read_bytes, health.power_cycles, health.unsafe_shutdowns,
-                health.error_entries, health.warnings, health.media_errors
+                health.hours,
+                health.used_percent,
+                health.spare_percent,
+                health.spare_least_percent,
+                health.written_bytes,
+                health.read_bytes,
+                health.power_cycles,
+                health.unsafe_shutdowns,
+                health.error_entries,
+                health.warnings,
+                health.media_errors
             )
         }
     };
@@ -147,7 +165,8 @@ mod tests {
             rotation: Some(5400),
             has_smart: true,
         };
-        let one = ata::Attribute { id: 5, is_vital: true, value: 9, worst: 9, threshold: 10, raw: 800 };
+        let one =
+            ata::Attribute { id: 5, is_vital: true, value: 9, worst: 9, threshold: 10, raw: 800 };
         let text = lines("/dev/sda", &Told::Ata(identity, Some(true), vec![one]));
         assert_eq!(
             text,

@@ -62,7 +62,8 @@ fn wtmp(survey: &Survey<'_>) -> Vec<u8> {
     let length = file.metadata().map_or(0, |known| known.len());
     let record = if length.is_multiple_of(384) { 384 } else { 400 };
     let skip = length.saturating_sub(MOST_WTMP).div_ceil(record) * record;
-    let read = file.seek(SeekFrom::Start(skip)).and_then(|_| file.take(MOST_WTMP).read_to_end(&mut bytes));
+    let read =
+        file.seek(SeekFrom::Start(skip)).and_then(|_| file.take(MOST_WTMP).read_to_end(&mut bytes));
     if read.is_err() {
         bytes.clear();
     }
@@ -85,7 +86,8 @@ fn starts(wtmp: &[u8]) -> Vec<String> {
             (before, is_ever_shut_down) = (Some(true), true);
         } else if kind == BOOT_TIME {
             let time = if length == 384 { record.get(340..344) } else { record.get(344..348) };
-            let time = time.and_then(|four| four.first_chunk()).map(|four| u32::from_le_bytes(*four));
+            let time =
+                time.and_then(|four| four.first_chunk()).map(|four| u32::from_le_bytes(*four));
             starts.push((u64::from(time.unwrap_or_default()), text(&record[76..332]), before));
             before = Some(false);
         }
@@ -111,7 +113,8 @@ pub fn temperatures(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
         let (dir, sensor) = path.rsplit_once('/').unwrap_or_default();
         let stem = sensor.strip_suffix("_input").unwrap_or(sensor);
         let Some(now) = value(&path) else { continue };
-        let limit = value(&format!("{dir}/{stem}_crit")).or_else(|| value(&format!("{dir}/{stem}_max")));
+        let limit =
+            value(&format!("{dir}/{stem}_crit")).or_else(|| value(&format!("{dir}/{stem}_max")));
         let name = survey.text(&format!("{dir}/name"));
         let label = survey.text(&format!("{dir}/{stem}_label"));
         let label = if label.trim().is_empty() { stem } else { label.trim() };
@@ -174,7 +177,10 @@ mod tests {
                 "start at a time unknown kernel 6.1.0, not shut down before",
             ]
         );
-        let never = [record(2, "reboot", "6.1.0", 1_795_305_600), record(2, "reboot", "6.1.0", 1_795_305_900)];
+        let never = [
+            record(2, "reboot", "6.1.0", 1_795_305_600),
+            record(2, "reboot", "6.1.0", 1_795_305_900),
+        ];
         assert!(starts(&never.concat()).iter().all(|start| !start.contains("before")));
         assert_eq!(starts(&[1; 100]), Vec::<String>::new());
     }

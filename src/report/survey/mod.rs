@@ -59,6 +59,17 @@ pub fn agent(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
     lines(&survey.agent["status"], "", to)
 }
 
+/// What is switched on and what it says of itself: by the running agent, else as its configuration has it.
+pub fn features(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
+    let told = &survey.agent["status"]["features"];
+    if let Some(features) = told.as_array() {
+        return features.iter().try_for_each(|feature| {
+            lines(feature, feature["name"].as_str().unwrap_or("feature"), to)
+        });
+    }
+    lines(&survey.agent["configured"], "configured", to)
+}
+
 /// What is wrong with the agent, and what to do.
 pub fn health(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
     let warnings = survey.agent["status"]["warnings"].as_array();

@@ -27,8 +27,10 @@ pub fn addresses(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
             IpAddr::V6(mask) => mask.to_bits().leading_ones(),
         };
         let ip = |address: Option<nix::sys::socket::SockaddrStorage>| {
-            let four = address.as_ref().and_then(|a| a.as_sockaddr_in()).map(|a| IpAddr::V4(a.ip()));
-            let six = || address.as_ref().and_then(|a| a.as_sockaddr_in6()).map(|a| IpAddr::V6(a.ip()));
+            let four =
+                address.as_ref().and_then(|a| a.as_sockaddr_in()).map(|a| IpAddr::V4(a.ip()));
+            let six =
+                || address.as_ref().and_then(|a| a.as_sockaddr_in6()).map(|a| IpAddr::V6(a.ip()));
             four.or_else(six)
         };
         let Some(address) = ip(one.address) else { continue };
@@ -89,7 +91,8 @@ fn four_routes(text: &str) -> Vec<String> {
         let target = address(target)?;
         let target = if length == 0 { "default".into() } else { format!("{target}/{length}") };
         let gateway = address(gateway).filter(|_| flags & GATEWAY != 0).map(IpAddr::V4);
-        (flags & UP != 0).then(|| told(&target, gateway, device, metric.parse().unwrap_or_default()))
+        (flags & UP != 0)
+            .then(|| told(&target, gateway, device, metric.parse().unwrap_or_default()))
     };
     text.lines().filter_map(route).collect()
 }
@@ -146,8 +149,19 @@ struct Socket {
 
 /// The states of TCP (`net/tcp_states.h`), by number.
 const STATES: [&str; 13] = [
-    "?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
-    "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+    "?",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
 ];
 
 /// A line of `/proc/net/tcp` and its like.

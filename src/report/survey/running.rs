@@ -111,8 +111,9 @@ pub fn space(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
         "SIZE KiB", "FREE KiB", "USE%", "INODE%"
     )?;
     for mount in facts::mounts(&survey.text("/proc/self/mountinfo")) {
-        let is_local = LOCAL.split(' ').any(|known| known == mount.kind);
-        if !is_local {
+        // Of a tree only the table is known: its files stand on another box.
+        let is_here = survey.source.root().is_live();
+        if !is_here || !LOCAL.split(' ').any(|known| known == mount.kind) {
             writeln!(
                 to,
                 "{:>14} {:>14} {:>4} {:>6} {:<8} {}",
@@ -210,7 +211,8 @@ fn load(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
     let processors = u32::try_from(stat.lines().filter(is_one).count()).unwrap_or(1).max(1);
     let five: f64 = three.split(' ').nth(1).and_then(|load| load.parse().ok()).unwrap_or_default();
     // Work for twice the processors over five minutes: people notice.
-    let mark = if five > f64::from(processors) * 2.0 { ", more than the processors can do" } else { "" };
+    let mark =
+        if five > f64::from(processors) * 2.0 { ", more than the processors can do" } else { "" };
     writeln!(to, "load: {three} on {processors} processors{mark}")
 }
 
