@@ -49,16 +49,14 @@ pub(super) fn head(facts: &Value, gauges: &Gauges, findings: &[Finding], made: &
         text.push_str("nothing looks wrong\n");
     }
     for finding in findings {
+        let often =
+            if finding.count == 1 { "once".into() } else { format!("{} times", finding.count) };
         let word = match finding.severity {
             Severity::Fault => "FAULT",
             Severity::Warning => "WARNING",
             Severity::Note => "note",
         };
-        let _ = writeln!(
-            text,
-            "{word:<8} {} ({}, seen {} times)",
-            finding.text, finding.code, finding.count
-        );
+        let _ = writeln!(text, "{word:<8} {} ({}, {often})", finding.text, finding.code);
         for one in &finding.evidence {
             let _ = writeln!(text, "         {}  {}", one.place, one.line);
         }

@@ -18,6 +18,7 @@ use super::options::Options;
 use super::source::Source;
 use crate::platform::facts::Facts;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// The most bytes of a file that is read as a whole.
@@ -80,14 +81,34 @@ pub fn health(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// The end of the ledger: when, what, how much, to whom.
+/// The ledger: what left by kind, and its last lines.
 pub fn ledger(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
+    const SHOWN: usize = 100;
     let Some(all) = survey.agent["ledger"].as_array() else {
         return writeln!(to, "unknown: the ledger could not be read");
     };
-    writeln!(to, "{} lines; the last 200:", all.len())?;
-    for line in all.iter().skip(all.len().saturating_sub(200)) {
-        writeln!(to, "{line}")?;
+    let all = all.iter().filter_map(Value::as_str);
+    let all: Vec<Value> = all.filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut kinds: BTreeMap<String, (u64, u64, u64, String)> = BTreeMap::new();
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap_or("-").to_owned();
+    let number = |line: &Value, name: &str| line[name].as_u64().unwrap_or_default();
+    for line in &all {
+        let name = format!("{} to {}", text(line, "parcel"), text(line, "dest"));
+        let (count, up, down, last) = kinds.entry(name).or_default();
+        (*count, *last) = (*count + 1, text(line, "t"));
+        *up = up.saturating_add(number(line, "up"));
+        *down = down.saturating_add(number(line, "down"));
+    }
+    writeln!(to, "{} lines", all.len())?;
+    for (name, (count, up, down, last)) in &kinds {
+        writeln!(to, "{name}: {count} times, {up} bytes out, {down} bytes in, last at {last}")?;
+    }
+    writeln!(to, "the last {SHOWN}:")?;
+    for line in all.iter().skip(all.len().saturating_sub(SHOWN)) {
+        let [when, parcel, dest, result] =
+            ["t", "parcel", "dest", "result"].map(|name| text(line, name));
+        let (up, down) = (number(line, "up"), number(line, "down"));
+        writeln!(to, "{when} {parcel} to {dest}: {up} out, {down} in, {result}")?;
     }
     Ok(())
 }
