@@ -77,9 +77,8 @@ const fn both(
 
 /// The sections of a report: all of them, or what the kernel says.
 pub fn chosen(options: &Options) -> Vec<&'static Section> {
-    let of_kernel =
-        |section: &&Section| options.form != Form::Kernel || KERNEL.contains(&section.path);
-    SERVER.iter().filter(of_kernel).collect()
+    let whole = options.form != Form::Kernel && !crate::sabotage::off("report-recipe");
+    SERVER.iter().filter(|section| whole || KERNEL.contains(&section.path)).collect()
 }
 
 /// What the kernel says, and what it runs on.

@@ -47,7 +47,11 @@ fn a_report_is_one_page_that_everybody_can_read_and_that_asks_nobody_for_anythin
         if over > 0.0 {
             faults.push(format!("{size}: {over} px too wide"));
         }
-        faults.extend(axe::judge(&mut person, &["light", "dark"]).iter().map(|bad| format!("{size}: {bad:?}")));
+        faults.extend(
+            axe::judge(&mut person, &["light", "dark"])
+                .iter()
+                .map(|bad| format!("{size}: {bad:?}")),
+        );
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     person.find("link", "logs/system.txt:27");

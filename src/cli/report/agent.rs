@@ -3,10 +3,11 @@
 use super::super::talk;
 use crate::daemon::config::{DEFAULT_PATH, VENDOR_PATH};
 use crate::daemon::control::{DAEMON, Request};
-use crate::daemon::household::LEDGER;
+use crate::daemon::records::LEDGER;
 use crate::daemon::run::Options;
 use crate::platform::root::Root;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -32,9 +33,8 @@ pub async fn said(options: &Options, root: &Root) -> Value {
     let (status, kept) = (ask("status").await, ask("checkpoint").await);
     let mut lines = end_of(&options.state_dir.join(LEDGER));
     let told = kept["lines"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    // What is in both is next to each other then.
-    lines.extend(told.map(String::from));
-    lines.dedup();
+    let known: BTreeSet<String> = lines.iter().cloned().collect();
+    lines.extend(told.filter(|line| !known.contains(*line)).map(String::from));
     let ledger = if lines.is_empty() && status.is_null() { Value::Null } else { json!(lines) };
     json!({ "status": status, "ledger": ledger, "configured": configured })
 }
