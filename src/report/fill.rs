@@ -1,17 +1,46 @@
 //! What a section is filled with, and what became of that.
 
 use super::bundle::{Status, Truncated, Written};
-use super::make::{MOST, TIME};
+use super::make::TIME;
+use super::options::{Form, Options};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
 use super::survey::Survey;
+use crate::platform::exec::{Exec, ExecError, Limits};
+use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+/// How long one of the box's own programs may take.
+const TOOL: Duration = Duration::from_secs(5);
+
+/// How much a section may hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// Of one file; of a log, its end.
+    pub(super) file: u64,
+    /// Of all of them.
+    pub(super) section: u64,
+}
+
+impl Bounds {
+    /// Those of a report.
+    pub(super) fn of(options: &Options) -> Self {
+        match options.form {
+            Form::TarAll => Self { file: 8 << 20, section: 8 << 20 },
+            Form::Text | Form::Zip | Form::ZipImage | Form::Kernel => {
+                Self { file: 1 << 20, section: 4 << 20 }
+            }
+        }
+    }
+}
+
 /// What became of the files of a section.
 #[derive(Default)]
 pub(super) struct Outcome {
+    pub(super) bounds: Bounds,
+    taken: u64,
     pub(super) original: u64,
     pub(super) cut: Option<Truncated>,
     failures: Vec<String>,
@@ -41,8 +70,25 @@ pub(super) fn take(
             }
             files(survey.source, patterns, outcome, to)
         }
+        Take::Tools(lines) => tools(survey.source, lines, outcome, to),
         // It is no text, and has its own way into the archive.
         Take::Picture => Ok(()),
+    }
+}
+
+impl Outcome {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// Whether no more goes in, which is noted.
+    fn is_full(&mut self) -> bool {
+        let is_full = self.taken >= self.bounds.section;
+        if is_full {
+            self.failures.push(format!("the rest, above {} bytes", self.bounds.section));
+            self.cut = Some(Truncated::Tail);
+        }
+        is_full
     }
 }
 
@@ -63,6 +109,9 @@ fn files(
     to: &mut dyn Write,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
+        if outcome.is_full() {
+            break;
+        }
         match source.open(&path) {
             Ok(file) => {
                 writeln!(to, "# {path}")?;
@@ -81,6 +130,40 @@ fn files(
     Ok(())
 }
 
+/// What the box's own programs say, of those that are there.
+fn tools(
+    source: &Source,
+    lines: &[&[&str]],
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    if !source.root().is_live() {
+        return Ok(());
+    }
+    for argv in lines {
+        if source.is_late() {
+            note(outcome, "", &io::ErrorKind::TimedOut.into());
+            break;
+        }
+        let limits = Limits { timeout: TOOL, output_bytes: outcome.bounds.file };
+        match Exec.run_blocking(argv, limits) {
+            // What has nothing to say, or is of another system, is passed over.
+            Ok(output) if output.stdout.is_empty() => {}
+            Ok(output) => {
+                writeln!(to, "# {}", argv.join(" "))?;
+                to.write_all(&output.stdout)?;
+                writeln!(to)?;
+                if output.status.is_none() {
+                    outcome.cut = Some(Truncated::Tail);
+                }
+            }
+            Err(ExecError::Start { .. } | ExecError::Empty) => {}
+            Err(error) => note(outcome, &argv.join(" "), &io::Error::other(error.to_string())),
+        }
+    }
+    Ok(())
+}
+
 fn copy(
     source: &Source,
     file: File,
@@ -89,9 +172,11 @@ fn copy(
     outcome: &mut Outcome,
     to: &mut dyn Write,
 ) {
-    match source.copy(file, path, (MOST, keep), to) {
+    let most = outcome.bounds.file.min(outcome.bounds.section.saturating_sub(outcome.taken));
+    match source.copy(file, path, (most, keep), to) {
         Ok(copied) => {
             outcome.original += copied.original;
+            outcome.taken += copied.original.min(most);
             if copied.cut {
                 outcome.cut =
                     Some(if keep == Keep::Head { Truncated::Tail } else { Truncated::Head });
@@ -133,6 +218,9 @@ fn logs(
 ) -> io::Result<()> {
     for (dir, beginnings) in dirs {
         for relative in source.logs(dir, beginnings) {
+            if outcome.is_full() {
+                return Ok(());
+            }
             let path = Path::new(dir).join(&relative);
             match source.open_log(dir, &relative) {
                 Ok(file) => {

@@ -1,5 +1,7 @@
 //! What is asked of a report.
 
+use super::age::Recipient;
+use super::pseudonym::Kind;
 use serde::Serialize;
 
 /// In which form a report is given.
@@ -64,6 +66,10 @@ pub struct Options {
     pub image: bool,
     /// Sections that are left out, as patterns on their paths.
     pub exclude: Vec<String>,
+    /// What gets other names.
+    pub pseudonymize: Vec<Kind>,
+    /// Who alone can open it; everybody without any.
+    pub recipients: Vec<Recipient>,
     /// How somebody agreed to what is in it.
     pub acknowledged: Acknowledged,
     /// How it was called, for the manifest.

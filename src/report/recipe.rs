@@ -17,6 +17,8 @@ pub enum Take {
     Made(Make),
     /// The same, with the files it was made of behind it.
     Both(Make, &'static [&'static str]),
+    /// What the box's own programs say, of those that are there: an extra, without which a report is whole.
+    Tools(&'static [&'static [&'static str]]),
     /// A picture of what the display shows; without one its text, or why there is none.
     Picture,
 }
@@ -64,6 +66,14 @@ const fn made(
     make: Make,
 ) -> Section {
     Section { path, title, sensitivity, take: Take::Made(make) }
+}
+
+const fn tools(
+    path: &'static str,
+    title: &'static str,
+    lines: &'static [&'static [&'static str]],
+) -> Section {
+    Section { path, title, sensitivity: Personal, take: Take::Tools(lines) }
 }
 
 const fn both(
@@ -196,6 +206,10 @@ pub static SERVER: &[Section] = &[
     files("storage/lvm.txt", "LVM", Low, &[
         "/etc/lvm/backup/*", "/etc/lvm/lvm.conf",
     ]),
+    tools("storage/tools.txt", "Pools and volumes, by their own programs", &[
+        &["zpool", "status", "-v"], &["zfs", "list", "-o", "name,used,avail,mountpoint"], &["pvs"], &["vgs"], &["lvs", "-a"],
+        &["btrfs", "filesystem", "show"], &["smartctl", "--scan"],
+    ]),
     values("network/interfaces.txt", "Network interfaces", &[
         "/sys/class/net/*/address", "/sys/class/net/*/mtu", "/sys/class/net/*/operstate",
         "/sys/class/net/*/carrier", "/sys/class/net/*/carrier_changes", "/sys/class/net/*/speed",
@@ -227,6 +241,13 @@ pub static SERVER: &[Section] = &[
     files("network/firewall.txt", "Firewall", Low, &[
         "/etc/nftables.conf", "/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/config/firewall",
         "/etc/ufw/user.rules", "/proc/net/ip_tables_names", "/proc/sys/net/netfilter/nf_conntrack_count",
+    ]),
+    tools("network/tools.txt", "Firewall and neighbours, by their own programs", &[
+        &["nft", "list", "ruleset"], &["iptables-save"], &["ip6tables-save"], &["ip", "neighbour"],
+    ]),
+    tools("services/tools.txt", "Services, by their own program", &[
+        &["systemctl", "--no-pager", "--plain", "--failed"],
+        &["systemctl", "--no-pager", "--plain", "list-units", "--type=service"],
     ]),
     made("services/users.txt", "Users and groups", Personal, survey::users),
     made("services/packages.txt", "Packages", Low, survey::packages),
@@ -268,6 +289,10 @@ pub static SERVER: &[Section] = &[
     made("cloud/health.txt", "The agent's health", Low, survey::health),
     made("cloud/ledger.txt", "What left this device", Personal, survey::ledger),
     made("logs/kernel.txt", "Kernel log", Personal, survey::kernel_log),
+    tools("logs/journal.txt", "The journal of this start, and the worst of the one before", &[
+        &["journalctl", "--no-pager", "--quiet", "-b", "-n", "4000", "-o", "short-iso"],
+        &["journalctl", "--no-pager", "--quiet", "-b", "-1", "-p", "warning", "-n", "500", "-o", "short-iso"],
+    ]),
     logs("logs/system.txt", "System log",
         &[("/var/log", &[
         "syslog", "messages", "daemon.log", "kern.log", "log.txt",

@@ -3,7 +3,7 @@
 use super::findings::Watcher;
 use super::gauges::Gauges;
 use super::recipe::Section;
-use std::fs::File;
+use super::scratch::Scratch;
 use std::io::{self, Write};
 
 /// The most bytes of a section in `report.txt`.
@@ -14,7 +14,7 @@ pub(super) struct Shown<'a> {
     section: &'static Section,
     watcher: &'a mut Watcher,
     gauges: &'a mut Gauges,
-    text: &'a mut File,
+    text: &'a mut Scratch,
     line: Vec<u8>,
     number: u64,
     shown: usize,
@@ -25,7 +25,7 @@ impl<'a> Shown<'a> {
         section: &'static Section,
         watcher: &'a mut Watcher,
         gauges: &'a mut Gauges,
-        text: &'a mut File,
+        text: &'a mut Scratch,
     ) -> Self {
         Self { section, watcher, gauges, text, line: Vec::new(), number: 0, shown: 0 }
     }

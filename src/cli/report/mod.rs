@@ -6,7 +6,7 @@ mod look;
 mod told;
 
 use super::Failed;
-use super::print::Printer;
+use super::print::{Printer, err};
 use crate::card::Exit;
 use crate::clock::{Clock, Wall};
 use crate::daemon::run::Options;
@@ -14,12 +14,14 @@ use crate::platform::facts::Facts;
 use crate::platform::facts::live::rooms;
 use crate::platform::priority;
 use crate::platform::root::Root;
-use crate::report::{Order, make};
+use crate::platform::seccomp::close_network;
+use crate::report::{Order, TIME, make};
 pub use ask::noun;
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use told::Shown;
 
 /// Where reports are kept on a data volume.
@@ -46,6 +48,9 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         return Ok(look::preview(&asked, printer));
     }
     let root = Root::new(&options.root);
+    // Nothing is sent while a report is made, by whatever it starts either: the box's own programs are not trusted
+    // with that. Where the kernel has no filter, it is only that nothing here sends.
+    close_network(false);
     // A box in trouble must not get more of it.
     priority::stand_back();
     let facts = Facts::read(&root);
@@ -64,12 +69,28 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         options: &asked,
     };
     let shown = Shown::of(printer);
+    let _watched = watch();
     let made = make(&order, &mut |progress| shown.draw(&progress));
     shown.clear();
     Ok(match made {
         Ok(made) => told::answer(&made, printer),
         Err(error) => told::refuse(&error, printer),
     })
+}
+
+/// Ends this process when a report takes twice its time: then something in the kernel does not answer, and there is
+/// nobody to wait for it. Nothing is left behind, as after any other end.
+fn watch() -> Sender<()> {
+    let (alive, ended) = channel();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(2 * TIME) == Err(RecvTimeoutError::Timeout) {
+            err(
+                "qcloud-agent: the report was given up: the system does not answer\nhint: dmesg | tail",
+            );
+            std::process::exit(Exit::Failed.code().into());
+        }
+    });
+    alive
 }
 
 /// The report folder of the data volume with the most room, else the current directory.

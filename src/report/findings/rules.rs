@@ -80,9 +80,11 @@ pub(super) static RULES: &[Rule] = &[
     rule((Fault, "read-only-now", "storage/mounts.txt"), "A file system takes no writes since an error",
         "Back up, then check it while it is not mounted",
         |l| has(l, &["emergency_ro", "shutdown,"]) && has(l, &[" - ext4 ", " - xfs ", " - btrfs "])),
-    rule((Fault, "pool-not-healthy", "storage/zfs.txt"), "A ZFS pool is not healthy", "Run `zpool status -x`",
-        |l| has(l, &["DEGRADED", "FAULTED", "SUSPENDED", "UNAVAIL"])),
-    rule((Fault, "pool-checksum", "storage/zfs.txt"), "A ZFS pool found damaged data", "Run `zpool status -v`: it names the files",
+    rule((Fault, "pool-not-healthy", "storage/"), "A ZFS pool is not healthy", "Run `zpool status -x`",
+        |l| matches!(l.trim(), "DEGRADED" | "FAULTED" | "SUSPENDED" | "UNAVAIL")
+            || l.trim().strip_prefix("state: ").is_some_and(|state| !matches!(state, "ONLINE" | "running" | "live" | "clean"))
+                && l.starts_with(" state: ")),
+    rule((Fault, "pool-checksum", "storage/tools.txt"), "A ZFS pool found damaged data", "Run `zpool status -v`: it names the files",
         |l| has(l, &["Permanent errors have been detected", "data corruption", "could not be repaired"])),
     rule((Warning, "volume-full", "storage/space.txt"), "A file system is more than 90 % full", "Make room, or enlarge it",
         |l| column(l, 2).is_some_and(|used| used > 90) && !has(l, &[" squashfs ", " overlay ", " iso9660 "])),
@@ -156,7 +158,7 @@ pub(super) static RULES: &[Rule] = &[
     rule((Warning, "agent-warns", "cloud/health.txt"), "The agent has a warning", "qcloud-agent status",
         |l| l.contains(".code: ") && !has(l, &["ddns-stale", "link-down", "daemon-clock", "-cloned", "daemon-board", "quarantine", "code: license"])),
     rule((Note, "agent-not-running", "cloud/agent.txt"), "The agent does not run", "qcloud-agent doctor",
-        |l| l == "running: false"),
+        |l| l == "running: false" || l.starts_with("unknown: it does not run")),
 ];
 
 fn has(line: &str, parts: &[&str]) -> bool {

@@ -71,17 +71,20 @@ pub fn page(page: &Page<'_>) -> String {
     );
     parts::meta(page, &mut html);
     parts::verdict(page.findings, &mut html);
+    parts::jumps(page, &mut html);
     html.push_str("</header>\n<main>");
     if !page.findings.is_empty() {
-        html.push_str("<h2>What looks wrong</h2><div class=\"founds\">");
+        html.push_str("<h2 id=\"wrong\">What looks wrong</h2><div class=\"founds\">");
         page.findings.iter().for_each(|finding| parts::finding(finding, &mut html));
         html.push_str("</div>");
     }
     parts::glance(page.gauges, &mut html);
     if let Some(timeline) = chart::timeline(&page.gauges.moments, page.gauges.now()) {
         // Writing to a String does not fail.
-        let _ =
-            write!(html, "<h2>Starts and errors</h2><section class=\"card\">{timeline}</section>");
+        let _ = write!(
+            html,
+            "<h2 id=\"time\">Starts and errors</h2><section class=\"card\">{timeline}</section>"
+        );
     }
     parts::disks(page.gauges, &mut html);
     parts::the_box(page, &mut html);

@@ -41,6 +41,24 @@ pub(super) fn verdict(findings: &[Finding], html: &mut String) {
     html.push_str("</ul>");
 }
 
+/// Links to the parts of the page.
+pub(super) fn jumps(page: &Page<'_>, html: &mut String) {
+    let gauges = page.gauges;
+    let all = [
+        ("wrong", "What looks wrong", !page.findings.is_empty()),
+        ("glance", "At a glance", gauges.load.is_some() || !gauges.rooms.is_empty()),
+        ("time", "Starts and errors", !gauges.moments.is_empty()),
+        ("disks", "Disks", !gauges.disks.is_empty() || !gauges.table.is_empty()),
+        ("box", "The box", true),
+        ("parts", "What is in it", true),
+    ];
+    html.push_str("<nav aria-label=\"On this page\">");
+    for (id, title, _) in all.iter().filter(|(_, _, is_there)| *is_there) {
+        let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
+    }
+    html.push_str("</nav>");
+}
+
 /// One finding: what, what to do, the newest line that shows it, and the others.
 pub(super) fn finding(finding: &Finding, html: &mut String) {
     let (word, class) = words(finding.severity);
@@ -79,7 +97,11 @@ pub(super) fn glance(gauges: &Gauges, html: &mut String) {
     let cards = [rooms(&gauges.rooms), memory(gauges), load(gauges), warm(gauges)];
     let cards: Vec<String> = cards.into_iter().flatten().collect();
     if !cards.is_empty() {
-        let _ = write!(html, "<h2>At a glance</h2><div class=\"grid\">{}</div>", cards.concat());
+        let _ = write!(
+            html,
+            "<h2 id=\"glance\">At a glance</h2><div class=\"grid\">{}</div>",
+            cards.concat()
+        );
     }
 }
 
@@ -189,7 +211,7 @@ pub(super) fn disks(gauges: &Gauges, html: &mut String) {
     if gauges.disks.is_empty() && arrays.is_empty() {
         return;
     }
-    html.push_str("<h2>Disks and arrays</h2><section class=\"card\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+    html.push_str("<h2 id=\"disks\">Disks and arrays</h2><section class=\"card\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
         aria-label=\"Disks and arrays\"><table><thead><tr><th>What</th><th>Verdict</th><th>More</th></tr></thead><tbody>");
     for line in &gauges.disks {
         let (path, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -236,7 +258,7 @@ fn table_row([what, word, more]: &[&str; 3], class: &str, html: &mut String) {
 
 /// What the box is.
 pub(super) fn the_box(page: &Page<'_>, html: &mut String) {
-    html.push_str("<h2>The box</h2><section class=\"card\"><dl>");
+    html.push_str("<h2 id=\"box\">The box</h2><section class=\"card\"><dl>");
     let mut line = |name: &str, value: &str| {
         let _ = write!(html, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
     };
@@ -280,7 +302,7 @@ pub(super) fn contents(entries: &[Entry], html: &mut String) {
     let absent = entries.iter().filter(|entry| entry.status == Status::Absent).count();
     let _ = write!(
         html,
-        "<h2>What is in this report</h2><section class=\"card\"><p>{whole} of {} parts are whole; this box has nothing for {absent}.</p>\
+        "<h2 id=\"parts\">What is in this report</h2><section class=\"card\"><p>{whole} of {} parts are whole; this box has nothing for {absent}.</p>\
          <details><summary>All parts</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All parts\"><table>\
          <thead><tr><th>Part</th><th>What it is</th><th>State</th><th class=\"number\">Size</th><th class=\"number\">Taken out</th></tr></thead><tbody>",
         entries.len()

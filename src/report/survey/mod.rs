@@ -57,6 +57,9 @@ pub fn product(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
 
 /// The agent's own state, as `status` shows it.
 pub fn agent(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
+    if survey.agent["status"].is_null() {
+        return writeln!(to, "unknown: it does not run, or may not be asked by this user");
+    }
     lines(&survey.agent["status"], "", to)
 }
 
@@ -67,6 +70,9 @@ pub fn features(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
         return features.iter().try_for_each(|feature| {
             lines(feature, feature["name"].as_str().unwrap_or("feature"), to)
         });
+    }
+    if survey.agent["configured"].is_null() {
+        return writeln!(to, "nothing is switched on: there is no configuration");
     }
     lines(&survey.agent["configured"], "configured", to)
 }
