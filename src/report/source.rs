@@ -276,7 +276,9 @@ fn unpacked(argv: &[&str], file: File, cap: u64, to: &mut dyn Write) -> io::Resu
         ExecError::Start { .. } => {
             io::Error::other(format!("it is packed, and this box has no `{program}`"))
         }
-        error => io::Error::other(error.to_string()),
+        error @ (ExecError::Empty | ExecError::Read { .. } | ExecError::Timeout { .. }) => {
+            io::Error::other(error.to_string())
+        }
     })?;
     to.write_all(&output.stdout)?;
     if output.status.is_some() && !output.succeeded() {

@@ -1,4 +1,8 @@
 //! A box with many faults: what a support engineer is told of it.
+//!
+//! Its files stand for what the machines of the tests have not: md arrays, sensors, a watchdog, pstore. The disks' own
+//! answers and the display's are played by fakes in `platform/health/tests.rs`, `platform/screen.rs` and
+//! `report/picture.rs`: there is no SMART, NVMe, DRM or frame buffer here. A clock of the board (RTC) is played by none.
 
 use super::{entries, made, report, scratch};
 use serde_json::Value;
@@ -17,6 +21,7 @@ const WRONG: &[&str] = &[
     "hot-now",
     "hung-task",
     "interface-errors",
+    "kernel-panic",
     "kernel-tainted",
     "link-flaps",
     "memory-short",
@@ -34,6 +39,7 @@ const WRONG: &[&str] = &[
     "service-restarts",
     "sign-ins-refused",
     "waits-without-end",
+    "watchdog-restarted",
 ];
 
 /// The entries of a report of that box, as texts.

@@ -58,7 +58,10 @@ pub fn product(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
 /// The agent's own state, as `status` shows it.
 pub fn agent(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
     if survey.agent["status"].is_null() {
-        return writeln!(to, "unknown: it does not run, or may not be asked by this user");
+        return match survey.source.root().is_live() {
+            true => writeln!(to, "unknown: it does not run, or may not be asked by this user"),
+            false => writeln!(to, "unknown: in a tree of files nothing runs"),
+        };
     }
     lines(&survey.agent["status"], "", to)
 }
