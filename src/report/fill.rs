@@ -1,12 +1,12 @@
 //! What a section is filled with, and what became of that.
 
-use super::bundle::{Status, Truncated, Written};
+use super::bundle::{Sink, Status, Truncated, Written};
 use super::make::{MOST, TIME};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
 use super::survey::Survey;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// What became of the files of a section.
@@ -23,7 +23,7 @@ pub(super) fn take(
     survey: &Survey<'_>,
     section: &Section,
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     match &section.take {
         Take::Files(patterns) => files(survey.source, patterns, outcome, to),
@@ -52,7 +52,7 @@ fn files(
     source: &Source,
     patterns: &[&str],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
         match source.open(&path) {
@@ -73,9 +73,12 @@ fn copy(
     path: &Path,
     keep: Keep,
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) {
-    match source.copy(file, path, (MOST, keep), to) {
+    to.begins(&path.to_string_lossy());
+    let copied = source.copy(file, path, (MOST, keep), to);
+    to.begins("");
+    match copied {
         Ok(copied) => {
             outcome.original += copied.original;
             if copied.cut {
@@ -91,7 +94,7 @@ fn values(
     source: &Source,
     patterns: &[&str],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
         let mut text = Vec::new();
@@ -115,7 +118,7 @@ fn logs(
     source: &Source,
     dirs: &[(&str, &[&str])],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for (dir, beginnings) in dirs {
         for relative in source.logs(dir, beginnings) {

@@ -11,8 +11,8 @@ pub(super) fn is_among(word: &[u8], list: &str) -> bool {
 }
 
 /// How sure a name makes of what follows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::report) enum Name {
     /// Nothing secret.
     Plain,
     /// Something about secrets: one only where the value looks like it.
@@ -27,17 +27,18 @@ pub(super) enum Name {
 const CERTAIN: &str = "\
     password passwd passphrase passwort kennwort lösenord losenord bindpw rootpw userpw requirepass \
     masterauth rocommunity rwcommunity rocommunity6 rwcommunity6 trapcommunity authcommunity presharedkey \
-    preshared privatekey mypass dbpass smtppass cloudkey contraseña motdepasse userpassword pwd";
+    preshared privatekey mypass dbpass smtppass cloudkey contraseña motdepasse userpassword pwd passe \
+    wachtwoord senha salasana adgangskode parola authtok keypass storepass passcode";
 /// Parts that are likely.
 const LIKELY: &str = "\
     pass secret secrets token tokens psk apikey authkey authtoken credential credentials creds cookie \
     cookies sessionid sessid session sid otp totp pin jwt bearer authorization auth community passcode \
-    passkey salt sig signature challenge ntlm nthash recovery seed mnemonic webhook licence license";
+    passkey salt pw pswd pword sig signature challenge ntlm nthash recovery seed mnemonic webhook licence license";
 /// Words in front of `key` that make it a secret; `key` by itself is one only where its value looks so.
 const KEYS: &str = "\
     private secret shared preshared api access auth encryption enc master wep wpa signing account session \
     client server license licence product cloud host hmac tsig aes luks recovery ssh storage root user admin \
-    x";
+    x wifi wlan wireless network jwt cookie crypt decrypt service app application";
 /// Parts that turn a name into one of a setting about secrets.
 const ABOUT: &str = "\
     policy length len min max minlen expire expires expired expiry age file path dir prompt timeout type \
@@ -46,8 +47,8 @@ const ABOUT: &str = "\
     level public pub name map mac exchange agreement usage console wall service rotate id per warn store cipher support version required update";
 
 /// Judges a name such as `db_password`, `--api-key`, `SMTPPassword` or `wpa_psk`.
-pub(super) fn judge(name: &[u8]) -> Name {
-    if !(3..=64).contains(&name.len()) || !may_be(name) {
+pub(in crate::report) fn judge(name: &[u8]) -> Name {
+    if !(2..=64).contains(&name.len()) || !may_be(name) {
         return Name::Plain;
     }
     let parts = parts(name);
@@ -62,25 +63,29 @@ pub(super) fn judge(name: &[u8]) -> Name {
                 && !["bypass", "compass", "encompass", "trespass"].contains(&part)
             || part.len() > 4 && part.ends_with("pw")
             || long
-                && ["secret", "token", "apikey", "pwd", "psk"].iter().any(|end| part.ends_with(end))
+                && ["secret", "token", "apikey", "pwd", "psk", "sessid", "sessionid", "authtok"].iter().any(|end| part.ends_with(end))
     };
     let key = parts.windows(2).any(|two| match two {
         [before, key] => key == "key" && is(before, KEYS),
         _ => false,
     });
     let certain = parts.iter().any(|part| is(part, CERTAIN));
-    let likely = key || parts.iter().any(|part| is(part, LIKELY) || ends(part));
-    // An id is about a session's secret only where it is the session's own.
-    let about = |part: &String| {
+    let is_likely = |part: &String| is(part, LIKELY) || is(part, CERTAIN) || ends(part);
+    let likely = key || parts.iter().any(is_likely);
+    // What a name is about stands at its end: `token_type` is a type, `backend_token` a token. And an id is about a
+    // session's secret only where it is the session's own.
+    let secret = parts.iter().rposition(is_likely).unwrap_or_default();
+    let is_sessions = parts.iter().any(|part| part == "session");
+    let about = parts.iter().enumerate().any(|(at, part)| {
         let one = part.strip_suffix('s').unwrap_or(part);
-        let is_sessions = part == "id" && parts.iter().any(|part| part == "session");
-        (is(part, ABOUT) || is(one, ABOUT)) && !is_sessions
-    };
-    match (certain, likely, parts.iter().any(about)) {
+        let asks = at < secret && part == "ask";
+        (at > secret && (is(part, ABOUT) || is(one, ABOUT)) || asks) && !(part == "id" && is_sessions)
+    });
+    match (certain, likely, about) {
         (true, _, false) => Name::Certain,
         (false, true, false) => Name::Likely,
-        (true, _, true) | (_, true, true) => Name::About,
-        (false, false, _) => Name::Plain,
+        (_, true, true) => Name::About,
+        (true, false, true) | (false, false, _) => Name::Plain,
     }
 }
 
@@ -90,6 +95,7 @@ fn may_be(name: &[u8]) -> bool {
         b"pa", b"pw", b"se", b"to", b"ke", b"ps", b"au", b"cr", b"co", b"si", b"ot", b"pi", b"jw",
         b"be", b"pr", b"nt", b"re", b"mn", b"li", b"sa", b"ch", b"l\xc3", b"lo", b"mo", b"my",
         b"db", b"sm", b"ma", b"ro", b"rw", b"tr", b"us", b"cl", b"we",
+        b"wa", b"ad",
     ];
     name.windows(2).any(|two| HEADS.iter().any(|head| head.eq_ignore_ascii_case(two)))
 }
@@ -148,12 +154,16 @@ const PROSE: &str = "\
     rejected removed request requested required requirements reset retry security server set setting \
     settings should store stored strength sync the then this too update updated user using verification \
     verified via with without will would wrong you your agent requests status dialog directory string \
-    service module backend support type level method";
+    service module backend support type level method is was were be being lautet ist war here again works did \
+    form field manager hint rules rule page screen link email mail reminder resets expiration must may";
 
 /// Whether a word belongs to a sentence about secrets.
 pub(super) fn is_prose(word: &[u8]) -> bool {
     let word = word.trim_ascii_end();
-    let word = word.strip_suffix(b",").or_else(|| word.strip_suffix(b".")).unwrap_or(word);
+    let word = match word.split_last() {
+        Some((b',' | b'.' | b':' | b';', word)) => word,
+        _ => word,
+    };
     is_among(word, PROSE)
 }
 
