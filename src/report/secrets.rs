@@ -7,7 +7,7 @@ use super::scrub::dictionary::Dictionary;
 use super::scrub::{Kind, context, holds_key, shapes, words};
 use super::source::{SECRET_FILES, Source};
 use crate::secret::Secret;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 use std::path::Path;
 
@@ -138,7 +138,7 @@ fn unquoted(word: &[u8]) -> &[u8] {
 /// What a line of settings says behind secret names.
 fn values(line: &[u8], dictionary: &mut Dictionary) {
     let mut spans = Vec::new();
-    context::find(line, &mut spans);
+    context::find(line, &BTreeSet::new(), &mut spans);
     shapes::spans(line, &mut spans);
     for span in spans.iter().filter(|span| span.kind != Kind::Random) {
         let secret = line.get(span.start..span.end).unwrap_or_default();

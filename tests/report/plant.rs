@@ -14,7 +14,7 @@ use std::path::Path;
 pub const CORPORA: &[(&str, &str)] = &[
     ("early", include_str!("corpus/early.txt")),
     ("first", include_str!("corpus/first.txt")),
-    ("held_out", include_str!("corpus/held_out.txt")),
+    ("second", include_str!("corpus/second.txt")),
 ];
 
 /// What was laid out.

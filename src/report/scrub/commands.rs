@@ -1,13 +1,20 @@
 //! Secrets in commands and in lines whose words have places: behind a flag, in a column, in a pipe.
 
 use super::context::{is_blank, skip, span};
-use super::words::{is_word_byte, looks_secret};
+use super::words::{List, is_word_byte, looks_secret};
 use super::{Kind, Span, find as position};
 
 /// The secrets of a line by the places of its words.
-pub fn find(line: &[u8], spans: &mut Vec<Span>) {
+pub fn find(line: &[u8], speaks: bool, spans: &mut Vec<Span>) {
+    let is_flag = |two: &[u8]| matches!(two, [b' ' | b'"' | b'\'' | b'\t' | 0, b'-' | b'/']);
+    let may_hold = speaks || line.windows(2).any(is_flag) || position(line, b"<<<").is_some();
+    if !may_hold && !(line.contains(&b'|') && position(line, b"echo").is_some()) {
+        return;
+    }
     let tokens = tokens(line);
-    columns(line, &tokens, spans);
+    if speaks {
+        columns(line, &tokens, spans);
+    }
     flags(line, &tokens, spans);
     piped(line, &tokens, spans);
 }
@@ -46,10 +53,19 @@ const COLUMNS: &[(&str, Stands, &[usize])] = &[
     ("PLAIN", Stands::Made, &[1]),
 ];
 
+/// The words of [`COLUMNS`], whatever their capitals.
+static COLUMN_WORDS: List = List::new(
+    "createuser com2sec com2sec6 trapsink trap2sink informsink monitor incominguser outgoinguser sqlconnectinfo \
+    wpa_passphrase passwordeval identified pass login identify auth plain",
+);
+
 fn columns(line: &[u8], tokens: &[(usize, usize)], spans: &mut Vec<Span>) {
     let text = |(start, end): (usize, usize)| line.get(start..end).unwrap_or_default();
     for (number, token) in tokens.iter().enumerate() {
         let word = text(*token);
+        if !COLUMN_WORDS.has(word) {
+            continue;
+        }
         let found = COLUMNS.iter().find(|(name, stands, _)| match stands {
             Stands::First => number == 0 && name.as_bytes().eq_ignore_ascii_case(word),
             Stands::Anywhere => name.as_bytes().eq_ignore_ascii_case(word),
@@ -117,8 +133,10 @@ const USUAL: &[&str] = &["-p", "-P", "-pw", "-w", "--pw", "--pass", "-pass", "-p
 
 /// The secrets behind flags of programs that take them there.
 fn flags(line: &[u8], tokens: &[(usize, usize)], spans: &mut Vec<Span>) {
-    let is_flag = |(start, _): &&(usize, usize)| matches!(line.get(*start), Some(b'-' | b'/'));
-    if !tokens.iter().any(|token| is_flag(&token)) {
+    let is_flag = |(start, _): &(usize, usize)| {
+        line.get(*start) == Some(&b'-') || line.get(*start..*start + 3) == Some(b"/p:")
+    };
+    if !tokens.iter().any(is_flag) && !tokens.iter().any(|token| line.get(token.0..token.1) == Some(b"use")) {
         return;
     }
     let text = |(start, end): (usize, usize)| line.get(start..end).unwrap_or_default();

@@ -1,13 +1,26 @@
 //! What stands where a secret stands: behind a name, in a URL, in a header, behind a flag.
 
-use super::words::{self, Name, is_prose, is_setting, is_word_byte, looks_secret};
-use super::{Kind, Layer, Span, commands, markup, urls};
+use super::words::{self, List, Name, is_prose, is_setting, is_word_byte, looks_secret};
+use super::{Kind, Layer, Span, commands, markup, near, urls};
+use std::collections::BTreeSet;
 
 /// How many words behind a name in a sentence are looked at for `is`, `was`, `to` or a colon.
 const SENTENCE: usize = 8;
 
 /// The secrets of a line by what stands around them.
-pub fn find(line: &[u8], spans: &mut Vec<Span>) {
+pub fn find(line: &[u8], users: &BTreeSet<Vec<u8>>, spans: &mut Vec<Span>) {
+    urls::find(line, spans);
+    let speaks = words::speaks(line, users);
+    commands::find(line, speaks, spans);
+    if speaks {
+        names(line, spans);
+        markup::find(line, spans);
+        near::find(line, users, spans);
+    }
+}
+
+/// The secrets behind names that say so.
+fn names(line: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
     while at < line.len() {
         let length = word(line, at);
@@ -24,9 +37,6 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
             at += length;
         }
     }
-    urls::find(line, spans);
-    commands::find(line, spans);
-    markup::find(line, spans);
 }
 
 /// A span of this layer.
@@ -50,8 +60,15 @@ pub(super) fn skip(line: &[u8], mut at: usize, what: fn(u8) -> bool) -> usize {
     at
 }
 
+/// Names of headers that hold secrets.
+static HEADERS: List =
+    List::new("cookie set-cookie authorization proxy-authorization x-auth-token");
+
 /// `Authorization: Bearer …`, `Cookie: …`: all of the rest is the secret.
 fn header(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
+    if !HEADERS.has(name) {
+        return None;
+    }
     let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
     let kind = if is("cookie") || is("set-cookie") {
         Kind::Cookie
@@ -155,6 +172,10 @@ fn is_verdict(found: &[u8]) -> bool {
 
 /// `key=…`: a secret only where the value looks like one, since `key=volume_1` is none.
 fn bare_key(line: &[u8], at: usize, name: &[u8], end: usize) -> Option<Span> {
+    let next = line.get(end)?;
+    if !(matches!(next, b'=' | b':' | b'"' | b'\'' | b'\\') || is_blank(*next)) || name.len() > 64 {
+        return None;
+    }
     let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let name = name.get(..name.len() - digits)?;
     let name = name.rsplit(|byte| *byte == b'.').next()?;

@@ -6,6 +6,7 @@
 //! A pattern is found by its first six bytes, which a table of bits lets through or not: one lookup for each
 //! byte of a report, however many secrets there are.
 
+use super::words::List;
 use super::{Kind, Layer, Span};
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use std::collections::{BTreeSet, HashMap};
@@ -20,10 +21,15 @@ pub const MOST: usize = 4096;
 /// 2^16 bits: with 30,000 patterns every second byte passes, with the usual 500 one in a hundred.
 const BITS: u32 = 16;
 
+/// The bits of six bytes.
+const SIX: u64 = (1 << 48) - 1;
+
 /// Words that are values of secret keys in factory settings and words of every log at the same time.
-const COMMON: &str = "\
+static COMMON: List = List::new(
+    "\
     administrator changeme default disabled enabled public private password passwd secret guest nobody \
-    server system backup localhost required prompt share string unknown workgroup";
+    server system backup localhost required prompt share string unknown workgroup",
+);
 
 /// Secrets as patterns.
 #[derive(Default)]
@@ -49,11 +55,7 @@ impl Dictionary {
     pub fn add(&mut self, secret: &[u8]) {
         let secret = secret.trim_ascii();
         let secret = secret.get(..LONGEST).unwrap_or(secret);
-        let is_common = || {
-            let lower = secret.to_ascii_lowercase();
-            COMMON.split(' ').any(|word| word.as_bytes() == lower)
-        };
-        if secret.len() < SHORTEST || self.seen.len() >= MOST || is_common() {
+        if secret.len() < SHORTEST || self.seen.len() >= MOST || COMMON.has(secret) {
             return;
         }
         if self.seen.insert(secret.to_vec()) {
@@ -104,7 +106,8 @@ impl Dictionary {
             return;
         }
         let mut at = 0;
-        while let Some(head) = head(text, at) {
+        let mut rolling = head(text, 0);
+        while let Some(head) = rolling {
             let (word, bit) = place(head);
             if self.bits.get(word).is_some_and(|bits| bits & bit != 0)
                 && let Some(end) = self.longest(head, text, at)
@@ -117,8 +120,11 @@ impl Dictionary {
                 let (kind, layer) = (Kind::Known, Layer::Dictionary);
                 spans.push(Span { context: at, start: at, end, kind, layer });
                 at = end.max(at + 1);
+                rolling = self::head(text, at);
                 continue;
             }
+            let next = text.get(at + SHORTEST);
+            rolling = next.map(|byte| (head << 8 | u64::from(*byte)) & SIX);
             at += 1;
         }
     }

@@ -1,6 +1,6 @@
 //! What is too random to be a word, and no identifier of the harmless kinds.
 
-use super::words::{self, is_word_byte};
+use super::words::{self, List, is_word_byte};
 use super::{Kind, Layer, Span};
 
 /// The shortest token that is looked at: shorter ones hold too few letters for the measure.
@@ -15,13 +15,15 @@ const RANDOM: f32 = 4.0;
 const RANDOM_HEX: f32 = 3.0;
 
 /// What random digits that are no secret stand behind.
-const HARMLESS: &str = "\
+static HARMLESS: List = List::new(
+    "\
     sha1 sha224 sha256 sha384 sha512 md5 md5sum blake2 blake3 crc commit rev revision digest checksum uuid \
     guid partuuid fsid wwn wwid naa eui serial buildid build-id build fingerprint rsa ssh-rsa ssh-ed25519 \
     ssh-dss ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 publickey public_key pubkey \
     public peer image layer srcversion vermagic signer keyid issuer modulus pool_guid iqn machine-id machineid \
     container containerd etag inode sandbox digests blob manifest tree parent head hash bootid boot-id boot_id \
-    md5sum: sha1sum sha256sum";
+    md5sum: sha1sum sha256sum",
+);
 
 /// The random tokens of a line.
 pub fn find(line: &[u8], spans: &mut Vec<Span>) {
@@ -123,12 +125,12 @@ fn looks_like_path(token: &[u8]) -> bool {
 }
 
 fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-')
 }
 
 fn is_harmless_after(word: &[u8]) -> bool {
     let word = word.strip_suffix(b"=").unwrap_or(word);
-    words::is_among(word, HARMLESS)
+    HARMLESS.has(word)
 }
 
 /// OpenSSH's public keys begin with the length of their type's name.

@@ -9,6 +9,9 @@ const LONGEST: usize = 256;
 
 /// The secret texts between the tags of a line.
 pub fn find(line: &[u8], spans: &mut Vec<Span>) {
+    if !line.contains(&b'<') {
+        return;
+    }
     let mut named: Option<(usize, Name)> = None;
     let mut at = 0;
     while let Some((open, close)) = tag(line, at) {

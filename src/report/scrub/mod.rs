@@ -151,8 +151,7 @@ impl Scrubber {
         let mut spans = Vec::new();
         self.dictionary.find(line, &mut spans);
         if !off(Layer::Context) {
-            context::find(line, &mut spans);
-            near::find(line, self.dictionary.users(), &mut spans);
+            context::find(line, self.dictionary.users(), &mut spans);
         }
         if !off(Layer::Shapes) {
             shapes::spans(line, &mut spans);
@@ -241,7 +240,16 @@ pub fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     if what.is_empty() {
         return Some(0);
     }
-    text.windows(what.len()).position(|part| part == what)
+    let (first, last) = (what.first()?, text.len().checked_sub(what.len())?);
+    let mut at = 0;
+    while at <= last {
+        at += text.get(at..=last)?.iter().position(|byte| byte == first)?;
+        if text.get(at..)?.starts_with(what) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 /// Whether a private key begins somewhere in a text.

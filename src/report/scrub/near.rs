@@ -1,7 +1,7 @@
 //! Secrets in sentences: a word that looks made, near a word that speaks of secrets or behind a user's name.
 
 use super::context::span;
-use super::words::{self, Name, is_among, is_word_byte, looks_secret};
+use super::words::{self, List, Name, is_word_byte, looks_secret};
 use super::{Kind, Span};
 use std::collections::BTreeSet;
 
@@ -13,21 +13,30 @@ const SHORTEST: usize = 8;
 const CODE: core::ops::RangeInclusive<usize> = 4..=10;
 
 /// Words by themselves that speak of a secret that people type.
-const SPOKEN: &str = "\
+static SPOKEN: List = List::new(
+    "\
     pw passw pass password passwd passphrase passcode token secret credential credentials creds psk pin otp key \
-    login wpa wep kennwort passwort apikey community cookie auth unlock decrypt mot";
+    login wpa wep kennwort passwort apikey community cookie auth unlock decrypt mot",
+);
 /// Behind these words stands who or where, not a secret.
-const WHO: &str = "\
+static WHO: List = List::new(
+    "\
     for user users by from host login account uid on in at interface device dev logname name username group mac \
     serial model version kernel image package file service unit disk drive volume port id pid port realm domain \
-    rhost ruser tty addr address server workgroup machine client ssid";
+    rhost ruser tty addr address server workgroup machine client ssid",
+);
 /// Words before a code that only counts once.
-const ONCE: &str = "otp pin totp passcode mfa 2fa tan one-time onetime verification";
+static ONCE: List = List::new(
+    "otp pin totp passcode mfa 2fa tan one-time onetime verification",
+);
 /// Words that make a code such a one.
-const ABOUT_CODE: &str =
-    "verification security one-time login confirmation auth authentication access pairing sms unlock 2fa";
+static ABOUT_CODE: List = List::new(
+    "verification security one-time login confirmation auth authentication access pairing sms unlock 2fa",
+);
 /// Words before `codes`.
-const SPARE: &str = "recovery backup scratch emergency rescue spare";
+static SPARE: List = List::new(
+    "recovery backup scratch emergency rescue spare",
+);
 
 /// The secrets of a line by the words near them.
 pub fn find(line: &[u8], users: &BTreeSet<Vec<u8>>, spans: &mut Vec<Span>) {
@@ -53,7 +62,7 @@ pub fn find(line: &[u8], users: &BTreeSet<Vec<u8>>, spans: &mut Vec<Span>) {
 /// The words of a line: what stands between blanks, quotes and signs that join.
 fn split(line: &[u8]) -> Vec<(usize, usize)> {
     let is_between =
-        |byte: u8| byte.is_ascii_whitespace() || b"\0\"'`<>()[]{}|,;=:%/\\@#*".contains(&byte);
+        |byte: u8| !byte.is_ascii_alphanumeric() && byte < 0x80 && !b"_-.!$&?+^~".contains(&byte);
     let mut words = Vec::new();
     let mut start = None;
     for (at, byte) in line.iter().chain(b" ").enumerate() {
@@ -70,7 +79,7 @@ fn split(line: &[u8]) -> Vec<(usize, usize)> {
 }
 
 fn speaks(word: &[u8]) -> bool {
-    is_among(word.strip_suffix(b".").unwrap_or(word), SPOKEN)
+    SPOKEN.has(word.strip_suffix(b".").unwrap_or(word))
         || matches!(words::judge(word), Name::Certain | Name::Likely)
 }
 
@@ -80,7 +89,7 @@ fn is_setting_user(line: &[u8], words: &[(usize, usize)], number: usize) -> bool
         return false;
     };
     let name = line.get(before.0..before.1).unwrap_or_default();
-    is_among(name, "user username -U --user") && line.get(word.1) == Some(&b'%')
+    [&b"user"[..], b"username", b"-U", b"--user"].contains(&name) && line.get(word.1) == Some(&b'%')
 }
 
 /// `anna:SECRET`, `anna%SECRET`, `'anna', 'SECRET'`.
@@ -118,8 +127,10 @@ fn code(line: &[u8], words: &[(usize, usize)], number: usize, spans: &mut Vec<Sp
     }
     let before = number.checked_sub(1).map(text).unwrap_or_default();
     let context = words.get(number).map_or(0, |(start, _)| *start);
-    let spare = is_among(word, "codes") && is_among(before, SPARE);
-    let once = is_among(word, ONCE) || is_among(word, "code codes") && is_among(before, ABOUT_CODE);
+    let spare = word.eq_ignore_ascii_case(b"codes") && SPARE.has(before);
+    let once = ONCE.has(word)
+        || (word.eq_ignore_ascii_case(b"code") || word.eq_ignore_ascii_case(b"codes"))
+            && ABOUT_CODE.has(before);
     if !spare && !once {
         return;
     }
@@ -160,7 +171,7 @@ fn made(line: &[u8], words: &[(usize, usize)], spoken: &[usize], spans: &mut Vec
         }
         let before = number.checked_sub(1).and_then(|n| words.get(n));
         let before = before.and_then(|(start, end)| line.get(*start..*end)).unwrap_or_default();
-        if !is_among(before, WHO) {
+        if !WHO.has(before) {
             let context = before_or(spoken, last, *start);
             let more = line.get(*end..).unwrap_or_default().iter().take_while(|b| goes_on(**b));
             spans.push(span(context, (*start, *end + more.count()), Kind::Password));

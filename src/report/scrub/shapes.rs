@@ -216,6 +216,9 @@ fn token(line: &[u8], at: usize) -> Found {
 /// A token that begins as its maker's tokens do; a JSON web token has its dots.
 fn provider(line: &[u8], at: usize) -> Found {
     let rest = line.get(at..)?;
+    if !begins_one(rest) {
+        return None;
+    }
     let (prefix, least) =
         PREFIXES.iter().find(|(prefix, _)| rest.starts_with(prefix.as_bytes()))?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-./+=".contains(&b);
@@ -230,6 +233,32 @@ fn provider(line: &[u8], at: usize) -> Found {
         at + prefix.len() + length,
         Kind::Token,
     ))
+}
+
+/// First two letters of prefixes, as a bit of 2^12: a letter counts by its last six bits.
+const HEADS: [u64; 64] = heads();
+
+const fn heads() -> [u64; 64] {
+    let mut bits = [0; 64];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        let prefix = PREFIXES[at].0.as_bytes();
+        let place = pair(prefix[0], prefix[1]);
+        bits[place >> 6] |= 1 << (place & 63);
+        at += 1;
+    }
+    bits
+}
+
+const fn pair(a: u8, b: u8) -> usize {
+    ((a & 63) as usize) << 6 | (b & 63) as usize
+}
+
+/// A quick look before all prefixes are compared.
+fn begins_one(text: &[u8]) -> bool {
+    let [a, b, ..] = text else { return false };
+    let place = pair(*a, *b);
+    HEADS.get(place >> 6).is_some_and(|bits| bits & (1 << (place & 63)) != 0)
 }
 
 /// `123456789:AA…`, a bot's token.

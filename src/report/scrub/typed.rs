@@ -3,7 +3,7 @@
 //!
 //! A file of an unknown format passes the other layers only.
 
-use super::words::{is_among, is_setting, is_uuid};
+use super::words::{List, is_setting, is_uuid};
 use super::{Kind, Layer, Span};
 use crate::report::source::fits;
 
@@ -264,6 +264,11 @@ fn unquoted(text: &[u8], (start, end): (usize, usize)) -> (usize, usize) {
     }
 }
 
+/// Words that are values of many settings.
+static USUAL: List = List::new(
+    "enable disable true false up down eth0 eth1 br0 bond0 lo dhcp static manual ipv4 ipv6 tcp udp",
+);
+
 /// Whether a value is none that anybody would keep secret: words of settings, small numbers, addresses, places, or a
 /// list of them.
 fn is_harmless(value: &[u8]) -> bool {
@@ -281,7 +286,7 @@ fn is_harmless_word(word: &[u8]) -> bool {
         && word.iter().filter(|b| b".:".contains(b)).count() >= 2;
     let is_place = word.starts_with(b"/") && !word.ends_with(b"=");
     is_setting(word)
-        || is_among(word, "enable disable true false up down eth0 eth1 br0 bond0 lo dhcp static manual ipv4 ipv6 tcp udp")
+        || USUAL.has(word)
         || is_number
         || is_measure
         || is_address

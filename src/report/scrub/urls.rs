@@ -10,7 +10,9 @@ const SHORTEST: usize = 12;
 /// The secrets in the addresses of a line.
 pub fn find(line: &[u8], spans: &mut Vec<Span>) {
     user_information(line, spans);
-    before_at(line, spans);
+    if line.contains(&b'@') {
+        before_at(line, spans);
+    }
     query(line, spans);
     webhook(line, spans);
 }
