@@ -32,6 +32,7 @@ pub fn known(source: &Source) -> Dictionary {
             }
         }
     }
+    mounted(source, &mut dictionary);
     users(source, &mut dictionary);
     settings(source, &mut dictionary);
     running(source, &mut dictionary);
@@ -43,6 +44,20 @@ fn read(source: &Source, path: &str) -> Option<Secret<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
     Some(Secret::new(bytes))
+}
+
+/// Files of secrets that the mount table names.
+fn mounted(source: &Source, dictionary: &mut Dictionary) {
+    let Some(table) = read(source, "/etc/fstab") else { return };
+    let options = table.expose().split(|byte| byte.is_ascii_whitespace() || *byte == b',');
+    let named = options.filter_map(|option| {
+        option.strip_prefix(b"credentials=").or_else(|| option.strip_prefix(b"cred="))
+    });
+    for path in named.filter_map(|path| core::str::from_utf8(path).ok()).take(16) {
+        if let Some(text) = read(source, path) {
+            whole(path, text.expose(), dictionary);
+        }
+    }
 }
 
 /// Names that are users' everywhere.
@@ -64,9 +79,9 @@ fn users(source: &Source, dictionary: &mut Dictionary) {
 
 /// Whether a file's name says that all of it is secret.
 fn is_secret_name(name: &str) -> bool {
-    const PARTS: [&str; 12] = [
+    const PARTS: [&str; 13] = [
         "secret", "credential", "htpasswd", "pgpass", "netrc", ".key", ".keys", "token", "_key", "passphrase",
-        "keytab", "password",
+        "keytab", "password", "psk",
     ];
     let name = name.to_ascii_lowercase();
     PARTS.iter().any(|part| name.contains(part)) && !name.contains(".pub")
@@ -225,8 +240,14 @@ fn variable(pair: &[u8], dictionary: &mut Dictionary) {
     let sign = pair.iter().position(|byte| *byte == b'=');
     if let Some((name, value)) = sign.and_then(|sign| pair.split_at_checked(sign)) {
         let value = value.get(1..).unwrap_or_default();
-        if words::judge(name) == words::Name::Certain && value.len() >= LONG_WORD {
+        let judged = words::judge(name);
+        if judged == words::Name::Certain && value.len() >= LONG_WORD {
             dictionary.add(value);
+        }
+        // `user%secret`, `user:secret`.
+        let last = value.rsplit(|byte| matches!(byte, b'%' | b':')).next().unwrap_or_default();
+        if judged != words::Name::Plain && last.len() >= LONG_WORD && words::looks_secret(last) {
+            dictionary.add(last);
         }
     }
     values(pair, dictionary);

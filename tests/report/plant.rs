@@ -15,6 +15,7 @@ pub const CORPORA: &[(&str, &str)] = &[
     ("early", include_str!("corpus/early.txt")),
     ("first", include_str!("corpus/first.txt")),
     ("second", include_str!("corpus/second.txt")),
+    ("held_out", include_str!("corpus/held_out.txt")),
 ];
 
 /// What was laid out.

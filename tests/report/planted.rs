@@ -133,6 +133,11 @@ fn x4_no_secret_of_a_second_corpus_is_in_a_report() {
 }
 
 #[test]
+fn x4_no_secret_of_a_corpus_that_was_held_out_is_in_a_report() {
+    holds("held_out");
+}
+
+#[test]
 #[ignore]
 fn dbg_lay() {
     for (name, text) in CORPORA {

@@ -46,6 +46,7 @@ const COLUMNS: &[(&str, Stands, &[usize])] = &[
     ("wpa_passphrase", Stands::Anywhere, &[2]),
     ("passwordeval", Stands::First, &[1, 2, 3]),
     ("IDENTIFIED", Stands::Anywhere, &[2]),
+    ("secure_link_md5", Stands::First, &[1, 2, 3]),
     ("PASS", Stands::Made, &[1]),
     ("LOGIN", Stands::Made, &[2]),
     ("IDENTIFY", Stands::Made, &[1, 2]),
@@ -56,7 +57,7 @@ const COLUMNS: &[(&str, Stands, &[usize])] = &[
 /// The words of [`COLUMNS`], whatever their capitals.
 static COLUMN_WORDS: List = List::new(
     "createuser com2sec com2sec6 trapsink trap2sink informsink monitor incominguser outgoinguser sqlconnectinfo \
-    wpa_passphrase passwordeval identified pass login identify auth plain",
+    wpa_passphrase passwordeval identified pass login identify auth plain secure_link_md5",
 );
 
 fn columns(line: &[u8], tokens: &[(usize, usize)], spans: &mut Vec<Span>) {
@@ -109,6 +110,11 @@ const FLAGS: &[(&[&str], &str, Shape)] = &[
     (&["upscmd", "upsrw"], "-p", Shape::Next),
     (&["iscsiadm"], "-v", Shape::Next),
     (&["rclone"], "--sftp-pass", Shape::Next),
+    (&["ssh-keygen"], "-N", Shape::Next),
+    (&["ssh-keygen"], "-P", Shape::Next),
+    (&["hdparm"], "--security-unlock", Shape::Next),
+    (&["hdparm"], "--security-disable", Shape::Next),
+    (&["hdparm"], "--security-erase", Shape::Next),
     (&["openssl"], "-k", Shape::Next),
     (&["openssl"], "-K", Shape::Next),
     (&["docker", "podman"], "-p", Shape::Guarded),
@@ -208,7 +214,7 @@ fn is_made(word: &[u8]) -> bool {
 /// Programs that read a secret from what is piped or put into them.
 const READERS: &[&str] = &[
     "sudo -S", "chpasswd", "--stdin", "-stdin", "cryptsetup", "smbpasswd", "passwd", "luks", "kinit", "openssl",
-    "pdbedit", "gpg", "su -",
+    "pdbedit", "gpg", "su -", "load-key", "luksOpen", "login",
 ];
 
 /// `echo SECRET | sudo -S …`, `smbpasswd <<< SECRET`.

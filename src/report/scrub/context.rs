@@ -106,6 +106,8 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     let (start, strong) = match line.get(after..)? {
         [b'=', b'>', ..] | [b':', b'=', ..] | [b'=', b'=', ..] => (after + 2, true),
         [b'=' | b':', ..] => (after + 1, true),
+        [b'&', b'g', b't', b';', ..] => (after + 4, true),
+        [b'-', b'>', ..] => (after + 2, true),
         [b'v' | b'V', ..] => match value_attribute(line, after) {
             Some(start) => (start, true),
             None => (after, false),
@@ -145,8 +147,11 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
         return None;
     }
     let is_flag = trimmed > 0;
+    let is_pair = found.iter().position(|byte| *byte == b'=').is_some_and(|at| {
+        at > 0 && at < 16 && found.iter().take(at).all(|byte| is_word_byte(*byte)) && at + 1 < found.len()
+    });
     let fits = (looks_secret(found) || is_flag) && !is_prose(found) && !is_setting(found);
-    (fits && !is_plain_value(name, found)).then_some(span(at, (start, end), kind))
+    (fits && !is_pair && !is_plain_value(name, found)).then_some(span(at, (start, end), kind))
 }
 
 /// In a file of variables an unquoted value of several words goes on to the end of the line.

@@ -28,7 +28,8 @@ static HARMLESS: List = List::new(
 /// The random tokens of a line.
 pub fn find(line: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
-    let mut previous: &[u8] = b"";
+    // What names a token stands up to three words before it: `HEAD is now at …`.
+    let mut previous: [&[u8]; 3] = [b""; 3];
     while at < line.len() {
         let token = line.get(at..).unwrap_or_default();
         let length = token.iter().take_while(|byte| is_token_byte(**byte)).count();
@@ -37,7 +38,7 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
             continue;
         }
         let token = token.get(..length).unwrap_or_default();
-        if length >= SHORTEST_MIXED && !is_harmless_after(previous) && !is_public_key(token) {
+        if length >= SHORTEST_MIXED && !is_named_harmless(token, &previous) && !is_public_key(token) {
             if length >= SHORTEST {
                 parts(token, at, spans);
             }
@@ -45,10 +46,16 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
         }
         // `=` ends base64 and joins keys to values: what stands before it names what follows.
         if token.iter().any(|byte| *byte != b'=') {
-            previous = token;
+            previous = [previous[1], previous[2], token];
         }
         at += length;
     }
+}
+
+/// Of what is no hexadecimal number only the word right before it counts.
+fn is_named_harmless(token: &[u8], [first, second, last]: &[&[u8]; 3]) -> bool {
+    let is_hex = token.iter().all(u8::is_ascii_hexdigit);
+    is_harmless_after(last) || is_hex && (is_harmless_after(first) || is_harmless_after(second))
 }
 
 /// A path is judged by its parts, and a key with a value by the value.
@@ -96,16 +103,19 @@ fn is_mixed(part: &[u8]) -> bool {
         return false;
     }
     let class = |byte: u8| match byte {
-        b'0'..=b'9' => 0,
-        b'A'..=b'Z' => 1,
-        _ => 2,
+        b'0'..=b'9' => 2,
+        b'A'..=b'Z' => 0,
+        _ => 1,
     };
-    let all = (0..3).all(|wanted| part.iter().any(|byte| class(*byte) == wanted));
+    // Of letters alone more must change.
+    let needed = if part.len() < 24 { 3 } else { 2 };
+    let all = (0..needed).all(|wanted| part.iter().any(|byte| class(*byte) == wanted));
     let changes = part.windows(2).filter(|two| match two {
-        [a, b] => class(*a) != class(*b) && (class(*a), class(*b)) != (1, 2),
+        [a, b] => class(*a) != class(*b) && (class(*a), class(*b)) != (0, 1),
         _ => false,
     });
-    all && changes.count() * 3 >= part.len()
+    let share = if needed == 3 { 3 } else { 5 };
+    all && changes.count() * share >= part.len()
 }
 
 /// Where the parts of a token end, and what ends each.
@@ -128,7 +138,8 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-')
 }
 
-fn is_harmless_after(word: &[u8]) -> bool {
+/// Whether what stands behind a word may be random without being a secret.
+pub(super) fn is_harmless_after(word: &[u8]) -> bool {
     let word = word.strip_suffix(b"=").unwrap_or(word);
     HARMLESS.has(word)
 }
@@ -142,6 +153,7 @@ fn is_public_key(token: &[u8]) -> bool {
 
 /// Whether a token is one that nobody chose.
 fn is_random(token: &[u8]) -> bool {
+    let token = token.strip_prefix(b"0x").unwrap_or(token);
     if token.len() < SHORTEST || words::is_uuid(token) {
         return false;
     }

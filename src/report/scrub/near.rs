@@ -1,6 +1,7 @@
 //! Secrets in sentences: a word that looks made, near a word that speaks of secrets or behind a user's name.
 
 use super::context::span;
+use super::entropy::is_harmless_after;
 use super::words::{self, List, Name, is_word_byte, looks_secret};
 use super::{Kind, Span};
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ static ONCE: List = List::new(
 );
 /// Words that make a code such a one.
 static ABOUT_CODE: List = List::new(
-    "verification security one-time login confirmation auth authentication access pairing sms unlock 2fa",
+    "verification security one-time login confirmation auth authentication access pairing sms unlock 2fa your",
 );
 /// Words before `codes`.
 static SPARE: List = List::new(
@@ -44,7 +45,7 @@ pub fn find(line: &[u8], users: &BTreeSet<Vec<u8>>, spans: &mut Vec<Span>) {
     let mut spoken = Vec::new();
     for (number, (start, end)) in words.iter().enumerate() {
         let word = line.get(*start..*end).unwrap_or_default();
-        if (2..=40).contains(&word.len()) && speaks(word) {
+        if (2..=40).contains(&word.len()) && (speaks(word) || calls(line, word, *end)) {
             spoken.push(*start);
         }
         let is_user = users.contains(word) || is_setting_user(line, &words, number);
@@ -81,6 +82,12 @@ fn split(line: &[u8]) -> Vec<(usize, usize)> {
 fn speaks(word: &[u8]) -> bool {
     SPOKEN.has(word.strip_suffix(b".").unwrap_or(word))
         || matches!(words::judge(word), Name::Certain | Name::Likely)
+}
+
+/// `connect('db', 'user', 'SECRET')`.
+fn calls(line: &[u8], word: &[u8], end: usize) -> bool {
+    const CALLS: [&[u8]; 4] = [b"connect", b"login", b"bind", b"authenticate"];
+    line.get(end) == Some(&b'(') && CALLS.iter().any(|call| word.ends_with(call))
 }
 
 /// `user=NAME%SECRET`.
@@ -122,17 +129,25 @@ fn has_signs(word: &[u8]) -> bool {
 fn code(line: &[u8], words: &[(usize, usize)], number: usize, spans: &mut Vec<Span>) {
     let text = |n: usize| words.get(n).and_then(|(start, end)| line.get(*start..*end)).unwrap_or_default();
     let word = text(number);
-    if !word.first().is_some_and(|byte| b"cCoOpPtTmM2vV".contains(byte)) {
+    if !word.first().is_some_and(|byte| b"cCoOpPtTmM2vVkK".contains(byte)) {
         return;
     }
     let before = number.checked_sub(1).map(text).unwrap_or_default();
     let context = words.get(number).map_or(0, |(start, _)| *start);
-    let spare = word.eq_ignore_ascii_case(b"codes") && SPARE.has(before);
+    let spare = [&b"codes"[..], b"code", b"key", b"keys"].contains(&&*word.to_ascii_lowercase()) && SPARE.has(before);
     let once = ONCE.has(word)
         || (word.eq_ignore_ascii_case(b"code") || word.eq_ignore_ascii_case(b"codes"))
             && ABOUT_CODE.has(before);
     if !spare && !once {
         return;
+    }
+    // `123456 is your login code`.
+    let ahead = words.get(number.saturating_sub(5)..number).unwrap_or_default();
+    for (start, end) in ahead.iter().filter(|_| once) {
+        let found = line.get(*start..*end).unwrap_or_default();
+        if found.iter().all(u8::is_ascii_digit) && (6..=8).contains(&found.len()) {
+            spans.push(span(*start, (*start, *end), Kind::Password));
+        }
     }
     let behind = words.get(number + 1..).unwrap_or_default();
     let behind = behind.iter().take(if spare { 64 } else { 5 });
@@ -171,7 +186,7 @@ fn made(line: &[u8], words: &[(usize, usize)], spoken: &[usize], spans: &mut Vec
         }
         let before = number.checked_sub(1).and_then(|n| words.get(n));
         let before = before.and_then(|(start, end)| line.get(*start..*end)).unwrap_or_default();
-        if !WHO.has(before) {
+        if !WHO.has(before) && !is_harmless_after(before) {
             let context = before_or(spoken, last, *start);
             let more = line.get(*end..).unwrap_or_default().iter().take_while(|b| goes_on(**b));
             spans.push(span(context, (*start, *end + more.count()), Kind::Password));
@@ -211,9 +226,11 @@ fn before_or(spoken: &[usize], last: usize, start: usize) -> usize {
 fn is_joined(line: &[u8], start: usize, end: usize, strong: bool) -> bool {
     let before = start.checked_sub(1).and_then(|at| line.get(at)).copied().unwrap_or(b' ');
     let behind = line.get(end).copied().unwrap_or(b' ');
+    let escapes = matches!(line.get(end + 1), Some(b'r' | b'n' | b't' | b'"' | b'\''));
     matches!(before, b'/' | b'\\' | b'@' | b'#')
         || before == b'=' && !strong
-        || matches!(behind, b'/' | b'=' | b'\\' | b'@')
+        || matches!(behind, b'/' | b'=' | b'@')
+        || behind == b'\\' && !escapes
 }
 
 /// Whether a word is a mix that nobody writes in a sentence: a capital, small letters and digits, or signs.

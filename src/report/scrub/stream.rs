@@ -8,8 +8,8 @@ use std::io::{self, Write};
 
 /// How much of a line is looked at in one go.
 const WINDOW: usize = 64 * 1024;
-/// How much of it is looked at again in the next: longer than any secret, and what gives it away.
-const OVERLAP: usize = 8 * 1024;
+/// The part of it that is looked at again in the next: 8 KiB are longer than any secret, and what gives it away.
+const OVERLAP: usize = 8;
 /// The shortest line of base64 that another may follow: what wraps them writes 64 letters (RFC 7468) or 76 (RFC 2045).
 const WRAPPED: usize = 48;
 
@@ -28,6 +28,7 @@ enum Block {
 pub struct Scrubbed<'a, W: Write> {
     scrubber: &'a Scrubber,
     to: W,
+    window: usize,
     held: Vec<u8>,
     out: Vec<u8>,
     block: Block,
@@ -46,9 +47,16 @@ pub struct Scrubbed<'a, W: Write> {
 impl<'a, W: Write> Scrubbed<'a, W> {
     /// Writes to `to`.
     pub fn new(scrubber: &'a Scrubber, to: W) -> Self {
+        Self::windowed(scrubber, to, WINDOW)
+    }
+
+    /// Writes to `to`, and looks at no more than so many bytes of a line at once: for tests of lines that are longer.
+    #[doc(hidden)]
+    pub fn windowed(scrubber: &'a Scrubber, to: W, window: usize) -> Self {
         Self {
             scrubber,
             to,
+            window,
             held: Vec::new(),
             out: Vec::new(),
             block: Block::None,
@@ -202,12 +210,12 @@ impl<'a, W: Write> Scrubbed<'a, W> {
     }
 
     /// The first part of a line that is longer than the window; the rest is held.
-    fn window(&mut self) -> io::Result<()> {
+    fn part(&mut self) -> io::Result<()> {
         let held = core::mem::take(&mut self.held);
         let text = lines::seen(&held);
         let text = self.behind(&text);
         let spans = self.scrubber.spans_of(text, self.format);
-        let mut cut = text.len().saturating_sub(OVERLAP);
+        let mut cut = text.len().saturating_sub(self.window / OVERLAP);
         // What gives a secret away stays with it.
         for span in spans.iter().rev() {
             if span.context < cut && span.end > cut {
@@ -230,7 +238,7 @@ impl<W: Write> Write for Scrubbed<'_, W> {
         for mut part in bytes.split_inclusive(|byte| *byte == b'\n') {
             while !part.is_empty() {
                 // A window is full at the same byte in whatever pieces the text comes.
-                let room = (WINDOW - self.held.len()).min(part.len());
+                let room = self.window.saturating_sub(self.held.len()).max(1).min(part.len());
                 let (now, later) = part.split_at(room);
                 self.held.extend_from_slice(now);
                 part = later;
@@ -241,8 +249,8 @@ impl<W: Write> Write for Scrubbed<'_, W> {
                     held.clear();
                     self.held = held;
                     self.format = self.next.take().unwrap_or(self.format);
-                } else if self.held.len() >= WINDOW {
-                    self.window()?;
+                } else if self.held.len() >= self.window {
+                    self.part()?;
                 }
             }
         }

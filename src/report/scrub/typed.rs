@@ -4,7 +4,7 @@
 //! A file of an unknown format passes the other layers only.
 
 use super::words::{List, is_setting, is_uuid};
-use super::{Kind, Layer, Span};
+use super::{Kind, Layer, Span, find};
 use crate::report::source::fits;
 
 /// How a format writes keys and values.
@@ -103,7 +103,7 @@ static FORMATS: &[Format] = &[
     format(&["/etc/docker/daemon.json"], Syntax::Json, "\
         data-root storage-driver log-driver registry-mirrors insecure-registries dns hosts exec-opts default-runtime \
         bip max-size max-file runtimes live-restore splunk-url mtu fixed-cidr default-address-pools base iptables \
-        ipv6 experimental path storage-opts group userland-proxy"),
+        ipv6 experimental path storage-opts group userland-proxy gelf-address syslog-address fluentd-address"),
     format(&["/etc/target/saveconfig.json"], Syntax::Json, "\
         wwn name dev plugin write_back chap_userid discovery_userid portals ip_address storage_object node_wwn \
         fabric alias"),
@@ -285,11 +285,15 @@ fn is_harmless_word(word: &[u8]) -> bool {
     let is_address = all(|b| b.is_ascii_hexdigit() || b".:/".contains(b))
         && word.iter().filter(|b| b".:".contains(b)).count() >= 2;
     let is_place = word.starts_with(b"/") && !word.ends_with(b"=");
+    // A host and a port behind a scheme, and no more.
+    let host = find(word, b"://").and_then(|at| word.get(at + 3..));
+    let is_host = host.is_some_and(|host| host.iter().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(b)));
     is_setting(word)
         || USUAL.has(word)
         || is_number
         || is_measure
         || is_address
         || is_place
+        || is_host
         || is_uuid(word)
 }

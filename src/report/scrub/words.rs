@@ -104,7 +104,7 @@ fn may_be(name: &[u8]) -> bool {
 /// Words by themselves that have to do with secrets, beside the names that may be some.
 static SPEAKING: List = List::new(
     "login unlock decrypt codes mot htpasswd use incominguser outgoinguser identified identify plain monitor \
-    createuser com2sec com2sec6 trapsink trap2sink informsink trapsess sqlconnectinfo k 2fa openvpn",
+    createuser com2sec com2sec6 trapsink trap2sink informsink trapsess sqlconnectinfo k 2fa openvpn secure_link_md5 connect code recovery",
 );
 
 /// Whether any word of a line has to do with secrets or users: the others are not looked at for them.
@@ -146,7 +146,7 @@ static LIKELY: List = List::new(
     "\
     pass secret secrets token tokens psk apikey authkey authtoken credential credentials creds cookie \
     cookies sessionid sessid session sid otp totp pin jwt bearer authorization auth community passcode \
-    passkey salt pw pswd pword sig signature challenge ntlm nthash recovery seed mnemonic webhook licence license",
+    passkey salt cred pw pswd pword sig signature challenge ntlm nthash recovery seed mnemonic webhook licence license",
 );
 /// Words in front of `key` that make it a secret; `key` by itself is one only where its value looks so.
 static KEYS: List = List::new(
@@ -181,7 +181,7 @@ pub(in crate::report) fn judge(name: &[u8]) -> Name {
                 && !["bypass", "compass", "encompass", "trespass"].contains(&part)
             || part.len() > 4 && part.ends_with("pw")
             || long
-                && ["secret", "token", "apikey", "pwd", "psk", "sessid", "sessionid", "authtok"].iter().any(|end| part.ends_with(end))
+                && ["secret", "token", "apikey", "pwd", "psk", "sessid", "sessionid", "authtok", "credential"].iter().any(|end| part.ends_with(end))
     };
     let key = parts.windows(2).any(|two| match two {
         [before, key] => key == "key" && is(before, &KEYS),
