@@ -294,7 +294,9 @@ impl Making<'_> {
         self.entries.push(extra("report.txt", "The whole as one text", written));
         self.json("summary.json", &summary)?;
         self.json("findings.json", &serde_json::to_value(&findings).unwrap_or_default())?;
-        let manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        let mut manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        // What each layer took out, of all sections.
+        manifest["redaction"] = json!(self.scrubber.found());
         let manifest = renamed(manifest, self.names);
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
         self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
