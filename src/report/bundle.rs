@@ -243,7 +243,8 @@ pub fn leaks<F: Read + Seek>(file: &mut F, scrubber: &Scrubber) -> io::Result<Ve
 
 /// What is of this program's own words, between texts that were scrubbed one by one: a box whose password is one of
 /// those words would lose them.
-const OWN: [&str; 4] = ["README.txt", "summary.json", "findings.json", "manifest.json"];
+const OWN: [&str; 5] =
+    ["index.html", "README.txt", "summary.json", "findings.json", "manifest.json"];
 
 /// Longer than any pattern that is looked for.
 const LOOK_BACK: usize = 4096;

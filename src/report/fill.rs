@@ -6,9 +6,14 @@ use super::options::{Form, Options};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
 use super::survey::Survey;
+use crate::platform::exec::{Exec, ExecError, Limits};
+use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+/// How long one of the box's own programs may take.
+const TOOL: Duration = Duration::from_secs(5);
 
 /// How much a section may hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +64,15 @@ pub(super) fn take(
             }
             Ok(())
         }
+        Take::Both(make, patterns) => {
+            if let Err(error) = make(survey, to) {
+                note(outcome, section.path, &error);
+            }
+            files(survey.source, patterns, outcome, to)
+        }
+        Take::Tools(lines) => tools(survey.source, lines, outcome, to),
+        // It is no text, and has its own way into the archive.
+        Take::Picture => Ok(()),
     }
 }
 
@@ -104,7 +118,47 @@ fn files(
                 copy(source, file, Path::new(&path), Keep::Head, outcome, to);
                 writeln!(to)?;
             }
+            Err(error)
+                if crate::sabotage::off("report-section")
+                    && error.kind() != io::ErrorKind::NotFound =>
+            {
+                return Err(error);
+            }
             Err(error) => note(outcome, &path, &error),
+        }
+    }
+    Ok(())
+}
+
+/// What the box's own programs say, of those that are there.
+fn tools(
+    source: &Source,
+    lines: &[&[&str]],
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    if !source.root().is_live() {
+        return Ok(());
+    }
+    for argv in lines {
+        if source.is_late() {
+            note(outcome, "", &io::ErrorKind::TimedOut.into());
+            break;
+        }
+        let limits = Limits { timeout: TOOL, output_bytes: outcome.bounds.file };
+        match Exec.run_blocking(argv, limits) {
+            // What has nothing to say, or is of another system, is passed over.
+            Ok(output) if output.stdout.is_empty() => {}
+            Ok(output) => {
+                writeln!(to, "# {}", argv.join(" "))?;
+                to.write_all(&output.stdout)?;
+                writeln!(to)?;
+                if output.status.is_none() {
+                    outcome.cut = Some(Truncated::Tail);
+                }
+            }
+            Err(ExecError::Start { .. } | ExecError::Empty) => {}
+            Err(error) => note(outcome, &argv.join(" "), &io::Error::other(error.to_string())),
         }
     }
     Ok(())

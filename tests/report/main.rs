@@ -3,12 +3,16 @@
 #![allow(clippy::disallowed_methods, reason = "a test starts programs and looks at the clock")]
 
 mod consent;
+mod equal;
 mod faults;
 mod forms;
+mod holds;
 mod layers;
 mod plant;
 mod planted;
 mod recipient;
+mod rotated;
+mod sick;
 mod silent;
 mod trees;
 
@@ -76,6 +80,12 @@ const GUARDS: &[(&str, &str)] = &[
         "report-second-look",
     ),
     ("faults::nothing_that_lies_in_a_log_directory_leads_out_of_it", "report-links"),
+    ("holds::x1_the_system_who_signed_in_and_what_happened_are_in_it", "report-section"),
+    ("holds::x2_the_lists_of_parameters_and_the_network_are_in_it", "report-recipe"),
+    (
+        "holds::x3_what_the_display_shows_is_in_it_or_why_it_is_not_and_how_the_box_is",
+        "report-picture",
+    ),
     ("faults::no_other_name_of_a_secret_file_opens_it", "report-secret-files"),
     (
         "silent::x7_no_packet_leaves_while_a_report_is_made_not_even_by_a_program_of_the_box",
