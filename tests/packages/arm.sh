@@ -28,7 +28,7 @@ ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }
 in_1970() { # QEMU BINARY
     local before after
     (
-        export LD_PRELOAD=$faketime FAKETIME='@1970-01-01 00:00:30' FAKETIME_DONT_FAKE_MONOTONIC=1
+        export LD_PRELOAD=$work/year1970.so
         [ "$(date +%Y)" = 1970 ] || fail "the clock was not set: $(date)"
         exec unshare --net "$1" "$2" --state "$work/1970" run 2>"$work/1970.log"
     ) &
@@ -50,7 +50,7 @@ in_1970() { # QEMU BINARY
     echo "in 1970: up, and $((after - before)) ticks in five seconds"
 }
 
-faketime=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 | head -n 1)
+cc -O1 -shared -fPIC -o "$work/year1970.so" "$(dirname "$0")/year1970.c"
 count=0
 # Of the options of an emulator: no NEON, which boxes with a PJ4 have not.
 for target in aarch64-unknown-linux-musl:qemu-aarch64::4096,65536 \
