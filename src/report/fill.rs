@@ -1,6 +1,6 @@
 //! What a section is filled with, and what became of that.
 
-use super::bundle::{Status, Truncated, Written};
+use super::bundle::{Sink, Status, Truncated, Written};
 use super::make::TIME;
 use super::options::{Form, Options};
 use super::recipe::{Section, Take};
@@ -9,7 +9,7 @@ use super::survey::Survey;
 use crate::platform::exec::{Exec, ExecError, Limits};
 use core::time::Duration;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// How long one of the box's own programs may take.
@@ -52,7 +52,7 @@ pub(super) fn take(
     survey: &Survey<'_>,
     section: &Section,
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     match &section.take {
         Take::Files(patterns) => files(survey.source, patterns, outcome, to),
@@ -106,7 +106,7 @@ fn files(
     source: &Source,
     patterns: &[&str],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
         if outcome.is_full() {
@@ -170,10 +170,13 @@ fn copy(
     path: &Path,
     keep: Keep,
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) {
     let most = outcome.bounds.file.min(outcome.bounds.section.saturating_sub(outcome.taken));
-    match source.copy(file, path, (most, keep), to) {
+    to.begins(&path.to_string_lossy());
+    let copied = source.copy(file, path, (most, keep), to);
+    to.begins("");
+    match copied {
         Ok(copied) => {
             outcome.original += copied.original;
             outcome.taken += copied.original.min(most);
@@ -190,7 +193,7 @@ fn values(
     source: &Source,
     patterns: &[&str],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
         let mut text = Vec::new();
@@ -214,7 +217,7 @@ fn logs(
     source: &Source,
     dirs: &[(&str, &[&str])],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for (dir, beginnings) in dirs {
         for relative in source.logs(dir, beginnings) {

@@ -313,7 +313,9 @@ impl Making<'_> {
         let page =
             page(&Page { facts: &facts, findings: found, gauges: &gauges, entries, made: &made });
         self.whole("index.html", page.as_bytes())?;
-        let manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        let mut manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        // What each layer took out, of all sections.
+        manifest["redaction"] = json!(self.scrubber.found());
         let manifest = renamed(manifest, self.names);
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
         self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
