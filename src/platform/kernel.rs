@@ -126,6 +126,19 @@ pub(super) fn be_nice(nice: i32) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Gives the first thread of this process the priority that programs have, for processor and disks.
+///
+/// # Errors
+/// `EACCES` without the right to a higher one than it has.
+pub(super) fn be_as_others() -> io::Result<()> {
+    // SAFETY: numbers only; the first thread's number is the process's.
+    let nice = unsafe { libc::setpriority(libc::PRIO_PROCESS, std::process::id(), 0) };
+    // `IOPRIO_WHO_PROCESS`, and no class of its own: that of its nice value.
+    // SAFETY: numbers only.
+    let disks = unsafe { libc::syscall(libc::SYS_ioprio_set, 1_i32, std::process::id(), 0_i32) };
+    if nice == 0 && disks == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lets this thread have the disks only when nobody else wants them.
 ///
 /// # Errors
