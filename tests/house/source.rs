@@ -83,8 +83,8 @@ const ONLY: &[Only] = &[
     },
     Only {
         words: &["unsafe {", "unsafe fn", "unsafe impl", "allow(unsafe_code)"],
-        files: &["platform/kernel.rs"],
-        rule: "only platform/kernel.rs is unsafe",
+        files: &["platform/kernel.rs", "platform/kernel/"],
+        rule: "only platform/kernel.rs and what is below it is unsafe",
     },
     Only {
         words: &["println!", "eprintln!", "dbg!", "todo!", "unimplemented!"],
