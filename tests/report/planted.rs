@@ -5,8 +5,9 @@ use super::{entries, made, report, scratch};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-fn seeds() -> u64 { std::env::var("SEEDS").map_or(20, |s| s.parse().unwrap()) }
-
+fn seeds() -> u64 {
+    std::env::var("SEEDS").map_or(20, |s| s.parse().unwrap())
+}
 
 #[test]
 fn x4_what_settings_keep_secret_is_found_where_nothing_gives_it_away() {

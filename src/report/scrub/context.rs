@@ -125,10 +125,12 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
             return sentence(line, at, start, kind);
         }
         let is_directory = found.starts_with(b"/") && name.ends_with(b"PWD");
-        let keeps = is_directory || is_setting(found)
+        let keeps = is_directory
+            || is_setting(found)
             || judged == Name::Likely && is_plain_value(name, found)
             || judged == Name::About && (!looks_secret(found) || is_plain_value(name, found));
-        let (start, end) = if keeps { (start, end) } else { sentence_value(line, at, (start, end)) };
+        let (start, end) =
+            if keeps { (start, end) } else { sentence_value(line, at, (start, end)) };
         return (!keeps).then_some(span(at, (start, end), kind));
     }
     // Behind a blank: a setting's line, a flag's value, or a sentence.
@@ -148,7 +150,10 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     }
     let is_flag = trimmed > 0;
     let is_pair = found.iter().position(|byte| *byte == b'=').is_some_and(|at| {
-        at > 0 && at < 16 && found.iter().take(at).all(|byte| is_word_byte(*byte)) && at + 1 < found.len()
+        at > 0
+            && at < 16
+            && found.iter().take(at).all(|byte| is_word_byte(*byte))
+            && at + 1 < found.len()
     });
     let fits = (looks_secret(found) || is_flag) && !is_prose(found) && !is_setting(found);
     (fits && !is_pair && !is_plain_value(name, found)).then_some(span(at, (start, end), kind))
@@ -257,7 +262,8 @@ fn sentence(line: &[u8], context: usize, from: usize, kind: Kind) -> Option<Span
         at = skip(line, at, is_blank);
         let (start, end) = value(line, at);
         let token = line.get(start..end).filter(|token| !token.is_empty())?;
-        let tells = [&b"is"[..], b"was", b"to", b"now", b"as", b"=", b"lautet", b"ist"].contains(&before)
+        let tells = [&b"is"[..], b"was", b"to", b"now", b"as", b"=", b"lautet", b"ist"]
+            .contains(&before)
             || before.ends_with(b":")
             || before.ends_with(b"=");
         let quoted = start > at;
