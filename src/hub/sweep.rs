@@ -8,7 +8,7 @@ use super::keeping::stuck::Watch;
 use super::metrics::SWEPT_AT;
 use super::people;
 use super::state::Hub;
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, license};
 use crate::card::{Parcel, Retention};
 use crate::clock::Wall;
 use crate::wire::{ddns, link, privacy, registration};
@@ -25,6 +25,8 @@ pub enum Kept {
     For(Duration),
     /// As long as the account they are of.
     WithAccount,
+    /// Until whoever runs the hub takes them back; they are about nobody.
+    UntilWithdrawn,
 }
 
 /// A table and how long its rows are kept.
@@ -68,12 +70,18 @@ pub static RULES: &[Rule] = &[
     Rule { table: "audit_head", kept: Kept::For(people::audit::KEPT) },
     Rule { table: "account_lock", kept: Kept::WithAccount },
     Rule { table: "profile", kept: Kept::WithAccount },
+    Rule { table: "license_product", kept: Kept::UntilWithdrawn },
+    Rule { table: "license_policy", kept: Kept::UntilWithdrawn },
+    Rule { table: "license_seat", kept: Kept::For(license::SEAT_KEPT) },
+    Rule { table: "license_key", kept: Kept::WithAccount },
+    Rule { table: "license_log", kept: Kept::For(license::LOG_KEPT) },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
 /// that no parcel promises anything of them and no device's erasure takes them with it; of `held` the receipt of the
 /// erasure told.
-pub static EXPIRING: &[&str] = &["auth_key", "hold", "held"];
+pub static EXPIRING: &[&str] =
+    &["auth_key", "hold", "held", "license_issuer", "license", "license_taken", "license_void"];
 
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -85,7 +93,7 @@ impl Rule {
     pub const fn parcel(&self) -> Option<&'static Parcel> {
         match self.kept {
             Kept::As(parcel) => Some(parcel),
-            Kept::For(_) | Kept::WithAccount => None,
+            Kept::For(_) | Kept::WithAccount | Kept::UntilWithdrawn => None,
         }
     }
 
@@ -94,7 +102,7 @@ impl Rule {
         let retention = match self.kept {
             Kept::As(parcel) => parcel.retention,
             Kept::For(duration) => return Some(duration),
-            Kept::WithAccount => return None,
+            Kept::WithAccount | Kept::UntilWithdrawn => return None,
         };
         match retention {
             Retention::For(duration) => Some(duration),

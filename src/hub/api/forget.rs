@@ -67,7 +67,7 @@ async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<V
     let why = match scope {
         Scope::Registration => "this device was unregistered",
         Scope::Link => "link was switched off",
-        Scope::Ddns => "",
+        Scope::Ddns | Scope::License => "",
     };
     let owner = hub.store.owner_of(device.id.clone()).await?;
     let rows = erase(hub, &device, scope, why).await?;
@@ -93,7 +93,7 @@ pub(in crate::hub) async fn erase(
     match scope {
         Scope::Registration if crate::sabotage::off("hub-revoke-cut") => {}
         Scope::Registration | Scope::Link => hub.presence.forget(device.name.as_str(), why),
-        Scope::Ddns => {}
+        Scope::Ddns | Scope::License => {}
     }
     let rows = hub.store.erase(device.clone(), scope).await?;
     hub.restrictions.forget(&device.id, scope);
@@ -101,7 +101,7 @@ pub(in crate::hub) async fn erase(
         Scope::Registration => hub.zone.change(|zone| zone.remove(&device.name)),
         Scope::Ddns if crate::sabotage::off("hub-unname") => {}
         Scope::Ddns => hub.zone.change(|zone| zone.set(&device.name, None)),
-        Scope::Link => {}
+        Scope::Link | Scope::License => {}
     }
     Ok(rows)
 }
