@@ -5,6 +5,7 @@
 
 use super::access;
 use super::keeping::stuck::Watch;
+use super::license::notice;
 use super::metrics::SWEPT_AT;
 use super::people;
 use super::state::Hub;
@@ -173,6 +174,9 @@ pub async fn serve(hub: Arc<Hub>) {
     loop {
         let now = hub.clock.now().wall;
         let swept = sweep(hub.store.as_ref(), now).await;
+        if let Err(error) = notice::send(hub.store.as_ref(), &hub.people, now).await {
+            tracing::error!(%error, "holders of licenses that end could not be told");
+        }
         if swept.is_ok() {
             SWEPT_AT.store(now.unix_seconds(), Ordering::Relaxed);
         }

@@ -41,7 +41,7 @@ CREATE TABLE license_seat (
     seat INTEGER NOT NULL,
     bind TEXT NOT NULL,
     ip TEXT,
-    owner INTEGER,
+    owner INTEGER REFERENCES account (number) ON DELETE SET NULL,
     seq INTEGER NOT NULL,
     offline INTEGER NOT NULL,
     ends_at INTEGER NOT NULL,
