@@ -3,7 +3,7 @@
 
 use super::visit::{Visit, to_sign_in};
 use super::{
-    Pages, Routes, account, approve, broken, device, devices, layout, log, oidc, privacy, second,
+    Pages, Routes, account, approve, broken, device, devices, layout, licenses, log, oidc, privacy, second,
     security, sign_in,
 };
 use axum::extract::{FromRequestParts, Request};
@@ -103,6 +103,10 @@ pub static ROUTES: &[Page] = &[
     shows("/security/provider/{number}", Needs::Person, || get(security::provider::show)),
     takes("/security/provider/{number}", Needs::Person, || post(security::provider::link)),
     takes("/security/provider/{number}/off", Needs::Person, || post(security::provider::unlink)),
+    shows("/licenses", Needs::Person, || get(licenses::show)),
+    takes("/licenses/file", Needs::Person, || post(licenses::file::take)),
+    takes("/licenses/add", Needs::Person, || post(licenses::change::add)),
+    takes("/licenses/give", Needs::Person, || post(licenses::change::give)),
 ];
 
 /// The table as axum takes it, each page behind what it needs.
