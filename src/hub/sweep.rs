@@ -12,7 +12,7 @@ use super::state::Hub;
 use super::store::{Store, StoreError, license};
 use crate::card::{Parcel, Retention};
 use crate::clock::Wall;
-use crate::wire::{ddns, link, privacy, registration};
+use crate::wire::{ddns, license as wire_license, link, privacy, registration};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub enum Kept {
     /// As long as the device was told by the parcel that brings them.
     As(&'static Parcel),
+    /// So long, by the rule of what they are for: shorter than the device was told by the parcel that brings them.
+    Within(&'static Parcel, Duration),
     /// So long; no device brings them.
     For(Duration),
     /// As long as the account they are of.
@@ -37,6 +39,9 @@ pub struct Rule {
     /// How long.
     pub kept: Kept,
 }
+
+/// A seat is kept no longer than the longest lease with the longest grace.
+const SEATS: Kept = Kept::Within(&wire_license::ACTIVATE, license::SEAT_KEPT);
 
 /// Each table but `meta`.
 pub static RULES: &[Rule] = &[
@@ -73,7 +78,7 @@ pub static RULES: &[Rule] = &[
     Rule { table: "profile", kept: Kept::WithAccount },
     Rule { table: "license_product", kept: Kept::UntilWithdrawn },
     Rule { table: "license_policy", kept: Kept::UntilWithdrawn },
-    Rule { table: "license_seat", kept: Kept::For(license::SEAT_KEPT) },
+    Rule { table: "license_seat", kept: SEATS },
     Rule { table: "license_key", kept: Kept::WithAccount },
     Rule { table: "license_log", kept: Kept::For(license::LOG_KEPT) },
 ];
@@ -93,7 +98,7 @@ impl Rule {
     /// The parcel a device brings the rows by.
     pub const fn parcel(&self) -> Option<&'static Parcel> {
         match self.kept {
-            Kept::As(parcel) => Some(parcel),
+            Kept::As(parcel) | Kept::Within(parcel, _) => Some(parcel),
             Kept::For(_) | Kept::WithAccount | Kept::UntilWithdrawn => None,
         }
     }
@@ -102,7 +107,7 @@ impl Rule {
     pub fn keeps(&self) -> Option<Duration> {
         let retention = match self.kept {
             Kept::As(parcel) => parcel.retention,
-            Kept::For(duration) => return Some(duration),
+            Kept::For(duration) | Kept::Within(_, duration) => return Some(duration),
             Kept::WithAccount | Kept::UntilWithdrawn => return None,
         };
         match retention {

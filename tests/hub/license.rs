@@ -75,7 +75,8 @@ async fn fifty_at_once_never_exceed_the_seats() {
     let lid = issued(store.as_ref(), 1, None, terms(Model::Floating, 10)).await;
     // A second process has the same file open: the command line beside the serving hub.
     let path = temp.0.join("hub.db");
-    let beside = qcloud_agent::hub::store::sqlite::SqliteStore::open(&path, &super::support::seal());
+    let beside =
+        qcloud_agent::hub::store::sqlite::SqliteStore::open(&path, &super::support::seal());
     let beside: Arc<dyn Store> = Arc::new(beside.unwrap());
     let mut tasks = tokio::task::JoinSet::new();
     for key in 0..50 {
@@ -111,7 +112,9 @@ async fn a_seat_is_taken_until_its_device_gives_it_back_or_its_time_is_over() {
     let full = Taken::Full { until: at(1 + 44 * DAY), offline: true };
     assert_eq!(ask(2, Right::Key, true, 2).await.unwrap(), full, "by file");
     assert_eq!(ask(2, Right::Key, false, 2).await.unwrap(), full, "and by itself");
-    let Taken::Yes(again) = ask(1, Right::Seat, false, 3).await.unwrap() else { panic!("own seat") };
+    let Taken::Yes(again) = ask(1, Right::Seat, false, 3).await.unwrap() else {
+        panic!("own seat")
+    };
     assert_eq!((again.seat, again.seq), (1, 2), "it renews its own");
     let free = |seq| store.free_seat(lid.clone(), "box1".into(), seq, at(4));
     assert_eq!(free(1).await.unwrap(), Freed::Later, "a receipt of an older lease");
@@ -130,9 +133,7 @@ async fn terms_say_who_sits_where() {
     let (store, _temp) = sqlite();
     let (anna, ben) = (account(store.as_ref(), 1).await, account(store.as_ref(), 2).await);
     let lid = issued(store.as_ref(), 1, Some(anna), terms(Model::User, 1)).await;
-    let ask = |key, by, owner| {
-        store.take_seat(Take { owner, ..take(&lid, key, by, false) }, at(1))
-    };
+    let ask = |key, by, owner| store.take_seat(Take { owner, ..take(&lid, key, by, false) }, at(1));
     let seat = |taken: Taken| match taken {
         Taken::Yes(seat) => seat.seat,
         other => panic!("{other:?}"),
@@ -254,13 +255,17 @@ async fn l9_a_vendor_learns_counts_and_no_small_ones() {
         store.take_seat(take(&lid, number, Right::Key, false), at(1)).await.unwrap();
     }
     for number in 100..103 {
-        let row = LicenseRow { policy: "rare".into(), lid: lid(number), ..row_of(store.as_ref()).await };
+        let row =
+            LicenseRow { policy: "rare".into(), lid: lid(number), ..row_of(store.as_ref()).await };
         store.issue(row).await.unwrap();
     }
     let said = stats::counts(store.as_ref(), at(2)).await.unwrap();
     let counts = said["counts"].as_array().unwrap();
     let of = |policy: &str| counts.iter().find(|row| row["policy"] == policy).unwrap().clone();
-    assert_eq!((of("year")["good"].as_u64(), of("year")["seats_taken"].as_u64()), (Some(25), Some(25)));
+    assert_eq!(
+        (of("year")["good"].as_u64(), of("year")["seats_taken"].as_u64()),
+        (Some(25), Some(25))
+    );
     assert!(of("rare")["good"].is_null() && of("year")["ended"].is_null(), "{said}");
     // Nothing of it is about anybody: no id of a license, a device or an account, and no sum.
     for row in counts {

@@ -185,8 +185,7 @@ async fn a_box_activates_renews_and_gives_its_seat_back() {
     let forged = json!({ "receipt": other.receipt(&second) });
     let (status, answer) = device.post(&hub, "/v1/license/release", &forged).await;
     assert_eq!((status, &answer["freed"]), (200, &json!(false)));
-    let (status, answer) =
-        device.post(&hub, "/v1/license/forget", &json!({"nonce": "n"})).await;
+    let (status, answer) = device.post(&hub, "/v1/license/forget", &json!({"nonce": "n"})).await;
     assert_eq!(status, 200, "{answer}");
     let receipt = answer["receipt"].as_str().unwrap().split('.').nth(1).unwrap();
     let receipt: Value =
@@ -453,16 +452,18 @@ async fn p1_p2_nothing_here_holds_a_payment() {
 fn the_issuers_key_is_made_and_used_away_from_a_hub() {
     let hub = Hub::start();
     assert!(matches!(Root::make(&hub.dir.join("root.key")), Err(RootError::AtHub(_))));
-    let run = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_qcloud-hub")).args(args).output().unwrap()
-    };
+    let run =
+        |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_qcloud-hub")).args(args).output().unwrap();
     let path = hub.dir.with_extension("root");
     let path = path.to_str().unwrap();
     let made = run(&["license", "root", "new", "-o", path]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let public = String::from_utf8(made.stdout).unwrap();
     assert_eq!(std::fs::read_to_string(format!("{path}.pub")).unwrap(), public);
-    assert!(!run(&["license", "root", "new", "-o", path]).status.success(), "nothing is overwritten");
+    assert!(
+        !run(&["license", "root", "new", "-o", path]).status.success(),
+        "nothing is overwritten"
+    );
     let bytes = jws::public_key(&public).unwrap();
     let shown: Value =
         serde_json::from_slice(&run(&["license", "root", "show", path, "--json"]).stdout).unwrap();
@@ -476,7 +477,11 @@ fn the_issuers_key_is_made_and_used_away_from_a_hub() {
     };
     assert!(!install(&forged).status.success());
     for days in ["0", "731"] {
-        assert!(!run(&["license", "certify", &first.1, "--root", path, "--days", days]).status.success());
+        assert!(
+            !run(&["license", "certify", &first.1, "--root", path, "--days", days])
+                .status
+                .success()
+        );
     }
     for (kid, key) in [&first, &second] {
         let document = hub.dir.with_extension(format!("{kid}.crt"));
@@ -490,7 +495,8 @@ fn the_issuers_key_is_made_and_used_away_from_a_hub() {
     let all = all["signers"].as_array().unwrap();
     assert!(all.len() == 2 && all.iter().all(|row| row["certified"] == true), "{all:?}");
     hub.json(&["license", "signer", "drop", &second.0]);
-    let kids: Vec<_> = hub.json(&["license", "signer", "list"])["signers"].as_array().unwrap().clone();
+    let kids: Vec<_> =
+        hub.json(&["license", "signer", "list"])["signers"].as_array().unwrap().clone();
     assert_eq!(kids.len(), 1);
     let database = std::fs::read(hub.dir.join("hub.db")).unwrap();
     assert!(!database.windows(11).any(|w| w == b"PRIVATE KEY"), "it lies sealed");

@@ -383,13 +383,8 @@ async fn every_name_that_means_nobody_is_refused_in_the_same_bytes() {
 }
 
 /// The parcels that a device whose certificate is over may still send, and the one that a forgotten device may.
-const OUTLASTS: [&str; 5] = [
-    "registration.renew",
-    "registration.forget",
-    "ddns.forget",
-    "link.forget",
-    "license.forget",
-];
+const OUTLASTS: [&str; 5] =
+    ["registration.renew", "registration.forget", "ddns.forget", "link.forget", "license.forget"];
 
 /// A device whose certificate ended.
 fn over(hub: &Hub, device: &Device) -> Device {

@@ -22,8 +22,8 @@ use super::store::{Device, Hash};
 use super::tls::{Faces, Judge, device_in, key_hash};
 use crate::card::{Caller, Carriage, Parcel};
 use crate::wire::{
-    MAX_BODY, ddns as wire_ddns, license as wire_license, link as wire_link, privacy as wire_privacy,
-    registration as wire_registration,
+    MAX_BODY, ddns as wire_ddns, license as wire_license, link as wire_link,
+    privacy as wire_privacy, registration as wire_registration,
 };
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -85,12 +85,8 @@ pub static ROUTES: &[Route] = &[
 ];
 
 /// What takes back what the hub holds.
-static FORGETS: &[&Parcel] = &[
-    &wire_registration::FORGET,
-    &wire_ddns::FORGET,
-    &wire_link::FORGET,
-    &wire_license::FORGET,
-];
+static FORGETS: &[&Parcel] =
+    &[&wire_registration::FORGET, &wire_ddns::FORGET, &wire_link::FORGET, &wire_license::FORGET];
 
 impl Route {
     /// Where it is served; `None` for a parcel that does not come by HTTPS.

@@ -28,15 +28,23 @@ pub(super) fn command() -> Command {
         .subcommand(policy())
         .subcommand(issue())
         .subcommand(
-            of_hub("list", "List licenses").arg(option("holder", "EMAIL", "Only those of an account")).arg(json()),
+            of_hub("list", "List licenses")
+                .arg(option("holder", "EMAIL", "Only those of an account"))
+                .arg(json()),
         )
         .subcommand(
             of_hub("show", "Show a license, its seats and what happened with it")
                 .arg(lid())
-                .arg(option("reason", "TEXT", "Why it is shown unmasked; it stands in the audit log"))
+                .arg(option(
+                    "reason",
+                    "TEXT",
+                    "Why it is shown unmasked; it stands in the audit log",
+                ))
                 .arg(json()),
         )
-        .subcommand(of_hub("revoke", "Make a license void at the next contact").arg(lid()).arg(json()))
+        .subcommand(
+            of_hub("revoke", "Make a license void at the next contact").arg(lid()).arg(json()),
+        )
         .subcommand(
             of_hub("transfer", "Give a license whose seats are free to another account")
                 .arg(lid())
@@ -49,15 +57,24 @@ pub(super) fn command() -> Command {
                 .arg(number("days", "By how many days").required(true))
                 .arg(json()),
         )
-        .subcommand(group("key", "Product keys").subcommand(
-            of_hub("make", "Make a product key in the place of the one before").arg(lid()).arg(json()),
-        ))
-        .subcommand(group("seat", "Seats").subcommand(
-            of_hub("free", "Free a seat although no device gave it back: its lease may be in use")
+        .subcommand(
+            group("key", "Product keys").subcommand(
+                of_hub("make", "Make a product key in the place of the one before")
+                    .arg(lid())
+                    .arg(json()),
+            ),
+        )
+        .subcommand(
+            group("seat", "Seats").subcommand(
+                of_hub(
+                    "free",
+                    "Free a seat although no device gave it back: its lease may be in use",
+                )
                 .arg(lid())
                 .arg(number("seat", "Its number").required(true))
                 .arg(json()),
-        ))
+            ),
+        )
         .subcommand(of_hub("stats", "Count licenses; small counts are not said").arg(json()))
         .subcommand(group("request", "Files of devices without a network").subcommand(answer()))
 }
@@ -111,7 +128,11 @@ fn certify() -> Command {
         .about("Vouch for the key of a hub with the issuer's key; on another machine than the hub")
         .arg(needed("key", "KEY", "The key, as `license signer new` printed it"))
         .arg(file("root", "The file of the issuer's key").long("root").required(true))
-        .arg(number("days", "How long it may sign: at most 730 days").long("days").default_value("365"))
+        .arg(
+            number("days", "How long it may sign: at most 730 days")
+                .long("days")
+                .default_value("365"),
+        )
         .arg(output("Where the certificate goes [default: stdout]"))
 }
 
@@ -122,12 +143,13 @@ fn signer() -> Command {
         .subcommand(
             of_hub("install", "Take the issuer's certificate of a key")
                 .arg(file("file", "The certificate").required(true))
-                .arg(option("root", "KEY|FILE", "The issuer's public key, or its .pub file").required(true))
+                .arg(
+                    option("root", "KEY|FILE", "The issuer's public key, or its .pub file")
+                        .required(true),
+                )
                 .arg(json()),
         )
-        .subcommand(
-            of_hub("drop", "Drop a key").arg(needed("kid", "KID", "Its id")).arg(json()),
-        )
+        .subcommand(of_hub("drop", "Drop a key").arg(needed("kid", "KID", "Its id")).arg(json()))
 }
 
 fn product() -> Command {

@@ -194,7 +194,8 @@ impl Office<'_> {
         }
         let lid = wanted.lid().ok_or(Denied::Unknown)?;
         let row = self.store.license(lid.to_string()).await?.ok_or(Denied::Unknown)?;
-        let by = if matches!(bringer, Some(Bringer::Operator)) { Right::Operator } else { Right::Owner };
+        let by =
+            if matches!(bringer, Some(Bringer::Operator)) { Right::Operator } else { Right::Owner };
         Ok((row, by))
     }
 
@@ -253,7 +254,12 @@ impl Office<'_> {
         let take = Take {
             lid: row.lid.clone(),
             device: asker.device.clone(),
-            bind: Binding { device: kid_of(&asker.key), salt: String::new(), serial: None, macs: Vec::new() },
+            bind: Binding {
+                device: kid_of(&asker.key),
+                salt: String::new(),
+                serial: None,
+                macs: Vec::new(),
+            },
             ip: None,
             seq,
             owner: asker.owner,
@@ -276,7 +282,9 @@ impl Office<'_> {
     pub async fn revoked(&self, prefix: &str) -> Result<Vec<String>, Denied> {
         let plain = |b: u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b);
         if prefix.len() != 2 || !prefix.bytes().all(plain) {
-            return Err(Denied::Bad("`prefix` is not the first two characters of a license's id".into()));
+            return Err(Denied::Bad(
+                "`prefix` is not the first two characters of a license's id".into(),
+            ));
         }
         let signing = Signing::load(self.store, self.now).await?.ok_or(Denied::NoKey)?;
         let (epoch, void) = self.store.void().await?;
@@ -299,14 +307,16 @@ impl Office<'_> {
         }
         let (request, key) = jws::open_own::<Request>(text)?;
         let wanted = request.license.or_else(|| chosen.map(|lid| Wanted::new(lid.to_owned())));
-        let none = || Denied::Bad("the request does not say which license it is for: choose one".into());
+        let none =
+            || Denied::Bad("the request does not say which license it is for: choose one".into());
         let wanted = wanted.ok_or_else(none)?;
         let owner = match bringer {
             Bringer::Person(account) => Some(account),
             Bringer::Operator => None,
         };
         let (row, by) = self.find(&wanted, owner, Some(bringer)).await?;
-        let asker = Asker { device: self.device_of(&key).await?, key, owner: owner.or(row.account) };
+        let asker =
+            Asker { device: self.device_of(&key).await?, key, owner: owner.or(row.account) };
         let (bind, firmware, nonce) = (request.bind, request.firmware, request.nonce);
         let lid = row.lid.clone();
         let said = Said { bind, firmware, ip: None, nonce };
@@ -355,22 +365,19 @@ impl Office<'_> {
     ) -> Result<Vec<String>, Denied> {
         // As it is now that somebody may have claimed it.
         let row = self.store.license(row.lid.clone()).await?.unwrap_or_else(|| row.clone());
-        let lid = LicenseId::parse(&row.lid).map_err(|_| StoreError::Corrupt { what: "license" })?;
+        let lid =
+            LicenseId::parse(&row.lid).map_err(|_| StoreError::Corrupt { what: "license" })?;
         let holder = row.account.map(|account| self.people.license_holder(account));
         let entitlement = signing.entitlement(&row, lid.clone(), holder.unwrap_or_default());
-        let entitlement = entitlement.ok_or(StoreError::Corrupt { what: "product of a license" })?;
+        let entitlement =
+            entitlement.ok_or(StoreError::Corrupt { what: "product of a license" })?;
         let (epoch, void) = self.store.void().await?;
         let lease = signing.lease((&row, lid.clone()), seat, &entitlement, epoch)?;
         let revocations = signing.revocations(epoch, &void, lid.prefix());
         Ok(vec![signing.certificate(), entitlement, lease, revocations, signing.time(nonce)])
     }
 
-    async fn void(
-        &self,
-        signing: &Signing,
-        lid: &str,
-        nonce: &str,
-    ) -> Result<Vec<String>, Denied> {
+    async fn void(&self, signing: &Signing, lid: &str, nonce: &str) -> Result<Vec<String>, Denied> {
         let (epoch, void) = self.store.void().await?;
         let prefix = lid.get(..2).unwrap_or_default();
         let revocations = signing.revocations(epoch, &void, prefix);

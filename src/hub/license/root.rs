@@ -93,7 +93,8 @@ impl Root {
     /// # Errors
     /// [`RootError::Key`], [`RootError::Days`].
     pub fn certify(&self, key: &str, days: u64, now: Wall) -> Result<String, RootError> {
-        let days = u32::try_from(days).ok().filter(|days| (1..=MOST_DAYS).contains(&(*days).into()));
+        let days =
+            u32::try_from(days).ok().filter(|days| (1..=MOST_DAYS).contains(&(*days).into()));
         let life = DAY.saturating_mul(days.ok_or(RootError::Days)?);
         let shown = || RootError::Key(crate::wire::label::printable(key, 60));
         let bytes: [u8; KEY_BYTES] = jws::public_key(key).map_err(|_| shown())?;

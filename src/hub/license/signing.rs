@@ -52,7 +52,8 @@ pub async fn make(store: &dyn Store, now: Wall) -> Result<Made, PeopleError> {
     let public = pair.public_key().as_ref();
     let (kid, key) = (kid_of(public), BASE64URL_NOPAD.encode(public));
     let expires_at = Wall(now.0.saturating_add(WAITS));
-    let row = IssuerRow { kid: kid.clone(), key: seed, certificate: None, expires_at, made_at: now };
+    let row =
+        IssuerRow { kid: kid.clone(), key: seed, certificate: None, expires_at, made_at: now };
     store.add_issuer(row).await?;
     Ok(Made { kid, key })
 }
@@ -90,7 +91,11 @@ impl Signing {
             let certificate = read_certificate(&document)?;
             let holds = certificate.nbf <= now && now < certificate.exp;
             let key = from_seed(&row.key).filter(|_| holds)?;
-            Some(Self { key, certificate: document, now: Wall::from_unix_seconds(now.unix_seconds()) })
+            Some(Self {
+                key,
+                certificate: document,
+                now: Wall::from_unix_seconds(now.unix_seconds()),
+            })
         };
         Ok(store.issuers().await?.into_iter().find_map(usable))
     }

@@ -118,7 +118,7 @@ fn until(rule: &Rule) -> String {
             "bis der Betreiber es zurücknimmt",
             "tills den som driver hubben tar tillbaka det",
         ),
-        Kept::For(_) | Kept::WithAccount => said(
+        Kept::For(_) | Kept::Within(..) | Kept::WithAccount => said(
             "until the account is deleted",
             "bis das Konto gelöscht wird",
             "tills kontot raderas",

@@ -69,7 +69,13 @@ pub static TABLES: &[Table] = &[
     own("account_lock", &[]),
     of_license("license_log", &[]),
     of_license("license_key", &[("hash", "a hash, of which only you have the original")]),
-    of_license("license_seat", &[]),
+    // Those of own devices go and are shown with the device.
+    Table {
+        name: "license_seat",
+        whose: "lid IN (SELECT lid FROM license WHERE account = ?1)
+            AND device NOT IN (SELECT id FROM device WHERE account = ?1)",
+        withheld: &[],
+    },
     of_license("license_taken", &[]),
     own("license", &[]),
     own("profile", &[]),

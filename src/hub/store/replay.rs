@@ -3,7 +3,8 @@
 use super::hold::erase_noted;
 use super::sqlite::{engine, many, one, write};
 use super::{
-    Device, Scope, StoreError, auth, dump, hold, keep, license, opening, rights, schema, sealing, ticket,
+    Device, Scope, StoreError, auth, dump, hold, keep, license, opening, rights, schema, sealing,
+    ticket,
 };
 use crate::hub::keeping::journal::Entry;
 use crate::hub::keeping::{Deletion, Keeping};

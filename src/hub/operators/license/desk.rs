@@ -8,16 +8,17 @@ use crate::hub::license::{notice, signing, stats};
 use crate::hub::operators::act::{Done, Refused};
 use crate::hub::operators::desk::{Desk, Target, failed};
 use crate::hub::operators::shown;
-use crate::hub::store::license::{
-    IssuerRow, LicenseRow, Moved, Policy, Product, SeatRow, Whose,
-};
+use crate::hub::store::license::{IssuerRow, LicenseRow, Moved, Policy, Product, SeatRow, Whose};
 use crate::wire::label::printable;
 use crate::wire::license::{LicenseId, ProductKey, jws, key};
 use serde_json::{Value, json};
 
 impl Desk<'_> {
     /// The account that holds the license an act is about, or is to hold it.
-    pub(in crate::hub::operators) async fn holder(&self, act: &LicenseAct) -> Result<Target, Refused> {
+    pub(in crate::hub::operators) async fn holder(
+        &self,
+        act: &LicenseAct,
+    ) -> Result<Target, Refused> {
         if let LicenseAct::Issue { holder: Some(who), .. }
         | LicenseAct::List { holder: Some(who) } = act
         {
@@ -28,7 +29,12 @@ impl Desk<'_> {
         Ok(Target::Holder(row.ok_or_else(|| unknown(lid))?.account))
     }
 
-    pub(in crate::hub::operators) async fn license(&self, act: &LicenseAct, target: &Target, unmasked: bool) -> Done {
+    pub(in crate::hub::operators) async fn license(
+        &self,
+        act: &LicenseAct,
+        target: &Target,
+        unmasked: bool,
+    ) -> Done {
         let account = match target {
             Target::Holder(account) => *account,
             _ => None,
@@ -49,7 +55,9 @@ impl Desk<'_> {
                     _ => Whose::All,
                 };
                 let rows = self.store.licenses(whose).await.map_err(|e| failed(&e))?;
-                Ok(json!({ "licenses": rows.iter().map(|row| self.license_row(row)).collect::<Vec<_>>() }))
+                Ok(
+                    json!({ "licenses": rows.iter().map(|row| self.license_row(row)).collect::<Vec<_>>() }),
+                )
             }
             LicenseAct::Show { lid } => self.show_license(lid, unmasked).await,
             LicenseAct::Stats {} => {
@@ -107,8 +115,10 @@ impl Desk<'_> {
         };
         match act {
             LicenseAct::ProductAdd { product, name: called } => {
-                let product =
-                    Product { product: name(product)?, name: text("the name of a product", called)? };
+                let product = Product {
+                    product: name(product)?,
+                    name: text("the name of a product", called)?,
+                };
                 let set = self.store.set_product(product.clone(), self.now).await;
                 set.map_err(|e| failed(&e))?;
                 Ok(json!(product))
@@ -190,8 +200,10 @@ impl Desk<'_> {
             }
             LicenseAct::Transfer { lid, to } => {
                 let (person, _) = self.person(to).await?;
-                let moved =
-                    self.store.move_license(lid.clone(), None, Some(person.account), self.now).await;
+                let moved = self
+                    .store
+                    .move_license(lid.clone(), None, Some(person.account), self.now)
+                    .await;
                 moved_or_not(moved.map_err(|e| failed(&e))?, lid)?;
                 let about = format!("{lid}, given to you");
                 self.tell_holder(person.account, &about).await?;
@@ -201,9 +213,10 @@ impl Desk<'_> {
                 let row = self.store.license(lid.clone()).await.map_err(|e| failed(&e))?;
                 let row = row.ok_or_else(|| unknown(lid))?;
                 let end = row.ends_at.ok_or_else(|| Refused::new("it does not end"))?;
-                let days = u32::try_from(*days).ok().filter(|d| (1..=MOST_DAYS).contains(&(*d).into()));
                 let days =
-                    days.ok_or_else(|| Refused::new(format!("1 to {MOST_DAYS} days are possible")))?;
+                    u32::try_from(*days).ok().filter(|d| (1..=MOST_DAYS).contains(&(*d).into()));
+                let days = days
+                    .ok_or_else(|| Refused::new(format!("1 to {MOST_DAYS} days are possible")))?;
                 let end = Wall(end.max(self.now).0.saturating_add(DAY.saturating_mul(days)));
                 let done = self.store.prolong(lid.clone(), end, self.now).await;
                 if !done.map_err(|e| failed(&e))? {
@@ -272,8 +285,10 @@ impl Desk<'_> {
         let block = |(seat, until): &(u32, Wall)| json!({ "seat": seat, "until": until.rfc3339() });
         shown["blocked"] = blocked.iter().map(block).collect();
         let log = self.store.transactions(lid.to_owned()).await.map_err(|e| failed(&e))?;
-        shown["log"] =
-            log.iter().map(|line| json!({ "what": line.what, "at": line.made_at.rfc3339() })).collect();
+        shown["log"] = log
+            .iter()
+            .map(|line| json!({ "what": line.what, "at": line.made_at.rfc3339() }))
+            .collect();
         shown["masked"] = json!(!unmasked);
         Ok(shown)
     }
@@ -295,7 +310,9 @@ fn moved_or_not(moved: Moved, lid: &str) -> Result<(), Refused> {
         Moved::NotYours => unknown(lid),
         Moved::Fixed => Refused::new("the terms of this license do not let it go to somebody else"),
         Moved::Over => Refused::new("this license is void or has ended"),
-        Moved::InUse => Refused::new("seats of this license are taken: its devices must release them first")
-            .hint(format!("qcloud-hub license show {lid}")),
+        Moved::InUse => {
+            Refused::new("seats of this license are taken: its devices must release them first")
+                .hint(format!("qcloud-hub license show {lid}"))
+        }
     })
 }

@@ -69,8 +69,14 @@ async fn form(pages: &Pages, visit: &Visit, person: &Person, problem: Option<Sai
 }
 
 /// Tables that hold nothing of a person.
-const NOT_YOURS: [&str; 6] =
-    ["auth_key", "access_log", "license_issuer", "license_product", "license_policy", "license_void"];
+const NOT_YOURS: [&str; 6] = [
+    "auth_key",
+    "access_log",
+    "license_issuer",
+    "license_product",
+    "license_policy",
+    "license_void",
+];
 
 fn consequences(devices: &[Device]) -> Markup {
     html! {

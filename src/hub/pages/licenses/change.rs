@@ -3,7 +3,6 @@
 use super::{HERE, page};
 use crate::hub::keys::random;
 use crate::hub::license::office::key_hash;
-use crate::hub::pages::sign_in::stale;
 use crate::hub::pages::visit::Visit;
 use crate::hub::pages::{Pages, Shared, broken, layout, nothing_here, too_often};
 use crate::hub::people::{PeopleError, Person};
@@ -18,13 +17,11 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in crate::hub::pages) struct Typed {
-    mark: String,
     key: String,
 }
 
 #[derive(Deserialize)]
 pub(in crate::hub::pages) struct Given {
-    mark: String,
     license: String,
 }
 
@@ -35,9 +32,6 @@ pub(in crate::hub::pages) async fn add(
     person: Person,
     Form(typed): Form<Typed>,
 ) -> Response {
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
     let now = pages.hub.clock.now();
     if let Err(wait) = pages.hub.tries.take(visit.from, now.boot) {
         return too_often(wait);
@@ -77,9 +71,8 @@ enum Giving {
 async fn key_for(pages: &Pages, person: &Person, lid: &str) -> Result<Giving, PeopleError> {
     let (store, now) = (&pages.hub.store, pages.hub.clock.now().wall);
     let row = store.license(lid.to_owned()).await?;
-    let own = |account: Option<u64>| {
-        account == Some(person.account) || crate::sabotage::off("pages-own")
-    };
+    let own =
+        |account: Option<u64>| account == Some(person.account) || crate::sabotage::off("pages-own");
     let Some(row) = row.filter(|row| own(row.account)) else { return Ok(Giving::NotYours) };
     if !row.terms.transferable || !row.is_good(now) {
         return Ok(Giving::Over);
@@ -105,9 +98,6 @@ pub(in crate::hub::pages) async fn give(
     person: Person,
     Form(given): Form<Given>,
 ) -> Response {
-    if !visit.made(&pages, &given.mark) {
-        return stale();
-    }
     let problem = match key_for(&pages, &person, &given.license).await {
         Err(error) => return broken(&error),
         Ok(Giving::NotYours) => return nothing_here().await,

@@ -3,7 +3,6 @@
 use super::change::told;
 use super::page;
 use crate::hub::license::office::{Bringer, Brought, Denied, Office};
-use crate::hub::pages::sign_in::stale;
 use crate::hub::pages::visit::Visit;
 use crate::hub::pages::{Shared, broken, too_often};
 use crate::hub::people::Person;
@@ -18,7 +17,6 @@ const MOST_PARTS: usize = 4;
 /// What the form holds.
 #[derive(Default)]
 struct Sent {
-    mark: String,
     license: String,
     file: String,
 }
@@ -32,7 +30,6 @@ async fn read(mut form: Multipart) -> Sent {
         let bytes = part.bytes().await.unwrap_or_default();
         let text = String::from_utf8(bytes.to_vec()).unwrap_or_default();
         match name.as_str() {
-            "mark" => sent.mark = text,
             "license" => sent.license = text,
             "file" if text.len() <= MAX_DOCUMENT => sent.file = text,
             _ => {}
@@ -49,12 +46,9 @@ pub(in crate::hub::pages) async fn take(
     form: Multipart,
 ) -> Response {
     let sent = read(form).await;
-    if !visit.made(&pages, &sent.mark) {
-        return stale();
-    }
     let hub = &pages.hub;
     let now = hub.clock.now();
-    if let Err(wait) = hub.tries.take(visit.from, now.boot) {
+    if let Err(wait) = hub.lookups.take(visit.from, now.boot) {
         return too_often(wait);
     }
     let office = Office { store: hub.store.as_ref(), people: &hub.people, now: now.wall };

@@ -28,11 +28,7 @@ const DONE: [(&str, Said); 3] = [
     ),
     (
         "already",
-        said(
-            "The seat was free already.",
-            "Der Platz war schon frei.",
-            "Platsen var redan ledig.",
-        ),
+        said("The seat was free already.", "Der Platz war schon frei.", "Platsen var redan ledig."),
     ),
     (
         "added",
@@ -119,9 +115,11 @@ fn standing(word: &str) -> Said {
 fn model(model: Model) -> Said {
     match model {
         Model::Device => said("for devices", "für Geräte", "för enheter"),
-        Model::Floating => {
-            said("for any devices in turn", "für wechselnde Geräte", "för enheter i tur och ordning")
-        }
+        Model::Floating => said(
+            "for any devices in turn",
+            "für wechselnde Geräte",
+            "för enheter i tur och ordning",
+        ),
         Model::User => said("for people", "für Personen", "för personer"),
     }
 }

@@ -17,8 +17,8 @@ mod tables;
 mod void;
 
 pub use self::rows::*;
-pub use self::void::VOID_KEPT;
 pub(super) use self::tables::CREATE;
+pub use self::void::VOID_KEPT;
 pub(super) use self::void::{revoke as revoke_noted, void_account, void_later};
 
 use super::sqlite::SqliteStore;

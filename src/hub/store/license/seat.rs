@@ -250,7 +250,11 @@ pub(super) fn is_used(connection: &Connection, lid: &str, now: Wall) -> Result<b
 
 /// Frees every seat that a device has by a lease it fetched itself, when it says that it destroys them. What was carried
 /// to it by hand needs its receipt.
-pub(super) fn free_all(connection: &Connection, device: &str, now: Wall) -> Result<u64, StoreError> {
+pub(super) fn free_all(
+    connection: &Connection,
+    device: &str,
+    now: Wall,
+) -> Result<u64, StoreError> {
     let mut freed = 0;
     for row in of_device(connection, device, now)?.iter().filter(|row| !row.offline) {
         freed += u64::from(free(connection, &row.lid, device, row.seq, now)? == Freed::Yes);

@@ -8,7 +8,8 @@ use crate::hub::store::{Hash, StoreError, schema};
 use core::time::Duration;
 use rusqlite::{Connection, Row, params};
 
-const LICENSE: &str = "SELECT l.lid, l.product, l.policy, l.account, l.terms, l.starts_at, l.ends_at,
+const LICENSE: &str =
+    "SELECT l.lid, l.product, l.policy, l.account, l.terms, l.starts_at, l.ends_at,
     l.made_at, v.epoch FROM license AS l LEFT JOIN license_void AS v ON v.lid = l.lid";
 
 fn read(row: &Row<'_>) -> Result<LicenseRow, StoreError> {
@@ -59,8 +60,7 @@ pub(super) fn all(connection: &Connection, whose: Whose) -> Result<Vec<LicenseRo
         Whose::All => None,
         Whose::Account(number) => Some(schema::integer(number)),
     };
-    let sql =
-        format!("{LICENSE} WHERE ?1 IS NULL OR l.account = ?1 ORDER BY l.made_at, l.rowid");
+    let sql = format!("{LICENSE} WHERE ?1 IS NULL OR l.account = ?1 ORDER BY l.made_at, l.rowid");
     many(connection, &sql, [account], read)
 }
 
@@ -103,7 +103,10 @@ pub(super) fn set_key(
     Ok(true)
 }
 
-pub(super) fn of_key(connection: &Connection, key: &Hash) -> Result<Option<LicenseRow>, StoreError> {
+pub(super) fn of_key(
+    connection: &Connection,
+    key: &Hash,
+) -> Result<Option<LicenseRow>, StoreError> {
     let sql = format!("{LICENSE} JOIN license_key AS k ON k.lid = l.lid WHERE k.hash = ?1");
     one(connection, &sql, [key.as_slice()], read)
 }
