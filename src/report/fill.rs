@@ -1,7 +1,8 @@
 //! What a section is filled with, and what became of that.
 
 use super::bundle::{Status, Truncated, Written};
-use super::make::{MOST, TIME};
+use super::make::TIME;
+use super::options::{Form, Options};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
 use super::survey::Survey;
@@ -9,9 +10,32 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+/// How much a section may hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// Of one file; of a log, its end.
+    pub(super) file: u64,
+    /// Of all of them.
+    pub(super) section: u64,
+}
+
+impl Bounds {
+    /// Those of a report.
+    pub(super) fn of(options: &Options) -> Self {
+        match options.form {
+            Form::TarAll => Self { file: 8 << 20, section: 8 << 20 },
+            Form::Text | Form::Zip | Form::ZipImage | Form::Kernel => {
+                Self { file: 1 << 20, section: 4 << 20 }
+            }
+        }
+    }
+}
+
 /// What became of the files of a section.
 #[derive(Default)]
 pub(super) struct Outcome {
+    pub(super) bounds: Bounds,
+    taken: u64,
     pub(super) original: u64,
     pub(super) cut: Option<Truncated>,
     failures: Vec<String>,
@@ -38,6 +62,22 @@ pub(super) fn take(
     }
 }
 
+impl Outcome {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// Whether no more goes in, which is noted.
+    fn is_full(&mut self) -> bool {
+        let is_full = self.taken >= self.bounds.section;
+        if is_full {
+            self.failures.push(format!("the rest, above {} bytes", self.bounds.section));
+            self.cut = Some(Truncated::Tail);
+        }
+        is_full
+    }
+}
+
 /// A failure is noted; what is not there is none.
 fn note(outcome: &mut Outcome, path: &str, error: &io::Error) {
     let kind = error.kind();
@@ -55,6 +95,9 @@ fn files(
     to: &mut dyn Write,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
+        if outcome.is_full() {
+            break;
+        }
         match source.open(&path) {
             Ok(file) => {
                 writeln!(to, "# {path}")?;
@@ -75,9 +118,11 @@ fn copy(
     outcome: &mut Outcome,
     to: &mut dyn Write,
 ) {
-    match source.copy(file, path, (MOST, keep), to) {
+    let most = outcome.bounds.file.min(outcome.bounds.section.saturating_sub(outcome.taken));
+    match source.copy(file, path, (most, keep), to) {
         Ok(copied) => {
             outcome.original += copied.original;
+            outcome.taken += copied.original.min(most);
             if copied.cut {
                 outcome.cut =
                     Some(if keep == Keep::Head { Truncated::Tail } else { Truncated::Head });
@@ -119,6 +164,9 @@ fn logs(
 ) -> io::Result<()> {
     for (dir, beginnings) in dirs {
         for relative in source.logs(dir, beginnings) {
+            if outcome.is_full() {
+                return Ok(());
+            }
             let path = Path::new(dir).join(&relative);
             match source.open_log(dir, &relative) {
                 Ok(file) => {
