@@ -44,6 +44,7 @@ mod k5;
 mod k6;
 mod l11;
 mod l5;
+mod l8;
 mod leave;
 mod m1;
 mod m2;
@@ -91,6 +92,7 @@ mod y3;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
+    ("l8::l8_with_no_license_installed_there_is_no_timer_and_no_packet", "license-idle"),
     (
         "g1::g1_where_the_hub_stands_is_shown_before_anything_of_the_device_is_sent",
         "operator-first",
