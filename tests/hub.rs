@@ -76,7 +76,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("licensing::what_a_device_lies_about_is_refused", "license-bound-key"),
     ("licensing::l11_a_revoked_license_ends_at_the_next_contact", "license-void-told"),
     ("licensing::p3_an_account_that_is_deleted_leaves_its_licenses_void", "license-void"),
-    ("licensing::p1_p2_nothing_here_holds_a_payment", "license-no-card"),
+    ("licensing::p2_no_number_of_a_card_is_kept", "license-no-card"),
     ("account::q6_who_is_found_decided_it_and_nobody_learns_who_is_there", "people-findable"),
     ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
     ("pages::a_wrong_password_is_refused_like_an_unknown_address_and_not_for_ever", "hub-password"),

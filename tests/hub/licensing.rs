@@ -400,11 +400,9 @@ async fn p3_an_account_that_is_deleted_leaves_its_licenses_void() {
     assert!(issuer.void(&documents(&answer)).lids.contains(&id), "its boxes learn of it");
 }
 
-/// Guard: `license-no-card`.
-///
-/// The attack: somebody adds a field for a card, or types a card's number where a name belongs.
-#[tokio::test]
-async fn p1_p2_nothing_here_holds_a_payment() {
+/// The attack: somebody adds a column, a field of a parcel or a field of a form for a payment.
+#[test]
+fn p1_nothing_here_takes_a_payment() {
     const PAYMENT: [&str; 14] = [
         "pan", "card", "cvv", "cvc", "iban", "bic", "payment", "price", "amount", "currency",
         "invoice", "billing", "bank", "paypal",
@@ -440,6 +438,13 @@ async fn p1_p2_nothing_here_holds_a_payment() {
     }
     assert!(fields > 20, "{fields}");
     assert_eq!(paid("license_card_number").as_deref(), Some("card"), "one would be found");
+}
+
+/// Guard: `license-no-card`.
+///
+/// The attack: somebody types the number of a card where a name belongs.
+#[test]
+fn p2_no_number_of_a_card_is_kept() {
     let hub = Hub::start();
     let typed = ["license", "product", "add", "app", "--name", "4111 1111 1111 1111"];
     let output = hub.command(&typed);
