@@ -100,7 +100,7 @@ fn files(
         }
         match source.open(&path) {
             Ok(file) => {
-                writeln!(to, "# {path}")?;
+                writeln!(to, "# {}", shown(Path::new(&path)))?;
                 copy(source, file, Path::new(&path), Keep::Head, outcome, to);
                 writeln!(to)?;
             }
@@ -108,6 +108,15 @@ fn files(
         }
     }
     Ok(())
+}
+
+/// A path in which nothing ends a line or turns one around: whoever may write to a directory chose its names.
+fn shown(path: &Path) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    path.to_string_lossy().chars().map(|c| if acts(c) { '?' } else { c }).collect()
 }
 
 fn copy(
@@ -170,7 +179,7 @@ fn logs(
             let path = Path::new(dir).join(&relative);
             match source.open_log(dir, &relative) {
                 Ok(file) => {
-                    writeln!(to, "# {}", path.display())?;
+                    writeln!(to, "# {}", shown(&path))?;
                     copy(source, file, &path, Keep::Tail, outcome, to);
                     writeln!(to)?;
                 }

@@ -76,6 +76,8 @@ pub struct Made {
     pub whole: usize,
     /// All sections.
     pub sections: usize,
+    /// Whether nothing is missing that this box has and that was asked for.
+    pub complete: bool,
     /// What was found.
     pub findings: Vec<Finding>,
     /// Entries that were removed because a secret was found in them after redaction.
@@ -114,7 +116,11 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
     let survey =
         Survey { source: &source, facts: order.facts, agent: order.agent, options: order.options };
     let scratch = |number| output.nameless(number).and_then(Scratch::new);
-    let archive = scratch(0).map_err(ReportError::Write)?;
+    let archive = scratch(0).map_err(|source| match source.kind() {
+        io::ErrorKind::StorageFull => ReportError::Write(source),
+        // The first that is written at all.
+        _ => OutputError::Directory { dir: order.dir.into(), source }.into(),
+    })?;
     let mut making = Making {
         survey,
         scrubber: &scrubber,
@@ -165,6 +171,7 @@ fn finish(
         manifest_sha256: closed.manifest_sha256,
         whole: closed.entries.iter().filter(|e| e.status == Status::Ok).count(),
         sections: closed.entries.len(),
+        complete: removed.is_empty() && is_complete(&closed.entries),
         denied: denied.count(),
         findings: closed.findings,
         removed,
@@ -367,8 +374,6 @@ Names of users are in it.
 fn manifest(order: &Order<'_>, entries: &[Entry], room: u64) -> Value {
     let Options { form, crash, pseudonymize, recipients, acknowledged, argv, .. } = order.options;
     let bounds = Bounds::of(order.options);
-    let complete =
-        entries.iter().all(|e| matches!(e.status, Status::Ok | Status::Absent | Status::Skipped));
     json!({
         "schema": 1,
         "tool": "qcloud-agent",
@@ -380,12 +385,16 @@ fn manifest(order: &Order<'_>, entries: &[Entry], room: u64) -> Value {
         "pseudonymized": pseudonymize.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "made": order.clock.now().wall.rfc3339(),
         "argv": argv,
-        "complete": complete,
+        "complete": is_complete(entries),
         "limits": {
             "file_bytes": bounds.file, "section_bytes": bounds.section, "seconds": TIME.as_secs(), "archive_bytes": room,
         },
         "entries": entries,
     })
+}
+
+fn is_complete(entries: &[Entry]) -> bool {
+    entries.iter().all(|e| matches!(e.status, Status::Ok | Status::Absent | Status::Skipped))
 }
 
 /// Who wanted this report, and whom it may be given to.
