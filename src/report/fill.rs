@@ -31,6 +31,13 @@ impl Bounds {
     }
 }
 
+impl Bounds {
+    /// The same, where no more than so much is left.
+    pub(super) fn within(self, left: u64) -> Self {
+        Self { file: self.file.min(left), section: self.section.min(left) }
+    }
+}
+
 /// What became of the files of a section.
 #[derive(Default)]
 pub(super) struct Outcome {
@@ -201,5 +208,30 @@ pub(super) fn judged(outcome: &Outcome, written: &Written) -> (Status, Option<St
         (_, None, _) => (Status::Ok, None),
         (_, Some(why), 0) => (Status::Error, Some(why)),
         (_, Some(why), _) => (Status::Partial, Some(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Wall};
+    use crate::platform::root::{Root, tests::scratch};
+    use core::time::Duration;
+
+    #[test]
+    fn a_section_ends_where_the_room_does_and_says_so() {
+        let tree = scratch("bounds");
+        std::fs::create_dir_all(tree.join("etc/d")).unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::write(tree.join("etc/d").join(name), "x".repeat(600)).unwrap();
+        }
+        let clock = Clock::system(Wall::default());
+        let source = Source::new(&Root::new(&tree), &clock, Duration::from_secs(60));
+        let bounds = Bounds::of(&Options::default()).within(1000);
+        let (mut outcome, mut text) = (Outcome::new(bounds), Vec::new());
+        files(&source, &["/etc/d/*"], &mut outcome, &mut text).unwrap();
+        assert_eq!(text.iter().filter(|byte| **byte == b'x').count(), 1000);
+        assert_eq!(outcome.cut, Some(Truncated::Tail));
+        assert_eq!(outcome.failures, ["the rest, above 1000 bytes"]);
     }
 }

@@ -16,6 +16,7 @@ mod fill;
 pub mod findings;
 mod forms;
 mod make;
+mod manifest;
 pub mod options;
 pub mod output;
 pub mod pseudonym;

@@ -7,6 +7,8 @@ use std::io::{self, Write};
 
 /// The most bytes of a section in `report.txt`.
 const MOST_TEXT: usize = 64 * 1024;
+/// The same where the text is all there is.
+const MOST_ALL: usize = 4 << 20;
 
 /// Takes a section's clean text: for `report.txt`, and for the findings.
 pub(super) struct Shown<'a> {
@@ -16,6 +18,7 @@ pub(super) struct Shown<'a> {
     line: Vec<u8>,
     number: u64,
     shown: usize,
+    most: usize,
 }
 
 impl<'a> Shown<'a> {
@@ -23,8 +26,10 @@ impl<'a> Shown<'a> {
         section: &'static Section,
         watcher: &'a mut Watcher,
         text: &'a mut Scratch,
+        is_all: bool,
     ) -> Self {
-        Self { section, watcher, text, line: Vec::new(), number: 0, shown: 0 }
+        let most = if is_all { MOST_ALL } else { MOST_TEXT };
+        Self { section, watcher, text, line: Vec::new(), number: 0, shown: 0, most }
     }
 
     fn end_line(&mut self) {
@@ -38,7 +43,7 @@ impl<'a> Shown<'a> {
         if !self.line.is_empty() {
             self.end_line();
         }
-        if self.shown >= MOST_TEXT {
+        if self.shown >= self.most {
             writeln!(self.text, "\n[more in {}]", self.section.path)?;
         }
         if self.shown > 0 { writeln!(self.text) } else { Ok(()) }
@@ -50,7 +55,7 @@ impl Write for Shown<'_> {
         if self.shown == 0 && !bytes.is_empty() {
             writeln!(self.text, "----- {} -----", self.section.title)?;
         }
-        let room = MOST_TEXT.saturating_sub(self.shown);
+        let room = self.most.saturating_sub(self.shown);
         let part = bytes.get(..room.min(bytes.len())).unwrap_or_default();
         self.text.write_all(part)?;
         self.shown += part.len();
