@@ -1,17 +1,46 @@
 //! What a section is filled with, and what became of that.
 
 use super::bundle::{Sink, Status, Truncated, Written};
-use super::make::{MOST, TIME};
+use super::make::TIME;
+use super::options::{Form, Options};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
 use super::survey::Survey;
+use crate::platform::exec::{Exec, ExecError, Limits};
+use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+/// How long one of the box's own programs may take.
+const TOOL: Duration = Duration::from_secs(5);
+
+/// How much a section may hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// Of one file; of a log, its end.
+    pub(super) file: u64,
+    /// Of all of them.
+    pub(super) section: u64,
+}
+
+impl Bounds {
+    /// Those of a report.
+    pub(super) fn of(options: &Options) -> Self {
+        match options.form {
+            Form::TarAll => Self { file: 8 << 20, section: 8 << 20 },
+            Form::Text | Form::Zip | Form::ZipImage | Form::Kernel => {
+                Self { file: 1 << 20, section: 4 << 20 }
+            }
+        }
+    }
+}
+
 /// What became of the files of a section.
 #[derive(Default)]
 pub(super) struct Outcome {
+    pub(super) bounds: Bounds,
+    taken: u64,
     pub(super) original: u64,
     pub(super) cut: Option<Truncated>,
     failures: Vec<String>,
@@ -35,6 +64,31 @@ pub(super) fn take(
             }
             Ok(())
         }
+        Take::Both(make, patterns) => {
+            if let Err(error) = make(survey, to) {
+                note(outcome, section.path, &error);
+            }
+            files(survey.source, patterns, outcome, to)
+        }
+        Take::Tools(lines) => tools(survey.source, lines, outcome, to),
+        // It is no text, and has its own way into the archive.
+        Take::Picture => Ok(()),
+    }
+}
+
+impl Outcome {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// Whether no more goes in, which is noted.
+    fn is_full(&mut self) -> bool {
+        let is_full = self.taken >= self.bounds.section;
+        if is_full {
+            self.failures.push(format!("the rest, above {} bytes", self.bounds.section));
+            self.cut = Some(Truncated::Tail);
+        }
+        is_full
     }
 }
 
@@ -55,13 +109,56 @@ fn files(
     to: &mut dyn Sink,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
+        if outcome.is_full() {
+            break;
+        }
         match source.open(&path) {
             Ok(file) => {
                 writeln!(to, "# {path}")?;
                 copy(source, file, Path::new(&path), Keep::Head, outcome, to);
                 writeln!(to)?;
             }
+            Err(error)
+                if crate::sabotage::off("report-section")
+                    && error.kind() != io::ErrorKind::NotFound =>
+            {
+                return Err(error);
+            }
             Err(error) => note(outcome, &path, &error),
+        }
+    }
+    Ok(())
+}
+
+/// What the box's own programs say, of those that are there.
+fn tools(
+    source: &Source,
+    lines: &[&[&str]],
+    outcome: &mut Outcome,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    if !source.root().is_live() {
+        return Ok(());
+    }
+    for argv in lines {
+        if source.is_late() {
+            note(outcome, "", &io::ErrorKind::TimedOut.into());
+            break;
+        }
+        let limits = Limits { timeout: TOOL, output_bytes: outcome.bounds.file };
+        match Exec.run_blocking(argv, limits) {
+            // What has nothing to say, or is of another system, is passed over.
+            Ok(output) if output.stdout.is_empty() => {}
+            Ok(output) => {
+                writeln!(to, "# {}", argv.join(" "))?;
+                to.write_all(&output.stdout)?;
+                writeln!(to)?;
+                if output.status.is_none() {
+                    outcome.cut = Some(Truncated::Tail);
+                }
+            }
+            Err(ExecError::Start { .. } | ExecError::Empty) => {}
+            Err(error) => note(outcome, &argv.join(" "), &io::Error::other(error.to_string())),
         }
     }
     Ok(())
@@ -75,12 +172,14 @@ fn copy(
     outcome: &mut Outcome,
     to: &mut dyn Sink,
 ) {
+    let most = outcome.bounds.file.min(outcome.bounds.section.saturating_sub(outcome.taken));
     to.begins(&path.to_string_lossy());
-    let copied = source.copy(file, path, (MOST, keep), to);
+    let copied = source.copy(file, path, (most, keep), to);
     to.begins("");
     match copied {
         Ok(copied) => {
             outcome.original += copied.original;
+            outcome.taken += copied.original.min(most);
             if copied.cut {
                 outcome.cut =
                     Some(if keep == Keep::Head { Truncated::Tail } else { Truncated::Head });
@@ -122,6 +221,9 @@ fn logs(
 ) -> io::Result<()> {
     for (dir, beginnings) in dirs {
         for relative in source.logs(dir, beginnings) {
+            if outcome.is_full() {
+                return Ok(());
+            }
             let path = Path::new(dir).join(&relative);
             match source.open_log(dir, &relative) {
                 Ok(file) => {

@@ -1,10 +1,18 @@
 //! Making a report.
 
+use super::age::{Encrypted, Recipient};
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
-use super::fill::{Outcome, judged, take};
+use super::digest;
+use super::fill::{Bounds, Outcome, judged, take};
 use super::findings::{Finding, Watcher};
+use super::forms;
+use super::gauges::Gauges;
+use super::options::{Acknowledged, Options};
 use super::output::{Output, OutputError};
-use super::recipe::{SERVER, Section, Take};
+use super::page::{Page, page};
+use super::pseudonym::{Pseudonyms, Renamed};
+use super::recipe::{Section, Take, chosen};
+use super::scratch::Scratch;
 use super::scrub::Scrubber;
 use super::secrets;
 use super::shown::Shown;
@@ -20,16 +28,15 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long a report may take.
-pub(super) const TIME: Duration = Duration::from_secs(60);
-/// The most bytes of a section; of a log, its end.
-pub(super) const MOST: u64 = 1 << 20;
-/// What may be needed on the disk: the archive, and `report.txt` beside it until it is in there.
-const NEEDED: u64 = bundle::MOST_BYTES + (4 << 20);
+pub const TIME: Duration = Duration::from_secs(60);
 
 /// What is asked for.
 pub struct Order<'a> {
@@ -41,10 +48,12 @@ pub struct Order<'a> {
     pub agent: &'a Value,
     /// The directory it is written to.
     pub dir: &'a Path,
-    /// Sections that are left out, as patterns on their paths.
-    pub exclude: &'a [String],
-    /// How it was called, for the manifest.
-    pub argv: Vec<String>,
+    /// The file's own name; without one it tells the model and the time.
+    pub name: Option<OsString>,
+    /// What the box is.
+    pub facts: &'a Facts,
+    /// What is asked of it.
+    pub options: &'a Options,
 }
 
 /// How far it is.
@@ -99,55 +108,59 @@ pub enum ReportError {
 /// # Errors
 /// [`ReportError`]: then there is none. What fails in a section is a line in the manifest.
 pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Made, ReportError> {
-    let output = Output::open(order.dir, NEEDED)?;
+    let output = Output::open(order.dir, order.name.as_deref())?;
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).map_err(|_| ReportError::Random)?;
     let source = Source::new(order.root, order.clock, TIME);
     let scrubber = Scrubber::new(secrets::known(&source), &random);
-    let facts = Facts::read(order.root);
-    let survey = Survey { source: &source, facts: &facts, agent: order.agent };
-    let archive = output.create(0).map_err(ReportError::Write)?;
-    let text = output.create(1).map_err(ReportError::Write)?;
-    let handle = archive.file.try_clone().map_err(ReportError::Write)?;
+    let names = Pseudonyms::new(&order.options.pseudonymize, &source, order.facts);
+    let survey =
+        Survey { source: &source, facts: order.facts, agent: order.agent, options: order.options };
+    let scratch = |number| output.nameless(number).and_then(Scratch::new);
+    let archive = scratch(0).map_err(ReportError::Write)?;
     let mut making = Making {
         survey,
         scrubber: &scrubber,
-        bundle: Bundle::new(handle),
-        text: text.file.try_clone().map_err(ReportError::Write)?,
+        names: names.as_ref(),
+        room: output.room().min(bundle::MOST_BYTES),
+        size: archive.length(),
+        bundle: Bundle::new(archive, names.as_ref()),
+        text: scratch(1).map_err(ReportError::Write)?,
         watcher: Watcher::default(),
+        gauges: Gauges::new(order.clock.now().wall),
         entries: Vec::new(),
     };
-    making.sections(order.exclude, progress).map_err(ReportError::Write)?;
+    making.sections(order.options, progress).map_err(ReportError::Write)?;
     let closed = making.close(order).map_err(ReportError::Write)?;
-    finish(order, &output, archive, &scrubber, closed, &facts)
+    finish(order, &output, &scrubber, closed)
 }
 
 /// A report whose last entry is written.
 struct Closed {
+    archive: Scratch,
     manifest_sha256: String,
     entries: Vec<Entry>,
     findings: Vec<Finding>,
 }
 
-/// The second look, and the name.
+/// The second look, the form, and the name.
 fn finish(
     order: &Order<'_>,
     output: &Output,
-    mut archive: super::output::Unfinished,
     scrubber: &Scrubber,
-    closed: Closed,
-    facts: &Facts,
+    mut closed: Closed,
 ) -> Result<Made, ReportError> {
-    let removed = bundle::leaks(&mut archive.file, scrubber).map_err(ReportError::Write)?;
+    let removed = bundle::leaks(&mut closed.archive, scrubber).map_err(ReportError::Write)?;
     if !removed.is_empty() {
-        let clean = output.create(2).map_err(ReportError::Write)?;
-        let into = clean.file.try_clone().map_err(ReportError::Write)?;
-        bundle::without(&mut archive.file, &removed, into).map_err(ReportError::Write)?;
-        archive = clean;
+        let into = output.nameless(2).and_then(Scratch::new).map_err(ReportError::Write)?;
+        closed.archive =
+            bundle::without(&mut closed.archive, &removed, into).map_err(ReportError::Write)?;
     }
-    let bytes = archive.file.metadata().map_err(ReportError::Write)?.len();
-    let name = name(order, facts);
-    let open_to_others = output.publish(archive, &name).map_err(ReportError::Write)?;
+    let mut given = output.create(3).map_err(ReportError::Write)?;
+    give(order, &mut closed.archive, &mut given.file).map_err(ReportError::Write)?;
+    let bytes = given.file.metadata().map_err(ReportError::Write)?.len();
+    let name = order.name.clone().unwrap_or_else(|| name(order).into());
+    let open_to_others = output.publish(given, &name).map_err(ReportError::Write)?;
     let denied =
         closed.entries.iter().filter(|e| e.reason.as_deref().is_some_and(|r| r.contains("denied")));
     Ok(Made {
@@ -163,9 +176,23 @@ fn finish(
     })
 }
 
+/// Writes a report as it was asked for: in its form, and for its recipients alone.
+fn give(order: &Order<'_>, archive: &mut Scratch, to: &mut File) -> io::Result<()> {
+    let Options { form, recipients, .. } = order.options;
+    let made = order.clock.now().wall.unix_seconds();
+    let mut to = BufWriter::new(to);
+    if recipients.is_empty() || crate::sabotage::off("report-recipient") {
+        forms::write(*form, archive, made, &mut to)?;
+        return to.flush();
+    }
+    let mut sealed = Encrypted::new(to, recipients)?;
+    forms::write(*form, archive, made, &mut sealed)?;
+    sealed.finish().map(drop)
+}
+
 /// `qcloud-report_TS-453D_7f3a9c21_20261122T101500Z.zip`.
-fn name(order: &Order<'_>, facts: &Facts) -> String {
-    let model = facts.model.value.as_deref().unwrap_or("nas");
+fn name(order: &Order<'_>) -> String {
+    let model = order.facts.model.value.as_deref().unwrap_or("nas");
     let plain = |text: &str| -> String {
         let letters = text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-');
         letters.take(24).collect()
@@ -174,34 +201,64 @@ fn name(order: &Order<'_>, facts: &Facts) -> String {
     let id: String = id.chars().take(8).collect();
     let when: String =
         order.clock.now().wall.rfc3339().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    format!("qcloud-report_{}_{id}_{when}.zip", plain(model))
+    let sealed = if order.options.recipients.is_empty() { "" } else { ".age" };
+    let ending = order.options.form.ending();
+    format!("qcloud-report_{}_{id}_{when}{ending}{sealed}", plain(model))
 }
 
-struct Making<'a> {
-    survey: Survey<'a>,
-    scrubber: &'a Scrubber,
-    bundle: Bundle<File>,
-    text: File,
+/// Why a section is not in this report.
+fn left_out(section: &Section, options: &Options) -> Option<&'static str> {
+    let is_out = |pattern: &String| fits(pattern.as_bytes(), section.path.as_bytes());
+    if options.exclude.iter().any(is_out) {
+        return Some("excluded");
+    }
+    (section.path.starts_with("image/") && !options.image).then_some("no picture is wanted")
+}
+
+pub(super) struct Making<'a> {
+    pub(super) survey: Survey<'a>,
+    pub(super) scrubber: &'a Scrubber,
+    names: Option<&'a Pseudonyms>,
+    pub(super) bundle: Bundle<'a, Scratch>,
+    text: Scratch,
+    /// How large the archive may grow, and how large it is.
+    room: u64,
+    size: Arc<AtomicU64>,
     watcher: Watcher,
-    entries: Vec<Entry>,
+    gauges: Gauges,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Making<'_> {
     fn sections(
         &mut self,
-        exclude: &[String],
+        options: &Options,
         progress: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
-        let all = SERVER.len();
-        for (done, section) in SERVER.iter().enumerate() {
+        let chosen = chosen(options);
+        let most = Bounds::of(options).section;
+        let all = chosen.len();
+        for (done, section) in chosen.into_iter().enumerate() {
             progress(Progress { done, all, section: section.title });
-            let is_out =
-                exclude.iter().any(|pattern| fits(pattern.as_bytes(), section.path.as_bytes()));
-            if is_out {
-                self.entries.push(line(section, Status::Skipped, Some("excluded".into()), None, 0));
+            if let Some(why) = left_out(section, options) {
+                self.entries.push(line(section, Status::Skipped, Some(why.into()), None, 0));
                 continue;
             }
-            self.section(section)?;
+            if self.survey.source.is_late() {
+                let why = format!("not begun within {} s", TIME.as_secs());
+                self.entries.push(line(section, Status::Timeout, Some(why), None, 0));
+                continue;
+            }
+            if self.size.load(Ordering::Relaxed) + most > self.room {
+                let why = format!("the report would grow above {} bytes", self.room);
+                self.entries.push(line(section, Status::Partial, Some(why), None, 0));
+                continue;
+            }
+            if matches!(section.take, Take::Picture) {
+                self.display(section)?;
+            } else {
+                self.section(section)?;
+            }
         }
         Ok(())
     }
@@ -210,8 +267,9 @@ impl Making<'_> {
     fn section(&mut self, section: &'static Section) -> io::Result<()> {
         let clock = self.survey.source.clock();
         let begun = clock.now().boot;
-        let outcome = RefCell::new(Outcome::default());
-        let mut body = Shown::new(section, &mut self.watcher, &mut self.text);
+        let bounds = Bounds::of(self.survey.options);
+        let outcome = RefCell::new(Outcome::new(bounds));
+        let mut body = Shown::new(section, &mut self.watcher, &mut self.gauges, &mut self.text);
         let survey = &self.survey;
         let written = self.bundle.entry(section.path, self.scrubber, &mut body, |to| {
             take(survey, section, &mut outcome.borrow_mut(), to)
@@ -232,27 +290,38 @@ impl Making<'_> {
     fn close(mut self, order: &Order<'_>) -> io::Result<Closed> {
         let mut findings = core::mem::take(&mut self.watcher).finish();
         findings.truncate(100);
-        let summary = json!({
-            "facts": serde_json::to_value(self.survey.facts).unwrap_or_default(),
-            "device": order.agent["status"]["device"],
-            "sections": self.entries.len(),
-            "findings": findings.iter().map(|f| f.code).collect::<Vec<_>>(),
-        });
+        for one in findings.iter_mut().flat_map(|finding| &mut finding.evidence) {
+            one.line = self.scrubber.text(&one.line, &mut Default::default());
+        }
+        let made = order.clock.now().wall.rfc3339();
+        let facts = serde_json::to_value(self.survey.facts).unwrap_or_default();
+        let facts = clean(facts, self.scrubber);
+        let gauges = core::mem::take(&mut self.gauges);
+        let device = &order.agent["status"]["device"];
+        let summary = digest::summary(&facts, &gauges, &findings, &self.entries, device);
         self.whole("README.txt", README.as_bytes())?;
         // Its parts were scrubbed on their way there.
         self.text.seek(SeekFrom::Start(0))?;
-        let written = self.bundle.plain("report.txt", &mut self.text)?;
+        let head = digest::head(&facts, &gauges, &findings, &made);
+        let head = self.renamed_text(head.as_bytes())?;
+        let mut whole = head.as_slice().chain(&mut self.text);
+        let written = self.bundle.plain("report.txt", &mut whole)?;
         self.entries.push(extra("report.txt", "The whole as one text", written));
         self.json("summary.json", &summary)?;
         self.json("findings.json", &serde_json::to_value(&findings).unwrap_or_default())?;
-        let mut manifest = clean(manifest(order, &self.entries), self.scrubber);
+        let (entries, found) = (&*self.entries, &*findings);
+        let page =
+            page(&Page { facts: &facts, findings: found, gauges: &gauges, entries, made: &made });
+        self.whole("index.html", page.as_bytes())?;
+        let mut manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
         // What each layer took out, of all sections.
         manifest["redaction"] = json!(self.scrubber.found());
+        let manifest = renamed(manifest, self.names);
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
         self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
-        self.bundle.finish()?;
+        let archive = self.bundle.finish()?;
         let manifest_sha256 = HEXLOWER.encode(digest(&SHA256, &bytes).as_ref());
-        Ok(Closed { manifest_sha256, entries: self.entries, findings })
+        Ok(Closed { archive, manifest_sha256, entries: self.entries, findings })
     }
 
     fn json(&mut self, path: &'static str, value: &Value) -> io::Result<()> {
@@ -260,8 +329,15 @@ impl Making<'_> {
         self.whole(path, &serde_json::to_vec_pretty(&clean).unwrap_or_default())
     }
 
-    fn whole(&mut self, path: &'static str, mut bytes: &[u8]) -> io::Result<()> {
-        let written = self.bundle.plain(path, &mut bytes)?;
+    fn renamed_text(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut renamed = Renamed::new(self.names, Vec::new());
+        renamed.write_all(bytes)?;
+        Ok(renamed.finish()?.0)
+    }
+
+    fn whole(&mut self, path: &'static str, bytes: &[u8]) -> io::Result<()> {
+        let bytes = self.renamed_text(bytes)?;
+        let written = self.bundle.plain(path, &mut bytes.as_slice())?;
         self.entries.push(extra(path, path, written));
         Ok(())
     }
@@ -285,13 +361,28 @@ fn clean(value: Value, scrubber: &Scrubber) -> Value {
     }
 }
 
+/// JSON in whose texts other names stand.
+fn renamed(value: Value, names: Option<&Pseudonyms>) -> Value {
+    let Some(known) = names else { return value };
+    match value {
+        Value::String(text) => known.text(&text).into(),
+        Value::Array(list) => list.into_iter().map(|value| renamed(value, names)).collect(),
+        Value::Object(map) => {
+            let one = |(name, value)| (name, renamed(value, names));
+            map.into_iter().map(one).collect::<serde_json::Map<String, Value>>().into()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
 /// What a support engineer reads first.
 const README: &str = "\
 This archive was made on a NAS by `qcloud-agent report`, and by nobody else: the agent never sends it.
 
-report.txt      everything but long logs as one text: search it for `----- `
-findings.json   what looks wrong, each with the lines that show it
-summary.json    what the box is
+index.html      open this first: what looks wrong, and how the box is; it loads nothing from anywhere
+report.txt      everything but long logs as one text: what looks wrong is on top, search it for `----- `
+findings.json   the same findings for programs, each with the lines that show it
+summary.json    what the box is and how it is, in numbers
 manifest.json   every file here with its checksum, its bounds and what was taken out of it
 system/ storage/ network/ services/ cloud/ logs/ image/
 
@@ -299,19 +390,47 @@ Passwords, keys and tokens were taken out: `[redacted:password#a3f]` stands for 
 Names of users are in it.
 ";
 
-fn manifest(order: &Order<'_>, entries: &[Entry]) -> Value {
+fn manifest(order: &Order<'_>, entries: &[Entry], room: u64) -> Value {
+    let Options { form, crash, pseudonymize, recipients, acknowledged, argv, .. } = order.options;
+    let bounds = Bounds::of(order.options);
     let complete =
         entries.iter().all(|e| matches!(e.status, Status::Ok | Status::Absent | Status::Skipped));
     json!({
         "schema": 1,
         "tool": "qcloud-agent",
         "version": env!("CARGO_PKG_VERSION"),
-        "mode": "server",
+        "mode": if *crash { "crash" } else { "server" },
+        "form": form,
+        "recipients": recipients.iter().map(Recipient::as_str).collect::<Vec<_>>(),
+        "consent": consent(*acknowledged, recipients),
+        "pseudonymized": pseudonymize.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "made": order.clock.now().wall.rfc3339(),
-        "argv": order.argv,
+        "argv": argv,
         "complete": complete,
-        "limits": { "section_bytes": MOST, "seconds": TIME.as_secs(), "archive_bytes": bundle::MOST_BYTES },
+        "limits": {
+            "file_bytes": bounds.file, "section_bytes": bounds.section, "seconds": TIME.as_secs(), "archive_bytes": room,
+        },
         "entries": entries,
+    })
+}
+
+/// Who wanted this report, and whom it may be given to.
+fn consent(acknowledged: Acknowledged, recipients: &[Recipient]) -> Value {
+    if crate::sabotage::off("report-consent-note") {
+        return Value::Null;
+    }
+    let meant = match recipients {
+        [] => "it is meant for whomever they hand it to",
+        [..] => "it is meant for the recipients named here, and only they can open it",
+    };
+    json!({
+        "by": format!("uid {}", nix::unistd::getuid()),
+        "how": "qcloud-agent report",
+        "acknowledged": acknowledged,
+        "note": format!(
+            "The owner of this device, or whoever may act for them on it, made this report by hand and was told what \
+             is in it; {meant}. The program did not send it, and nobody but they may be asked for it."
+        ),
     })
 }
 
@@ -326,6 +445,11 @@ fn line(
         Take::Files(paths) | Take::Values(paths) => paths.join(" "),
         Take::Logs(dirs) => dirs.iter().map(|(dir, _)| *dir).collect::<Vec<_>>().join(" "),
         Take::Made(_) => "put together".into(),
+        Take::Both(_, paths) => format!("put together from {}", paths.join(" ")),
+        Take::Tools(lines) => {
+            lines.iter().map(|argv| argv.join(" ")).collect::<Vec<_>>().join("; ")
+        }
+        Take::Picture => "the display".into(),
     };
     let nothing = || Written { bytes: 0, sha256: String::new(), redactions: Default::default() };
     let written = written.unwrap_or_else(nothing);
@@ -345,7 +469,7 @@ fn line(
     }
 }
 
-fn extra(path: &'static str, title: &'static str, written: Written) -> Entry {
+pub(super) fn extra(path: &'static str, title: &'static str, written: Written) -> Entry {
     Entry {
         path: path.into(),
         section: title,

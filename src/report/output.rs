@@ -8,6 +8,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::linkat;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// What must stay free beside a report.
 const ROOM: u64 = 10 << 20;
+/// The least that is asked for, of which half is the archive and half what it is given as.
+const LEAST: u64 = 8 << 20;
 /// What an unfinished file begins with where it needs a name.
 const UNFINISHED: &str = ".qcloud-report-";
 
@@ -59,6 +62,7 @@ pub enum OutputError {
 pub struct Output {
     dir: PathBuf,
     lock: Flock<File>,
+    free: u64,
 }
 
 /// A file that has no name of its own yet.
@@ -69,11 +73,11 @@ pub struct Unfinished {
 }
 
 impl Output {
-    /// Takes a directory, which must have room for `needed` bytes and some more.
+    /// Takes a directory, which must have some room, and nothing of this name yet.
     ///
     /// # Errors
     /// [`OutputError`].
-    pub fn open(dir: &Path, needed: u64) -> Result<Self, OutputError> {
+    pub fn open(dir: &Path, name: Option<&OsStr>) -> Result<Self, OutputError> {
         let failed = |source: io::Error| OutputError::Directory { dir: dir.into(), source };
         let handle = OpenOptions::new()
             .read(true)
@@ -87,14 +91,34 @@ impl Output {
                 failed(errno.into())
             }
         })?;
+        if name.is_some_and(|name| dir.join(name).symlink_metadata().is_ok()) {
+            return Err(OutputError::Exists { path: dir.join(name.unwrap_or_default()) });
+        }
         let room = statvfs(dir).map_err(|errno| failed(errno.into()))?;
         let free = wide(room.blocks_available()).saturating_mul(wide(room.fragment_size()));
-        if free < needed.saturating_add(ROOM) {
-            return Err(OutputError::NoSpace { dir: dir.into(), free, needed: needed + ROOM });
+        if free < LEAST + ROOM {
+            return Err(OutputError::NoSpace { dir: dir.into(), free, needed: LEAST + ROOM });
         }
-        let output = Self { dir: dir.into(), lock };
+        let output = Self { dir: dir.into(), lock, free };
         output.clear();
         Ok(output)
+    }
+
+    /// How large an archive may grow here: it is there twice for a moment.
+    pub fn room(&self) -> u64 {
+        self.free.saturating_sub(ROOM) / 2
+    }
+
+    /// A new file that never has a name.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn nameless(&self, number: u32) -> io::Result<File> {
+        let mut unfinished = self.create(number)?;
+        if let Some(path) = unfinished.named.take() {
+            std::fs::remove_file(path)?;
+        }
+        unfinished.file.try_clone()
     }
 
     /// Removes what a killed report left where files need names. The lock says that nobody writes to it.
@@ -114,7 +138,8 @@ impl Output {
     /// The system's own.
     pub fn create(&self, number: u32) -> io::Result<Unfinished> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        match openat(&*self.lock, ".", flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+        let mode = if crate::sabotage::off("report-private") { 0o644 } else { 0o600 };
+        match openat(&*self.lock, ".", flags, Mode::from_bits_truncate(mode)) {
             Ok(fd) => Ok(Unfinished { file: File::from(fd), named: None }),
             // Older kernels take the flag for O_DIRECTORY.
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL | Errno::ENOENT) => {
@@ -123,7 +148,7 @@ impl Output {
                     .read(true)
                     .write(true)
                     .create_new(true)
-                    .mode(0o600)
+                    .mode(mode)
                     .custom_flags(OFlag::O_NOFOLLOW.bits())
                     .open(&path)?;
                 Ok(Unfinished { file, named: Some(path) })
@@ -137,7 +162,7 @@ impl Output {
     ///
     /// # Errors
     /// The system's own; `AlreadyExists` when something has that name.
-    pub fn publish(&self, unfinished: Unfinished, name: &str) -> io::Result<bool> {
+    pub fn publish(&self, unfinished: Unfinished, name: &OsStr) -> io::Result<bool> {
         let path = self.dir.join(name);
         unfinished.file.sync_all()?;
         match &unfinished.named {
@@ -157,7 +182,7 @@ impl Output {
     }
 
     /// The path of a name here.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &OsStr) -> PathBuf {
         self.dir.join(name)
     }
 }

@@ -2,10 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "a test starts programs and looks at the clock")]
 
+mod consent;
+mod equal;
 mod faults;
+mod forms;
+mod holds;
 mod layers;
 mod plant;
 mod planted;
+mod recipient;
+mod rotated;
+mod sick;
+mod silent;
 mod trees;
 
 use serde_json::Value;
@@ -72,7 +80,30 @@ const GUARDS: &[(&str, &str)] = &[
         "report-second-look",
     ),
     ("faults::nothing_that_lies_in_a_log_directory_leads_out_of_it", "report-links"),
+    ("holds::x1_the_system_who_signed_in_and_what_happened_are_in_it", "report-section"),
+    ("holds::x2_the_lists_of_parameters_and_the_network_are_in_it", "report-recipe"),
+    (
+        "holds::x3_what_the_display_shows_is_in_it_or_why_it_is_not_and_how_the_box_is",
+        "report-picture",
+    ),
     ("faults::no_other_name_of_a_secret_file_opens_it", "report-secret-files"),
+    (
+        "silent::x7_no_packet_leaves_while_a_report_is_made_not_even_by_a_program_of_the_box",
+        "report-network",
+    ),
+    ("silent::b1_no_report_listens_that_was_not_told_to", "report-network"),
+    (
+        "consent::x8_without_a_yes_nothing_is_made_nothing_stays_and_nobody_asks_again",
+        "report-acknowledged",
+    ),
+    ("forms::x9_every_entry_is_listed_and_shown_and_an_altered_one_is_told", "report-view"),
+    (
+        "forms::x10_it_is_saved_where_it_is_asked_for_for_its_owner_alone_and_over_nothing",
+        "report-private",
+    ),
+    ("recipient::x11_only_the_recipients_open_it_with_the_program_age", "report-recipient"),
+    ("recipient::x11_nothing_readable_is_ever_written_before_it_is_encrypted", "report-sealed"),
+    ("consent::x12_the_manifest_says_who_agreed_to_what_and_for_whom", "report-consent-note"),
 ];
 
 /// Tells the runner of the sabotage which test shall fail of which guard.

@@ -1,5 +1,6 @@
 //! What the running system says of itself: its load, its memory, what runs on it and what room is left.
 
+use super::super::mounts::wide;
 use super::super::root::Root;
 use core::time::Duration;
 use nix::sys::statvfs::statvfs;
@@ -85,15 +86,22 @@ impl Running {
             processes: u64::try_from(system.processes().len()).unwrap_or(u64::MAX),
             memory_bytes: live.memory_bytes,
             available_bytes: live.available_bytes,
-            volumes: volumes.iter().filter_map(|path| room(root, path)).collect(),
+            volumes: rooms(root, volumes),
         })
     }
 }
 
+/// The room of each of these volumes; one that does not answer is left out, and a file tree has none.
+pub fn rooms(root: &Root, volumes: &[String]) -> Vec<Room> {
+    let live = if root.is_live() { volumes } else { Default::default() };
+    live.iter().filter_map(|path| room(root, path)).collect()
+}
+
 fn room(root: &Root, path: &str) -> Option<Room> {
     let found = statvfs(&root.path(path)).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(found.fragment_size());
-    let (total_bytes, free_bytes) = (bytes(found.blocks()), bytes(found.blocks_available()));
+    let bytes = |blocks: u64| blocks.saturating_mul(wide(found.fragment_size()));
+    let (total_bytes, free_bytes) =
+        (bytes(wide(found.blocks())), bytes(wide(found.blocks_available())));
     Some(Room { path: path.into(), total_bytes, free_bytes })
 }
 
