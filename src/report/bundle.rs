@@ -230,7 +230,8 @@ pub fn leaks<F: Read + Seek>(file: &mut F, scrubber: &Scrubber) -> io::Result<Ve
                 break;
             }
             window.extend_from_slice(buffer.get(..read).unwrap_or_default());
-            hit = !scrubber.certain(&window).is_empty() && !crate::sabotage::off("report-second-look");
+            hit = !scrubber.certain(&window).is_empty()
+                && !crate::sabotage::off("report-second-look");
             // What may be the beginning of a secret is looked at with what follows it.
             window.drain(..window.len().saturating_sub(LOOK_BACK));
         }

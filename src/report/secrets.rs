@@ -66,7 +66,9 @@ const USERS: &[&str] = &["admin", "administrator", "Administrator", "ADMIN", "ro
 /// The names of users: what stands beside one may be a password.
 fn users(source: &Source, dictionary: &mut Dictionary) {
     USERS.iter().for_each(|name| dictionary.add_user(name.as_bytes()));
-    for path in ["/etc/passwd", "/etc/config/passwd", "/etc/samba/smbpasswd", "/etc/config/smbpasswd"] {
+    for path in
+        ["/etc/passwd", "/etc/config/passwd", "/etc/samba/smbpasswd", "/etc/config/smbpasswd"]
+    {
         let Some(text) = read(source, path) else { continue };
         for line in text.expose().split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b':');
@@ -80,8 +82,19 @@ fn users(source: &Source, dictionary: &mut Dictionary) {
 /// Whether a file's name says that all of it is secret.
 fn is_secret_name(name: &str) -> bool {
     const PARTS: [&str; 13] = [
-        "secret", "credential", "htpasswd", "pgpass", "netrc", ".key", ".keys", "token", "_key", "passphrase",
-        "keytab", "password", "psk",
+        "secret",
+        "credential",
+        "htpasswd",
+        "pgpass",
+        "netrc",
+        ".key",
+        ".keys",
+        "token",
+        "_key",
+        "passphrase",
+        "keytab",
+        "password",
+        "psk",
     ];
     let name = name.to_ascii_lowercase();
     PARTS.iter().any(|part| name.contains(part)) && !name.contains(".pub")

@@ -1,7 +1,12 @@
 //! How fast a log is scrubbed: prints megabytes in a second and what was redacted, and judges nothing.
 //!
 //! `cargo bench --bench scrub [-- MEGABYTES]`; the default is 100.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement"
+)]
 
 use qcloud_agent::report::scrub::Scrubber;
 use qcloud_agent::report::scrub::dictionary::Dictionary;
@@ -24,7 +29,8 @@ const LINES: &[&str] = &[
 const HIDDEN: &str = "Nov 22 10:00:09 nas app[1]: connecting with password=Wolke7kranich to https://anna:geheim7@example.net/";
 
 fn main() {
-    let megabytes = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(100_usize);
+    let megabytes =
+        std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(100_usize);
     let mut log = String::new();
     for number in 0.. {
         if log.len() >= 1 << 20 {
@@ -45,7 +51,10 @@ fn main() {
         let seconds = processor() - begun;
         let size = f64::from(u32::try_from(megabytes).unwrap());
         let redacted: u64 = counts.values().sum();
-        println!("{name}: {:.1} MB/s ({megabytes} MB in {seconds:.2} s, {redacted} redacted)", size / seconds);
+        println!(
+            "{name}: {:.1} MB/s ({megabytes} MB in {seconds:.2} s, {redacted} redacted)",
+            size / seconds
+        );
     }
     let peak = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = peak.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();

@@ -291,7 +291,8 @@ fn report_line(data: &[u8]) {
     dictionary.add(b"Wolke7kranich");
     dictionary.add_user(b"anna");
     let scrubber = Scrubber::new(dictionary, &[7; 32]);
-    let paths = ["", "/etc/fstab", "/etc/config/network", "/etc/docker/daemon.json", "/etc/samba/smb.conf"];
+    let paths =
+        ["", "/etc/fstab", "/etc/config/network", "/etc/docker/daemon.json", "/etc/samba/smb.conf"];
     let path = paths[data.len() % paths.len()];
     let written = |pieces: usize, window: usize| {
         let mut to = Scrubbed::windowed(&scrubber, Vec::new(), window);

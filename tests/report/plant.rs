@@ -172,12 +172,27 @@ impl Writer {
         let random = &mut self.random;
         match &kind[..1] {
             // A password people choose: a word and a number, with and without a capital.
-            "p" => format!("{}{}{}", random.text(UPPER, 1), random.text(LOWER, 7), random.text(DIGITS, 2)),
+            "p" => format!(
+                "{}{}{}",
+                random.text(UPPER, 1),
+                random.text(LOWER, 7),
+                random.text(DIGITS, 2)
+            ),
             "w" => format!("{}{}", random.text(LOWER, 8), random.text(DIGITS, 2)),
             // One a generator made; with signs; with signs that mean something to a shell.
             "g" => format!("{}7x", random.text(ALNUM, 12)),
-            "s" => format!("{}!{}3%{}", random.text(UPPER, 2), random.text(LOWER, 6), random.text(LOWER, 2)),
-            "t" => format!("{}@{}#{}&", random.text(UPPER, 3), random.text(ALNUM, 5), random.text(LOWER, 4)),
+            "s" => format!(
+                "{}!{}3%{}",
+                random.text(UPPER, 2),
+                random.text(LOWER, 6),
+                random.text(LOWER, 2)
+            ),
+            "t" => format!(
+                "{}@{}#{}&",
+                random.text(UPPER, 3),
+                random.text(ALNUM, 5),
+                random.text(LOWER, 4)
+            ),
             // A sentence.
             "q" => {
                 let mut words: Vec<_> = (0..4).map(|_| random.text(LOWER, 6)).collect();
@@ -225,7 +240,9 @@ fn placeholder(text: &str) -> Option<usize> {
     let first = bytes.next()?;
     let named = inner.contains(':') && !inner.contains(' ');
     let kind = b"pwgstqdxXihnbBTaAkrujc".contains(&first)
-        && (named || bytes.clone().all(|b| b.is_ascii_digit() || b"%'".contains(&b)) || inner.contains('|'));
+        && (named
+            || bytes.clone().all(|b| b.is_ascii_digit() || b"%'".contains(&b))
+            || inner.contains('|'));
     let again = b"=~".contains(&first) && !inner.contains(' ');
     (kind || again).then_some(end)
 }

@@ -9,7 +9,6 @@ fn seeds() -> u64 {
     std::env::var("SEEDS").map_or(5, |seeds| seeds.parse().unwrap())
 }
 
-
 #[test]
 fn x4_what_settings_keep_secret_is_found_where_nothing_gives_it_away() {
     let dir = scratch("known");

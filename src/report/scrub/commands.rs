@@ -102,9 +102,21 @@ const FLAGS: &[(&[&str], &str, Shape)] = &[
     (&["smbclient", "rpcclient", "mount.cifs", "net", "smbcacls"], "-U", Shape::Pair(b'%')),
     (&["smbclient"], "--user", Shape::Pair(b'%')),
     (&["ldapsearch", "ldapmodify", "ldapadd", "ldapwhoami", "ldappasswd"], "-w", Shape::Next),
-    (&["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap", "trapsess"], "-c", Shape::Next),
-    (&["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap", "trapsess"], "-A", Shape::Next),
-    (&["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap", "trapsess"], "-X", Shape::Next),
+    (
+        &["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap", "trapsess"],
+        "-c",
+        Shape::Next,
+    ),
+    (
+        &["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap", "trapsess"],
+        "-A",
+        Shape::Next,
+    ),
+    (
+        &["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap", "trapsess"],
+        "-X",
+        Shape::Next,
+    ),
     (&["redis-cli"], "-a", Shape::Next),
     (&["mosquitto_pub", "mosquitto_sub"], "-P", Shape::Next),
     (&["upscmd", "upsrw"], "-p", Shape::Next),
@@ -135,14 +147,17 @@ enum Shape {
 }
 
 /// Flags that mostly stand before a secret, whatever the program: it is one where it looks made.
-const USUAL: &[&str] = &["-p", "-P", "-pw", "-w", "--pw", "--pass", "-pass", "-passwd", "-storepass", "-keypass"];
+const USUAL: &[&str] =
+    &["-p", "-P", "-pw", "-w", "--pw", "--pass", "-pass", "-passwd", "-storepass", "-keypass"];
 
 /// The secrets behind flags of programs that take them there.
 fn flags(line: &[u8], tokens: &[(usize, usize)], spans: &mut Vec<Span>) {
     let is_flag = |(start, _): &(usize, usize)| {
         line.get(*start) == Some(&b'-') || line.get(*start..*start + 3) == Some(b"/p:")
     };
-    if !tokens.iter().any(is_flag) && !tokens.iter().any(|token| line.get(token.0..token.1) == Some(b"use")) {
+    if !tokens.iter().any(is_flag)
+        && !tokens.iter().any(|token| line.get(token.0..token.1) == Some(b"use"))
+    {
         return;
     }
     let text = |(start, end): (usize, usize)| line.get(start..end).unwrap_or_default();
@@ -201,7 +216,9 @@ fn placed(line: &[u8], tokens: &[(usize, usize)], spans: &mut Vec<Span>) {
             b"use" => from.iter().skip_while(|word| !text(**word).starts_with(b"\\\\")).nth(1),
             _ => None,
         };
-        spans.extend(place.filter(|word| is_made(text(**word))).map(|word| span(0, *word, Kind::Password)));
+        spans.extend(
+            place.filter(|word| is_made(text(**word))).map(|word| span(0, *word, Kind::Password)),
+        );
     }
 }
 
@@ -213,8 +230,22 @@ fn is_made(word: &[u8]) -> bool {
 
 /// Programs that read a secret from what is piped or put into them.
 const READERS: &[&str] = &[
-    "sudo -S", "chpasswd", "--stdin", "-stdin", "cryptsetup", "smbpasswd", "passwd", "luks", "kinit", "openssl",
-    "pdbedit", "gpg", "su -", "load-key", "luksOpen", "login",
+    "sudo -S",
+    "chpasswd",
+    "--stdin",
+    "-stdin",
+    "cryptsetup",
+    "smbpasswd",
+    "passwd",
+    "luks",
+    "kinit",
+    "openssl",
+    "pdbedit",
+    "gpg",
+    "su -",
+    "load-key",
+    "luksOpen",
+    "login",
 ];
 
 /// `echo SECRET | sudo -S …`, `smbpasswd <<< SECRET`.
@@ -224,7 +255,8 @@ fn piped(line: &[u8], tokens: &[(usize, usize)], spans: &mut Vec<Span>) {
     if pipe.is_none() && here.is_none() {
         return;
     }
-    let reads = |text: &[u8]| READERS.iter().any(|reader| position(text, reader.as_bytes()).is_some());
+    let reads =
+        |text: &[u8]| READERS.iter().any(|reader| position(text, reader.as_bytes()).is_some());
     let text = |(start, end): (usize, usize)| line.get(start..end).unwrap_or_default();
     for (number, token) in tokens.iter().enumerate() {
         let is_echo = matches!(text(*token), b"echo" | b"printf");
@@ -239,7 +271,9 @@ fn piped(line: &[u8], tokens: &[(usize, usize)], spans: &mut Vec<Span>) {
             let colon = found.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1);
             spans.push(span(token.0, (word.0 + colon, word.1), Kind::Password));
         }
-        if here.is_some_and(|here| token.0 >= here + 3) && here.and_then(|at| line.get(..at)).is_some_and(reads) {
+        if here.is_some_and(|here| token.0 >= here + 3)
+            && here.and_then(|at| line.get(..at)).is_some_and(reads)
+        {
             spans.push(span(0, *token, Kind::Password));
         }
     }

@@ -130,7 +130,8 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
             || judged == Name::Likely && words::is_version(found)
             || judged == Name::Likely && is_plain_value(name, found)
             || judged == Name::About && (!looks_secret(found) || is_plain_value(name, found));
-        let (start, end) = if keeps { (start, end) } else { sentence_value(line, at, (start, end)) };
+        let (start, end) =
+            if keeps { (start, end) } else { sentence_value(line, at, (start, end)) };
         return (!keeps).then_some(span(at, (start, end), kind));
     }
     // Behind a blank: a setting's line, a flag's value, or a sentence.
@@ -157,7 +158,10 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     }
     let is_flag = trimmed > 0;
     let is_pair = found.iter().position(|byte| *byte == b'=').is_some_and(|at| {
-        at > 0 && at < 16 && found.iter().take(at).all(|byte| is_word_byte(*byte)) && at + 1 < found.len()
+        at > 0
+            && at < 16
+            && found.iter().take(at).all(|byte| is_word_byte(*byte))
+            && at + 1 < found.len()
     });
     let is_list = matches!(found.first(), Some(b'[' | b'('));
     let fits =
@@ -268,7 +272,8 @@ fn sentence(line: &[u8], context: usize, from: usize, kind: Kind) -> Option<Span
         at = skip(line, at, is_blank);
         let (start, end) = value(line, at);
         let token = line.get(start..end).filter(|token| !token.is_empty())?;
-        let tells = [&b"is"[..], b"was", b"to", b"now", b"as", b"=", b"lautet", b"ist"].contains(&before)
+        let tells = [&b"is"[..], b"was", b"to", b"now", b"as", b"=", b"lautet", b"ist"]
+            .contains(&before)
             || before.ends_with(b":")
             || before.ends_with(b"=");
         let quoted = start > at;

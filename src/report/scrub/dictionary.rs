@@ -171,11 +171,16 @@ fn encodings(secret: &[u8]) -> Vec<Vec<u8>> {
     all.push(json(secret));
     all.push(xml(secret));
     all.push(wide(secret));
-    for form in [|b: u8| format!("%{b:02X}"), |b| format!("%{b:02x}"), |b| format!("\\x{b:02x}"), |b| {
-        format!("\\u{b:04x}")
-    }, |b| format!("&#{b};"), |b| format!("{b:02x} "), |b| format!("{b:02X} "), |b| {
-        format!("{b:02x}:")
-    }] {
+    for form in [
+        |b: u8| format!("%{b:02X}"),
+        |b| format!("%{b:02x}"),
+        |b| format!("\\x{b:02x}"),
+        |b| format!("\\u{b:04x}"),
+        |b| format!("&#{b};"),
+        |b| format!("{b:02x} "),
+        |b| format!("{b:02X} "),
+        |b| format!("{b:02x}:"),
+    ] {
         let mut text: Vec<u8> = secret.iter().flat_map(|byte| form(*byte).into_bytes()).collect();
         text.truncate(text.trim_ascii_end().len());
         all.push(text);

@@ -38,7 +38,8 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
             continue;
         }
         let token = token.get(..length).unwrap_or_default();
-        if length >= SHORTEST_MIXED && !is_named_harmless(token, &previous) && !is_public_key(token) {
+        if length >= SHORTEST_MIXED && !is_named_harmless(token, &previous) && !is_public_key(token)
+        {
             if length >= SHORTEST {
                 parts(token, at, spans);
             }

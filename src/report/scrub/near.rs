@@ -27,17 +27,13 @@ static WHO: List = List::new(
     rhost ruser tty addr address server workgroup machine client ssid",
 );
 /// Words before a code that only counts once.
-static ONCE: List = List::new(
-    "otp pin totp passcode mfa 2fa tan one-time onetime verification",
-);
+static ONCE: List = List::new("otp pin totp passcode mfa 2fa tan one-time onetime verification");
 /// Words that make a code such a one.
 static ABOUT_CODE: List = List::new(
     "verification security one-time login confirmation auth authentication access pairing sms unlock 2fa your",
 );
 /// Words before `codes`.
-static SPARE: List = List::new(
-    "recovery backup scratch emergency rescue spare",
-);
+static SPARE: List = List::new("recovery backup scratch emergency rescue spare");
 
 /// The secrets of a line by the words near them.
 pub fn find(line: &[u8], users: &BTreeSet<Vec<u8>>, spans: &mut Vec<Span>) {
@@ -92,7 +88,9 @@ fn calls(line: &[u8], word: &[u8], end: usize) -> bool {
 
 /// `user=NAME%SECRET`.
 fn is_setting_user(line: &[u8], words: &[(usize, usize)], number: usize) -> bool {
-    let Some((before, word)) = number.checked_sub(1).and_then(|n| words.get(n)).zip(words.get(number)) else {
+    let Some((before, word)) =
+        number.checked_sub(1).and_then(|n| words.get(n)).zip(words.get(number))
+    else {
         return false;
     };
     let name = line.get(before.0..before.1).unwrap_or_default();
@@ -106,7 +104,8 @@ fn pair(line: &[u8], start: usize, end: usize, spans: &mut Vec<Span>) {
     let between = rest.get(..signs).unwrap_or_default();
     let joins = between.iter().any(|b| b":%/,;|".contains(b));
     let quoted = between.iter().any(|b| b"\"'".contains(b));
-    let in_path = start.checked_sub(1).and_then(|at| line.get(at)) == Some(&b'/') && between == b"/";
+    let in_path =
+        start.checked_sub(1).and_then(|at| line.get(at)) == Some(&b'/') && between == b"/";
     if !joins || in_path || between.contains(&b' ') && !quoted {
         return;
     }
@@ -115,7 +114,9 @@ fn pair(line: &[u8], start: usize, end: usize, spans: &mut Vec<Span>) {
     let ends = |b: &u8| b.is_ascii_whitespace() || b"\"'`,;<>|)]}\0@".contains(b);
     let length = value.iter().position(ends).unwrap_or(value.len());
     let value = value.get(..length).unwrap_or_default();
-    let is_other = value.contains(&b'=') || value.contains(&b'/') || value.contains(&b'.') && !has_signs(value);
+    let is_other = value.contains(&b'=')
+        || value.contains(&b'/')
+        || value.contains(&b'.') && !has_signs(value);
     if looks_secret(value) && !is_other && !value.starts_with(b"[redacted") {
         spans.push(span(start, (from, from + length), Kind::Password));
     }
@@ -127,14 +128,16 @@ fn has_signs(word: &[u8]) -> bool {
 
 /// `your verification code is 123456`, `recovery codes: a1b2c-d3e4f …`.
 fn code(line: &[u8], words: &[(usize, usize)], number: usize, spans: &mut Vec<Span>) {
-    let text = |n: usize| words.get(n).and_then(|(start, end)| line.get(*start..*end)).unwrap_or_default();
+    let text =
+        |n: usize| words.get(n).and_then(|(start, end)| line.get(*start..*end)).unwrap_or_default();
     let word = text(number);
     if !word.first().is_some_and(|byte| b"cCoOpPtTmM2vVkK".contains(byte)) {
         return;
     }
     let before = number.checked_sub(1).map(text).unwrap_or_default();
     let context = words.get(number).map_or(0, |(start, _)| *start);
-    let spare = [&b"codes"[..], b"code", b"key", b"keys"].contains(&&*word.to_ascii_lowercase()) && SPARE.has(before);
+    let spare = [&b"codes"[..], b"code", b"key", b"keys"].contains(&&*word.to_ascii_lowercase())
+        && SPARE.has(before);
     let once = ONCE.has(word)
         || (word.eq_ignore_ascii_case(b"code") || word.eq_ignore_ascii_case(b"codes"))
             && ABOUT_CODE.has(before);
@@ -175,7 +178,8 @@ fn made(line: &[u8], words: &[(usize, usize)], spoken: &[usize], spans: &mut Vec
         }
         let (before, behind) = (spoken.get(last), spoken.get(last + 1));
         let follows = before.is_some_and(|at| at < start && start - at <= NEAR);
-        let precedes = [before, behind].iter().flatten().any(|at| **at > *start && **at - start <= NEAR);
+        let precedes =
+            [before, behind].iter().flatten().any(|at| **at > *start && **at - start <= NEAR);
         if !follows && !precedes {
             continue;
         }
@@ -198,7 +202,8 @@ fn made(line: &[u8], words: &[(usize, usize)], spoken: &[usize], spans: &mut Vec
 fn dumped(line: &[u8], words: &[(usize, usize)], from: usize, spans: &mut Vec<Span>) {
     let is_byte = |(start, end): &(usize, usize)| {
         let word = line.get(*start..*end).unwrap_or_default();
-        let is_joined = line.get(*end) == Some(&b':') || start.checked_sub(1).and_then(|at| line.get(at)) == Some(&b':');
+        let is_joined = line.get(*end) == Some(&b':')
+            || start.checked_sub(1).and_then(|at| line.get(at)) == Some(&b':');
         word.len() == 2 && word.iter().all(u8::is_ascii_hexdigit) && !is_joined
     };
     let mut at = words.partition_point(|(start, _)| *start < from);
@@ -236,13 +241,17 @@ fn is_joined(line: &[u8], start: usize, end: usize, strong: bool) -> bool {
 /// Whether a word is a mix that nobody writes in a sentence: a capital, small letters and digits, or signs.
 fn is_strong(word: &[u8]) -> bool {
     let has = |class: fn(&u8) -> bool| word.iter().any(class);
-    let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    let mixed =
+        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
     is_made(word) && (mixed || has_signs(word))
 }
 
 /// Whether a word looks made: letters and digits, and neither a host, a version, an id nor the name of a device.
 fn is_made(word: &[u8]) -> bool {
-    let word = word.iter().rposition(|b| !b".!?".contains(b)).map_or(word, |at| word.get(..=at).unwrap_or(word));
+    let word = word
+        .iter()
+        .rposition(|b| !b".!?".contains(b))
+        .map_or(word, |at| word.get(..=at).unwrap_or(word));
     let has = |class: fn(&u8) -> bool| word.iter().any(class);
     let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
     let is_hex = word.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');

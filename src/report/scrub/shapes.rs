@@ -228,11 +228,7 @@ fn provider(line: &[u8], at: usize) -> Found {
     let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
     let is_made = has(u8::is_ascii_digit) || is_mixed || matches!(*prefix, "AKIA" | "ASIA");
     let is_web = *prefix != "eyJ" || body.iter().filter(|b| **b == b'.').count() >= 1;
-    (length >= *least && is_made && is_web).then_some((
-        at,
-        at + prefix.len() + length,
-        Kind::Token,
-    ))
+    (length >= *least && is_made && is_web).then_some((at, at + prefix.len() + length, Kind::Token))
 }
 
 /// First two letters of prefixes, as a bit of 2^12: a letter counts by its last six bits.

@@ -153,7 +153,8 @@ impl Format {
         let lead = text.len() - text.trim_ascii_start().len();
         let text = text.get(lead..).unwrap_or_default();
         // What is commented out passes the other layers.
-        if text.first().is_none_or(|byte| b"#;[<{}!*".contains(byte)) && self.syntax != Syntax::Json {
+        if text.first().is_none_or(|byte| b"#;[<{}!*".contains(byte)) && self.syntax != Syntax::Json
+        {
             return;
         }
         match self.syntax {
@@ -196,7 +197,8 @@ impl Format {
         }) {
             sign = blank;
         }
-        let (key, value) = (from.get(..sign).unwrap_or_default(), from.get(sign + 1..).unwrap_or_default());
+        let (key, value) =
+            (from.get(..sign).unwrap_or_default(), from.get(sign + 1..).unwrap_or_default());
         let blank = value.len() - value.trim_ascii_start().len();
         let (start, end) = unquoted(text, (text_start + sign + 1 + blank, text.len()));
         let value = text.get(start..end).unwrap_or_default();
@@ -218,7 +220,8 @@ impl Format {
     fn json(&self, text: &[u8], lead: usize, spans: &mut Vec<Span>) {
         let mut key: &[u8] = b"";
         let mut at = 0;
-        while let Some(open) = text.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'"')) {
+        while let Some(open) = text.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'"'))
+        {
             let start = at + open + 1;
             let rest = text.get(start..).unwrap_or_default();
             let mut escaped = false;
@@ -287,7 +290,8 @@ fn is_harmless_word(word: &[u8]) -> bool {
     let is_place = word.starts_with(b"/") && !word.ends_with(b"=");
     // A host and a port behind a scheme, and no more.
     let host = find(word, b"://").and_then(|at| word.get(at + 3..));
-    let is_host = host.is_some_and(|host| host.iter().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(b)));
+    let is_host = host
+        .is_some_and(|host| host.iter().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(b)));
     is_setting(word)
         || USUAL.has(word)
         || is_number

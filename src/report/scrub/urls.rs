@@ -54,7 +54,8 @@ fn before_at(line: &[u8], spans: &mut Vec<Span>) {
     for (at, _) in line.iter().enumerate().filter(|(_, byte)| **byte == b'@') {
         let before = line.get(..at).unwrap_or_default();
         let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'=<>(,;\0".contains(byte);
-        let from = before.iter().rev().take(128).position(ends).map_or(at.saturating_sub(128), |n| at - n);
+        let from =
+            before.iter().rev().take(128).position(ends).map_or(at.saturating_sub(128), |n| at - n);
         let pair = line.get(from..at).unwrap_or_default();
         let Some(colon) = pair.iter().position(|byte| *byte == b':') else { continue };
         let secret = pair.get(colon + 1..).unwrap_or_default();
@@ -106,7 +107,8 @@ fn webhook(line: &[u8], spans: &mut Vec<Span>) {
         let at = from + found;
         from = at + 4;
         let rest = line.get(from..).unwrap_or_default();
-        let letters = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)).count();
+        let letters =
+            rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)).count();
         if rest.get(letters) != Some(&b'/') {
             continue;
         }

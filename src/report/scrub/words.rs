@@ -181,7 +181,19 @@ pub(in crate::report) fn judge(name: &[u8]) -> Name {
                 && !["bypass", "compass", "encompass", "trespass"].contains(&part)
             || part.len() > 4 && part.ends_with("pw")
             || long
-                && ["secret", "token", "apikey", "pwd", "psk", "sessid", "sessionid", "authtok", "credential"].iter().any(|end| part.ends_with(end))
+                && [
+                    "secret",
+                    "token",
+                    "apikey",
+                    "pwd",
+                    "psk",
+                    "sessid",
+                    "sessionid",
+                    "authtok",
+                    "credential",
+                ]
+                .iter()
+                .any(|end| part.ends_with(end))
     };
     let key = parts.windows(2).any(|two| match two {
         [before, key] => key == "key" && is(before, &KEYS),
@@ -197,7 +209,8 @@ pub(in crate::report) fn judge(name: &[u8]) -> Name {
     let about = parts.iter().enumerate().any(|(at, part)| {
         let one = part.strip_suffix('s').unwrap_or(part);
         let asks = at < secret && part == "ask";
-        (at > secret && (is(part, &ABOUT) || is(one, &ABOUT)) || asks) && !(part == "id" && is_sessions)
+        (at > secret && (is(part, &ABOUT) || is(one, &ABOUT)) || asks)
+            && !(part == "id" && is_sessions)
     });
     match (certain, likely, about) {
         (true, _, false) => Name::Certain,
