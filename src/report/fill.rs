@@ -135,7 +135,7 @@ fn tools(
     source: &Source,
     lines: &[&[&str]],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     if !source.root().is_live() {
         return Ok(());
