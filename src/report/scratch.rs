@@ -204,7 +204,8 @@ mod tests {
         for round in 0_u8..60 {
             step = step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) % 300_000;
             let text = format!("clear text {round} ").repeat(usize::from(round) * 130);
-            for to in [&mut sealed as &mut dyn WriteSeek, &mut plain] {
+            let both: [&mut dyn WriteSeek; 2] = [&mut sealed, &mut plain];
+            for to in both {
                 to.seek(SeekFrom::Start(step)).unwrap();
                 to.write_all(text.as_bytes()).unwrap();
             }
