@@ -52,8 +52,9 @@ async fn serve(rows: &'static [Row], options: Options) -> Result<(), Failure> {
             let listener = listener.map_err(|error| Failure::Socket(dir.clone(), error))?;
             // The daemon outlives its socket: a clone keeps the channel open.
             tokio::spawn(listener.serve(asked.clone()));
-            listens_in = Some(dir);
+            listens_in = Some(dir.clone());
         }
+        agent.keep_journal(&dir);
         let (ended, stood) = agent.run(&mut questions).await?;
         standing = stood;
         match ended {

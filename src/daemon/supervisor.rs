@@ -12,6 +12,7 @@ use super::feature::{
 };
 use super::household::Household;
 use super::quarantine::Broken;
+use super::tape::Tape;
 use crate::card::{Card, Switch, Warning};
 use crate::clock::{Boot, Now};
 use crate::egress::backoff::Backoff;
@@ -87,6 +88,7 @@ pub struct Supervisor {
     /// Why the key is not used: this is another board than it was made on.
     pub(super) suspected: Option<String>,
     pub(super) starting: bool,
+    pub(super) tape: Tape,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -144,6 +146,7 @@ impl Supervisor {
             started: false,
             suspected: None,
             starting: false,
+            tape: Tape::default(),
             inbox: VecDeque::new(),
             incarnations: 0,
         }
@@ -443,6 +446,7 @@ impl Supervisor {
 
     fn deliver(&mut self, name: &'static str, input: Input<'_, AnyNote>, now: Now) {
         let Some(live) = self.live.get_mut(name) else { return };
+        self.tape.note(now.boot, name, &input);
         let handle = || (live.feature.handle(input, now), live.feature.next_wake());
         match catch_unwind(AssertUnwindSafe(handle)) {
             Ok((effects, wake)) => {

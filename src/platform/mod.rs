@@ -4,8 +4,9 @@
 //! absolute path, [`exec`] starts every process, [`netlink`] watches the addresses, [`sockdiag`] and
 //! [`traffic`] read what the kernel counted, [`timer`] owns the timers that see suspend and a set
 //! clock, [`privilege`] and [`seccomp`] give up what the agent may do, and [`helper`] keeps the little that
-//! needs root. There is no shell, and `unsafe` only in `kernel.rs`.
+//! needs root. There is no shell, and `unsafe` only in `kernel.rs` and `crash.rs`.
 
+pub mod crash;
 pub mod exec;
 pub mod facts;
 pub mod features;
@@ -17,6 +18,7 @@ pub mod netlink;
 pub(crate) mod parse;
 pub mod privilege;
 mod query;
+pub mod record;
 pub mod root;
 pub mod seccomp;
 pub mod serial;
