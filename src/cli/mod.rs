@@ -3,6 +3,7 @@
 //! stdout is the answer, stderr the rest, `--json` is stable. An error is one line of what failed on
 //! what and why, then a hint.
 
+pub mod acknowledge;
 pub mod consent;
 pub mod doctor;
 pub mod egress;

@@ -14,6 +14,9 @@ use tokio::process::{Child, Command};
 /// All that a started process sees of an environment.
 const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C")];
 
+/// The stack of a thread that waits for one process.
+const STACK: usize = 256 * 1024;
+
 /// What a process may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -102,6 +105,27 @@ impl Exec {
             Ok(Err(source)) => Err(ExecError::Read { program: program.into(), source }),
             Err(_) => Err(ExecError::Timeout { program: program.into(), timeout: limits.timeout }),
         }
+    }
+
+    /// As [`Exec::run`], for code that has no runtime to wait in: it blocks this thread, until the process ended or
+    /// was killed with its group. Longer than its timeout it never takes, whatever the process does.
+    ///
+    /// # Errors
+    /// As [`Exec::run`].
+    pub fn run_blocking(&self, argv: &[&str], limits: Limits) -> Result<Output, ExecError> {
+        let program = argv.first().copied().ok_or(ExecError::Empty)?;
+        let failed = |source| ExecError::Start { program: program.into(), source };
+        std::thread::scope(|threads| {
+            // A thread of its own: a runtime is not entered twice.
+            let run = || {
+                let mut builder = tokio::runtime::Builder::new_current_thread();
+                let runtime = builder.enable_all().build().map_err(failed)?;
+                runtime.block_on(self.run(argv, limits))
+            };
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            let thread = thread.spawn_scoped(threads, run).map_err(failed)?;
+            thread.join().unwrap_or_else(|_| Err(failed(io::Error::other("its thread failed"))))
+        })
     }
 
     /// Starts `argv` and lets it run, its stderr appended to a file. Dropping the child kills it.
@@ -243,6 +267,26 @@ mod tests {
     async fn output_beyond_the_cap_ends_the_process() {
         let output = Exec.run(&["yes"], LIMITS).await.unwrap();
         assert_eq!((output.status, output.stdout.len()), (None, 1000));
+    }
+
+    #[tokio::test]
+    async fn code_without_a_runtime_waits_for_a_process_that_will_not_end_no_longer_than_for_others()
+     {
+        let begun = tokio::time::Instant::now();
+        let short = Limits { timeout: Duration::from_millis(300), ..LIMITS };
+        let hang = ["sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep 4343' & sleep 4343"];
+        let error = Exec.run_blocking(&hang, short).unwrap_err();
+        assert!(matches!(error, ExecError::Timeout { .. }));
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+        for _ in 0..100 {
+            let list = Exec
+                .run_blocking(&["ps", "-eo", "args"], Limits { output_bytes: 1 << 20, ..LIMITS });
+            let list = list.unwrap().stdout;
+            if !String::from_utf8_lossy(&list).lines().any(|line| line == "sleep 4343") {
+                return;
+            }
+        }
+        panic!("the grandchild lives");
     }
 
     #[tokio::test]

@@ -116,6 +116,29 @@ pub(super) fn close_inherited() {
     unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
 }
 
+/// Gives this thread a priority for the processor, from -20 to 19, the nicest.
+///
+/// # Errors
+/// The system's own.
+pub(super) fn be_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: numbers only; 0 is this thread.
+    let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets this thread have the disks only when nobody else wants them.
+///
+/// # Errors
+/// The system's own.
+pub(super) fn be_idle_at_disks() -> io::Result<()> {
+    /// `IOPRIO_WHO_PROCESS` and `IOPRIO_CLASS_IDLE` in its place, as in `linux/ioprio.h`.
+    const THIS: (i32, i32) = (1, 0);
+    const IDLE: i32 = 3 << 13;
+    // SAFETY: numbers only.
+    let done = unsafe { libc::syscall(libc::SYS_ioprio_set, THIS.0, THIS.1, IDLE) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Makes a system call with every argument all ones: an address, descriptor, length or flag that none takes.
 #[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn attempt(number: i64) -> io::Result<()> {

@@ -3,8 +3,9 @@
 //! Each kind of contact with the system has one file here and none elsewhere: [`root`] makes every
 //! absolute path, [`exec`] starts every process, [`netlink`] watches the addresses, [`sockdiag`] and
 //! [`traffic`] read what the kernel counted, [`timer`] owns the timers that see suspend and a set
-//! clock, [`privilege`] and [`seccomp`] give up what the agent may do, and [`helper`] keeps the little that
-//! needs root. There is no shell, and `unsafe` only in `kernel.rs` and `crash.rs`.
+//! clock, [`privilege`] and [`seccomp`] give up what the agent may do, [`priority`] stands back behind others, and
+//! [`helper`] keeps the little that needs root. There is no shell, and `unsafe` only in `kernel.rs`
+//! and `crash.rs`.
 
 pub mod crash;
 pub mod exec;
@@ -16,6 +17,7 @@ pub mod memory;
 pub mod mounts;
 pub mod netlink;
 pub(crate) mod parse;
+pub mod priority;
 pub mod privilege;
 mod query;
 pub mod record;

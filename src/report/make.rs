@@ -3,8 +3,9 @@
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
 use super::fill::{Outcome, judged, take};
 use super::findings::{Finding, Watcher};
+use super::options::Options;
 use super::output::{Output, OutputError};
-use super::recipe::{SERVER, Section, Take};
+use super::recipe::{Section, Take, chosen};
 use super::scrub::Scrubber;
 use super::secrets;
 use super::shown::Shown;
@@ -20,6 +21,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -41,10 +43,12 @@ pub struct Order<'a> {
     pub agent: &'a Value,
     /// The directory it is written to.
     pub dir: &'a Path,
-    /// Sections that are left out, as patterns on their paths.
-    pub exclude: &'a [String],
-    /// How it was called, for the manifest.
-    pub argv: Vec<String>,
+    /// The file's own name; without one it tells the model and the time.
+    pub name: Option<OsString>,
+    /// What the box is.
+    pub facts: &'a Facts,
+    /// What is asked of it.
+    pub options: &'a Options,
 }
 
 /// How far it is.
@@ -99,13 +103,13 @@ pub enum ReportError {
 /// # Errors
 /// [`ReportError`]: then there is none. What fails in a section is a line in the manifest.
 pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Made, ReportError> {
-    let output = Output::open(order.dir, NEEDED)?;
+    let output = Output::open(order.dir, order.name.as_deref(), NEEDED)?;
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).map_err(|_| ReportError::Random)?;
     let source = Source::new(order.root, order.clock, TIME);
     let scrubber = Scrubber::new(secrets::known(&source), &random);
-    let facts = Facts::read(order.root);
-    let survey = Survey { source: &source, facts: &facts, agent: order.agent };
+    let survey =
+        Survey { source: &source, facts: order.facts, agent: order.agent, options: order.options };
     let archive = output.create(0).map_err(ReportError::Write)?;
     let text = output.create(1).map_err(ReportError::Write)?;
     let handle = archive.file.try_clone().map_err(ReportError::Write)?;
@@ -117,9 +121,9 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
         watcher: Watcher::default(),
         entries: Vec::new(),
     };
-    making.sections(order.exclude, progress).map_err(ReportError::Write)?;
+    making.sections(order.options, progress).map_err(ReportError::Write)?;
     let closed = making.close(order).map_err(ReportError::Write)?;
-    finish(order, &output, archive, &scrubber, closed, &facts)
+    finish(order, &output, archive, &scrubber, closed)
 }
 
 /// A report whose last entry is written.
@@ -136,7 +140,6 @@ fn finish(
     mut archive: super::output::Unfinished,
     scrubber: &Scrubber,
     closed: Closed,
-    facts: &Facts,
 ) -> Result<Made, ReportError> {
     let removed = bundle::leaks(&mut archive.file, scrubber).map_err(ReportError::Write)?;
     if !removed.is_empty() {
@@ -146,7 +149,7 @@ fn finish(
         archive = clean;
     }
     let bytes = archive.file.metadata().map_err(ReportError::Write)?.len();
-    let name = name(order, facts);
+    let name = order.name.clone().unwrap_or_else(|| name(order).into());
     let open_to_others = output.publish(archive, &name).map_err(ReportError::Write)?;
     let denied =
         closed.entries.iter().filter(|e| e.reason.as_deref().is_some_and(|r| r.contains("denied")));
@@ -164,8 +167,8 @@ fn finish(
 }
 
 /// `qcloud-report_TS-453D_7f3a9c21_20261122T101500Z.zip`.
-fn name(order: &Order<'_>, facts: &Facts) -> String {
-    let model = facts.model.value.as_deref().unwrap_or("nas");
+fn name(order: &Order<'_>) -> String {
+    let model = order.facts.model.value.as_deref().unwrap_or("nas");
     let plain = |text: &str| -> String {
         let letters = text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-');
         letters.take(24).collect()
@@ -175,6 +178,15 @@ fn name(order: &Order<'_>, facts: &Facts) -> String {
     let when: String =
         order.clock.now().wall.rfc3339().chars().filter(|c| !matches!(c, '-' | ':')).collect();
     format!("qcloud-report_{}_{id}_{when}.zip", plain(model))
+}
+
+/// Why a section is not in this report.
+fn left_out(section: &Section, options: &Options) -> Option<&'static str> {
+    let is_out = |pattern: &String| fits(pattern.as_bytes(), section.path.as_bytes());
+    if options.exclude.iter().any(is_out) {
+        return Some("excluded");
+    }
+    (section.path.starts_with("image/") && !options.image).then_some("no picture is wanted")
 }
 
 struct Making<'a> {
@@ -189,16 +201,15 @@ struct Making<'a> {
 impl Making<'_> {
     fn sections(
         &mut self,
-        exclude: &[String],
+        options: &Options,
         progress: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
-        let all = SERVER.len();
-        for (done, section) in SERVER.iter().enumerate() {
+        let chosen = chosen(options);
+        let all = chosen.len();
+        for (done, section) in chosen.into_iter().enumerate() {
             progress(Progress { done, all, section: section.title });
-            let is_out =
-                exclude.iter().any(|pattern| fits(pattern.as_bytes(), section.path.as_bytes()));
-            if is_out {
-                self.entries.push(line(section, Status::Skipped, Some("excluded".into()), None, 0));
+            if let Some(why) = left_out(section, options) {
+                self.entries.push(line(section, Status::Skipped, Some(why.into()), None, 0));
                 continue;
             }
             self.section(section)?;
@@ -304,9 +315,9 @@ fn manifest(order: &Order<'_>, entries: &[Entry]) -> Value {
         "schema": 1,
         "tool": "qcloud-agent",
         "version": env!("CARGO_PKG_VERSION"),
-        "mode": "server",
+        "mode": if order.options.crash { "crash" } else { "server" },
         "made": order.clock.now().wall.rfc3339(),
-        "argv": order.argv,
+        "argv": order.options.argv,
         "complete": complete,
         "limits": { "section_bytes": MOST, "seconds": TIME.as_secs(), "archive_bytes": bundle::MOST_BYTES },
         "entries": entries,

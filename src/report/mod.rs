@@ -14,6 +14,7 @@ pub mod bundle;
 mod fill;
 pub mod findings;
 mod make;
+pub mod options;
 pub mod output;
 pub mod recipe;
 pub mod scrub;

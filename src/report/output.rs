@@ -8,6 +8,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::linkat;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -69,11 +70,11 @@ pub struct Unfinished {
 }
 
 impl Output {
-    /// Takes a directory, which must have room for `needed` bytes and some more.
+    /// Takes a directory, which must have room for `needed` bytes and some more, and nothing of this name yet.
     ///
     /// # Errors
     /// [`OutputError`].
-    pub fn open(dir: &Path, needed: u64) -> Result<Self, OutputError> {
+    pub fn open(dir: &Path, name: Option<&OsStr>, needed: u64) -> Result<Self, OutputError> {
         let failed = |source: io::Error| OutputError::Directory { dir: dir.into(), source };
         let handle = OpenOptions::new()
             .read(true)
@@ -87,6 +88,9 @@ impl Output {
                 failed(errno.into())
             }
         })?;
+        if name.is_some_and(|name| dir.join(name).symlink_metadata().is_ok()) {
+            return Err(OutputError::Exists { path: dir.join(name.unwrap_or_default()) });
+        }
         let room = statvfs(dir).map_err(|errno| failed(errno.into()))?;
         let free = wide(room.blocks_available()).saturating_mul(wide(room.fragment_size()));
         if free < needed.saturating_add(ROOM) {
@@ -137,7 +141,7 @@ impl Output {
     ///
     /// # Errors
     /// The system's own; `AlreadyExists` when something has that name.
-    pub fn publish(&self, unfinished: Unfinished, name: &str) -> io::Result<bool> {
+    pub fn publish(&self, unfinished: Unfinished, name: &OsStr) -> io::Result<bool> {
         let path = self.dir.join(name);
         unfinished.file.sync_all()?;
         match &unfinished.named {
@@ -157,7 +161,7 @@ impl Output {
     }
 
     /// The path of a name here.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &OsStr) -> PathBuf {
         self.dir.join(name)
     }
 }

@@ -1,6 +1,7 @@
 //! The recipe: every section of a report, in the order of its pages.
 
 use super::bundle::Sensitivity::{self, Low, Personal};
+use super::options::{Form, Options};
 use super::survey::{self, Survey};
 use std::io::{self, Write};
 
@@ -59,6 +60,23 @@ const fn made(
 ) -> Section {
     Section { path, title, sensitivity, take: Take::Made(make) }
 }
+
+/// The sections of a report: all of them, or what the kernel says.
+pub fn chosen(options: &Options) -> Vec<&'static Section> {
+    let of_kernel =
+        |section: &&Section| options.form != Form::Kernel || KERNEL.contains(&section.path);
+    SERVER.iter().filter(of_kernel).collect()
+}
+
+/// What the kernel says, and what it runs on.
+const KERNEL: [&str; 6] = [
+    "system/release.txt",
+    "system/boot.txt",
+    "system/kernel_command_line.txt",
+    "system/kernel.txt",
+    "logs/kernel.txt",
+    "logs/pstore.txt",
+];
 
 /// Every section of the server report.
 #[rustfmt::skip]

@@ -85,9 +85,15 @@ impl Running {
             processes: u64::try_from(system.processes().len()).unwrap_or(u64::MAX),
             memory_bytes: live.memory_bytes,
             available_bytes: live.available_bytes,
-            volumes: volumes.iter().filter_map(|path| room(root, path)).collect(),
+            volumes: rooms(root, volumes),
         })
     }
+}
+
+/// The room of each of these volumes; one that does not answer is left out, and a file tree has none.
+pub fn rooms(root: &Root, volumes: &[String]) -> Vec<Room> {
+    let live = if root.is_live() { volumes } else { Default::default() };
+    live.iter().filter_map(|path| room(root, path)).collect()
 }
 
 fn room(root: &Root, path: &str) -> Option<Room> {

@@ -6,6 +6,7 @@ mod running;
 pub use people::{certificates, packages, schedule, units, users};
 pub use running::{boot, command_line, kernel_log, processes, situation, space};
 
+use super::options::Options;
 use super::source::Source;
 use crate::platform::facts::Facts;
 use serde_json::Value;
@@ -22,6 +23,8 @@ pub struct Survey<'a> {
     pub facts: &'a Facts,
     /// What the agent says: `status`, `ledger`.
     pub agent: &'a Value,
+    /// What is asked of the report.
+    pub options: &'a Options,
 }
 
 impl Survey<'_> {

@@ -1,0 +1,106 @@
+//! What may be asked of a report on the command line.
+
+use super::super::Failed;
+use super::super::acknowledge::acknowledge;
+use crate::card::Exit;
+use crate::report::options::{Acknowledged, Form, Options};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What a crash report says before it asks for its word.
+const CRASH: &str = "\
+A crash report holds parts of the memory of programs, what they do, and, where asked for, what the network carried:
+passwords, pictures and letters of people can be among it, and not all of that can be found and taken out.
+Give it only to whom you would give these, best with --recipient, which lets nobody else read it.";
+/// The word.
+const WORD: &str = "crash";
+
+/// The noun.
+pub fn noun() -> Command {
+    let path = || value_parser!(PathBuf);
+    let file = || Arg::new("file").value_name("FILE").required(true).value_parser(path());
+    let entry = Arg::new("entry").value_name("ENTRY");
+    Command::new("report")
+        .about(
+            "Make a report of this box for a support engineer; it never leaves the box by itself",
+        )
+        .args(arguments())
+        .args_conflicts_with_subcommands(true)
+        .subcommand(
+            Command::new("view")
+                .about("List what is in a report and check it, or show one part of it")
+                .arg(file().help("The report"))
+                .arg(entry.help("The part to show, such as report.txt")),
+        )
+}
+
+fn arguments() -> Vec<Arg> {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    let value = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    vec![
+        flag("crash", "Add what crashed: memory of programs, what they do; asks for a typed word"),
+        value("format", "FORM", "In which form it is given [zip-image]")
+            .value_parser(Form::ALL.map(|(name, _)| name)),
+        value("out", "PATH", "Where it is written [the largest data volume, else here]")
+            .value_parser(value_parser!(PathBuf)),
+        flag("list", "Show what would be in it, and make none"),
+        value("exclude", "PATTERN", "Leave sections out, such as 'logs/*'")
+            .action(ArgAction::Append),
+        flag("no-image", "Leave the picture of the screen out"),
+        flag("yes", "Agree to what a word would be asked for, in scripts"),
+    ]
+}
+
+/// What is asked for.
+///
+/// # Errors
+/// [`Exit::Consent`] when nobody agreed to what needs it.
+pub fn options(matches: &ArgMatches) -> Result<Options, Failed> {
+    let form = matches.get_one::<String>("format").and_then(|name| Form::parse(name));
+    let form = form.unwrap_or_default();
+    let crash = matches.get_flag("crash");
+    let acknowledged = if crash && !matches.get_flag("list") {
+        acknowledge(CRASH, WORD, matches.get_flag("yes"))?
+    } else {
+        Acknowledged::NotNeeded
+    };
+    Ok(Options {
+        form,
+        crash,
+        image: form.has_image() && !matches.get_flag("no-image"),
+        exclude: matches.get_many("exclude").into_iter().flatten().cloned().collect(),
+        acknowledged,
+        argv: std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
+    })
+}
+
+/// Where it is written: a directory, and the file's own name where one was given.
+///
+/// # Errors
+/// [`Exit::Usage`] for a path that is neither a directory nor a name in one.
+pub fn place(out: &Path) -> Result<(PathBuf, Option<OsString>), Failed> {
+    if out.is_dir() {
+        return Ok((out.into(), None));
+    }
+    let dir = match out.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+        Some(dir) => dir,
+        None => out,
+    };
+    let ends_open = out.as_os_str().as_encoded_bytes().ends_with(b"/");
+    match out.file_name() {
+        Some(name) if dir.is_dir() && !ends_open => Ok((dir.into(), Some(name.to_owned()))),
+        Some(_) | None => Err(Failed {
+            exit: Exit::Usage,
+            text: format!(
+                "cannot write to {}: there is no such directory\nhint: mkdir -p {0}",
+                out.display()
+            ),
+        }),
+    }
+}

@@ -1,0 +1,100 @@
+//! `report`: makes the archive, lists it, shows it. It opens no connection but the agent's own socket.
+
+mod ask;
+mod look;
+mod told;
+
+use super::print::Printer;
+use super::{Failed, talk};
+use crate::card::Exit;
+use crate::clock::{Clock, Wall};
+use crate::daemon::control::{DAEMON, Request};
+use crate::daemon::run::Options;
+use crate::platform::facts::Facts;
+use crate::platform::facts::live::rooms;
+use crate::platform::priority;
+use crate::platform::root::Root;
+use crate::report::{Order, make};
+pub use ask::noun;
+use clap::ArgMatches;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use told::Shown;
+
+/// Where reports are kept on a data volume.
+const FOLDER: &str = "qcloud-reports";
+
+/// Runs it.
+pub async fn dispatch(options: &Options, matches: &ArgMatches, printer: &Printer) -> Exit {
+    if let Some(("view", sub)) = matches.subcommand() {
+        let file = sub.get_one::<PathBuf>("file").cloned().unwrap_or_default();
+        return match sub.get_one::<String>("entry") {
+            Some(entry) => look::show(&file, entry, printer),
+            None => look::list(&file, printer),
+        };
+    }
+    match made(options, matches, printer).await {
+        Ok(exit) => exit,
+        Err(failed) => printer.fail(failed.exit, &failed.text),
+    }
+}
+
+async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failed> {
+    let asked = ask::options(matches)?;
+    if matches.get_flag("list") {
+        return Ok(look::preview(&asked, printer));
+    }
+    let root = Root::new(&options.root);
+    // A box in trouble must not get more of it.
+    priority::stand_back();
+    let facts = Facts::read(&root);
+    let (dir, name) = match matches.get_one::<PathBuf>("out") {
+        Some(out) => ask::place(out)?,
+        None => default_place(&root, &facts),
+    };
+    let agent = if root.is_live() { agent(options).await } else { Value::Null };
+    let order = Order {
+        root: &root,
+        clock: &Clock::system(Wall::default()),
+        agent: &agent,
+        dir: &dir,
+        name,
+        facts: &facts,
+        options: &asked,
+    };
+    let shown = Shown::of(printer);
+    let made = make(&order, &mut |progress| shown.draw(&progress));
+    shown.clear();
+    Ok(match made {
+        Ok(made) => told::answer(&made, printer),
+        Err(error) => told::refuse(&error, printer),
+    })
+}
+
+/// What the running agent says; nothing of a stopped one is touched.
+async fn agent(options: &Options) -> Value {
+    let ask = async |verb: &str| {
+        let request = Request { noun: DAEMON.into(), verb: verb.into(), args: json!({}) };
+        match talk::ask_running(options, &request).await {
+            Ok(Some(answer)) => answer.json,
+            Ok(None) | Err(_) => Value::Null,
+        }
+    };
+    json!({ "status": ask("status").await })
+}
+
+/// The report folder of the data volume with the most room, else the current directory.
+fn default_place(root: &Root, facts: &Facts) -> (PathBuf, Option<OsString>) {
+    let volumes = facts.volumes.value.as_deref().unwrap_or_default();
+    let rooms = rooms(root, volumes);
+    let largest = rooms.iter().max_by_key(|room| room.free_bytes);
+    let made = largest.and_then(|room| {
+        let dir = root.path(&room.path).join(FOLDER);
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&dir).ok()?;
+        Some(dir)
+    });
+    (made.unwrap_or_else(|| PathBuf::from(".")), None)
+}
