@@ -3,10 +3,13 @@
 //! Each kind of contact with the system has one file here and none elsewhere: [`root`] makes every
 //! absolute path, [`exec`] starts every process, [`netlink`] watches the addresses, [`sockdiag`] and
 //! [`traffic`] read what the kernel counted, [`timer`] owns the timers that see suspend and a set
-//! clock, [`privilege`] and [`seccomp`] give up what the agent may do, [`priority`] stands back behind others, and
+//! clock, [`privilege`] and [`seccomp`] give up what the agent may do, [`priority`] stands back behind others,
+//! [`crash`] keeps this process's last moment, [`cores`] those of others, [`capture`] looks at packets, and
 //! [`helper`] keeps the little that needs root. There is no shell, and `unsafe` only in `kernel.rs`
 //! and `crash.rs`.
 
+pub mod capture;
+pub mod cores;
 pub mod crash;
 pub mod exec;
 pub mod facts;

@@ -29,6 +29,8 @@ pub(super) fn take(
         Take::Files(patterns) => files(survey.source, patterns, outcome, to),
         Take::Values(patterns) => values(survey.source, patterns, outcome, to),
         Take::Logs(dirs) => logs(survey.source, dirs, outcome, to),
+        // They are written by themselves.
+        Take::Binaries(_) => Ok(()),
         Take::Made(make) => {
             if let Err(error) = make(survey, to) {
                 note(outcome, section.path, &error);

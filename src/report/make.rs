@@ -5,7 +5,7 @@ use super::fill::{Outcome, judged, take};
 use super::findings::{Finding, Watcher};
 use super::options::Options;
 use super::output::{Output, OutputError};
-use super::recipe::{Section, Take, chosen};
+use super::recipe::{MakeBinaries, Section, Take, chosen};
 use super::scrub::Scrubber;
 use super::secrets;
 use super::shown::Shown;
@@ -28,6 +28,8 @@ use std::path::{Path, PathBuf};
 
 /// How long a report may take.
 pub(super) const TIME: Duration = Duration::from_secs(60);
+/// How long one with the crash part may take.
+const CRASH_TIME: Duration = Duration::from_secs(120);
 /// The most bytes of a section; of a log, its end.
 pub(super) const MOST: u64 = 1 << 20;
 /// What may be needed on the disk: the archive, and `report.txt` beside it until it is in there.
@@ -106,7 +108,7 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
     let output = Output::open(order.dir, order.name.as_deref(), NEEDED)?;
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).map_err(|_| ReportError::Random)?;
-    let source = Source::new(order.root, order.clock, TIME);
+    let source = Source::new(order.root, order.clock, time(order.options));
     let scrubber = Scrubber::new(secrets::known(&source), &random);
     let survey =
         Survey { source: &source, facts: order.facts, agent: order.agent, options: order.options };
@@ -180,6 +182,11 @@ fn name(order: &Order<'_>) -> String {
     format!("qcloud-report_{}_{id}_{when}.zip", plain(model))
 }
 
+/// How long a report may take.
+const fn time(options: &Options) -> Duration {
+    if options.crash { CRASH_TIME } else { TIME }
+}
+
 /// Why a section is not in this report.
 fn left_out(section: &Section, options: &Options) -> Option<&'static str> {
     let is_out = |pattern: &String| fits(pattern.as_bytes(), section.path.as_bytes());
@@ -212,7 +219,12 @@ impl Making<'_> {
                 self.entries.push(line(section, Status::Skipped, Some(why.into()), None, 0));
                 continue;
             }
-            self.section(section)?;
+            match &section.take {
+                Take::Binaries(make) => self.binaries(section, *make)?,
+                Take::Files(_) | Take::Values(_) | Take::Logs(_) | Take::Made(_) => {
+                    self.section(section)?;
+                }
+            }
         }
         Ok(())
     }
@@ -239,6 +251,35 @@ impl Making<'_> {
         Ok(())
     }
 
+    /// Writes entries that are no text: nothing in them can be taken out, only the whole, by the second look.
+    fn binaries(&mut self, section: &'static Section, make: MakeBinaries) -> io::Result<()> {
+        let clock = self.survey.source.clock();
+        let begun = clock.now().boot;
+        let made = make(&self.survey);
+        let elapsed = (clock.now().boot - begun).as_millis();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let made = match made {
+            Ok(made) if !made.is_empty() => made,
+            Ok(_) => {
+                self.entries.push(line(section, Status::Absent, None, None, elapsed));
+                return Ok(());
+            }
+            Err(error) => {
+                let why = Some(error.to_string());
+                self.entries.push(line(section, Status::Error, why, None, elapsed));
+                return Ok(());
+            }
+        };
+        for binary in made {
+            let written = self.bundle.plain(&binary.path, &mut binary.bytes.as_slice())?;
+            let mut entry = line(section, Status::Ok, None, Some(written), elapsed);
+            entry.path = binary.path;
+            entry.source = binary.source;
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
     /// Writes what is made of all sections.
     fn close(mut self, order: &Order<'_>) -> io::Result<Closed> {
         let mut findings = core::mem::take(&mut self.watcher).finish();
@@ -249,7 +290,8 @@ impl Making<'_> {
             "sections": self.entries.len(),
             "findings": findings.iter().map(|f| f.code).collect::<Vec<_>>(),
         });
-        self.whole("README.txt", README.as_bytes())?;
+        let crash = if order.options.crash { README_CRASH } else { "" };
+        self.whole("README.txt", format!("{README}{crash}").as_bytes())?;
         // Its parts were scrubbed on their way there.
         self.text.seek(SeekFrom::Start(0))?;
         let written = self.bundle.plain("report.txt", &mut self.text)?;
@@ -308,6 +350,13 @@ Passwords, keys and tokens were taken out: `[redacted:password#a3f]` stands for 
 Names of users are in it.
 ";
 
+/// The same of the crash part.
+const README_CRASH: &str = "
+crash/          what stopped and what waits: stacks as addresses, open files by name, heads of packets where asked for.
+                Entries of sensitivity high in manifest.json tell more of people than the rest: show them to few.
+                crash/agent/*.dmp and crash/cores/*.dmp are minidumps, for minidump-stackwalk and the like.
+";
+
 fn manifest(order: &Order<'_>, entries: &[Entry]) -> Value {
     let complete =
         entries.iter().all(|e| matches!(e.status, Status::Ok | Status::Absent | Status::Skipped));
@@ -319,7 +368,7 @@ fn manifest(order: &Order<'_>, entries: &[Entry]) -> Value {
         "made": order.clock.now().wall.rfc3339(),
         "argv": order.options.argv,
         "complete": complete,
-        "limits": { "section_bytes": MOST, "seconds": TIME.as_secs(), "archive_bytes": bundle::MOST_BYTES },
+        "limits": { "section_bytes": MOST, "seconds": time(order.options).as_secs(), "archive_bytes": bundle::MOST_BYTES },
         "entries": entries,
     })
 }
@@ -334,7 +383,7 @@ fn line(
     let source = match &section.take {
         Take::Files(paths) | Take::Values(paths) => paths.join(" "),
         Take::Logs(dirs) => dirs.iter().map(|(dir, _)| *dir).collect::<Vec<_>>().join(" "),
-        Take::Made(_) => "put together".into(),
+        Take::Made(_) | Take::Binaries(_) => "put together".into(),
     };
     let nothing = || Written { bytes: 0, sha256: String::new(), redactions: Default::default() };
     let written = written.unwrap_or_else(nothing);

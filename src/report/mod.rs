@@ -11,6 +11,7 @@
 //! anything, and there may be none: `tests/house.rs` sees to it that this directory knows neither `egress` nor `wire`.
 
 pub mod bundle;
+pub mod crash;
 mod fill;
 pub mod findings;
 mod make;

@@ -1,6 +1,8 @@
 //! What is asked of a report.
 
+use crate::platform::capture::Wanted;
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// In which form a report is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,6 +68,10 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// How somebody agreed to what is in it.
     pub acknowledged: Acknowledged,
+    /// What of the network is looked at, with the crash part.
+    pub pcap: Option<Wanted>,
+    /// Where the agent keeps its state, and its crashes.
+    pub state_dir: PathBuf,
     /// How it was called, for the manifest.
     pub argv: Vec<String>,
 }

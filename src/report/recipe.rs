@@ -1,6 +1,7 @@
 //! The recipe: every section of a report, in the order of its pages.
 
 use super::bundle::Sensitivity::{self, Low, Personal};
+use super::crash::{Binary, CRASH};
 use super::options::{Form, Options};
 use super::survey::{self, Survey};
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ pub enum Take {
     Logs(&'static [(&'static str, &'static [&'static str])]),
     /// Something that is put together.
     Made(fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>),
+    /// Entries of their own below its path, none of them text.
+    Binaries(fn(&Survey<'_>) -> io::Result<Vec<Binary>>),
 }
 
 /// A section.
@@ -29,7 +32,7 @@ pub struct Section {
     pub take: Take,
 }
 
-const fn files(
+pub(super) const fn files(
     path: &'static str,
     title: &'static str,
     sensitivity: Sensitivity,
@@ -38,7 +41,11 @@ const fn files(
     Section { path, title, sensitivity, take: Take::Files(from) }
 }
 
-const fn values(path: &'static str, title: &'static str, from: &'static [&'static str]) -> Section {
+pub(super) const fn values(
+    path: &'static str,
+    title: &'static str,
+    from: &'static [&'static str],
+) -> Section {
     Section { path, title, sensitivity: Low, take: Take::Values(from) }
 }
 
@@ -50,9 +57,10 @@ const fn logs(
     Section { path, title, sensitivity: Personal, take: Take::Logs(from) }
 }
 
-type Make = fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>;
+pub(super) type MakeBinaries = fn(&Survey<'_>) -> io::Result<Vec<Binary>>;
+pub(super) type Make = fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>;
 
-const fn made(
+pub(super) const fn made(
     path: &'static str,
     title: &'static str,
     sensitivity: Sensitivity,
@@ -61,11 +69,14 @@ const fn made(
     Section { path, title, sensitivity, take: Take::Made(make) }
 }
 
-/// The sections of a report: all of them, or what the kernel says.
+/// The sections of a report: all of them, or what the kernel says; with the crash part, that one beside them
+/// (promise X5).
 pub fn chosen(options: &Options) -> Vec<&'static Section> {
     let of_kernel =
         |section: &&Section| options.form != Form::Kernel || KERNEL.contains(&section.path);
-    SERVER.iter().filter(of_kernel).collect()
+    let with_crash = options.crash && !crate::sabotage::off("report-crash-part");
+    let crash = CRASH.iter().filter(|_| with_crash);
+    SERVER.iter().filter(of_kernel).chain(crash).collect()
 }
 
 /// What the kernel says, and what it runs on.
@@ -282,7 +293,7 @@ pub static SERVER: &[Section] = &[
             ("/var/log/qcloud-agent", &["agent"]),
     ]),
     files("logs/pstore.txt", "What the kernel said before it stopped", Personal, &[
-        "/sys/fs/pstore/*", "/var/lib/systemd/pstore/*", "/var/crash/*.txt",
+        "/sys/fs/pstore/*", "/var/lib/systemd/pstore/*",
     ]),
     made("image/NO_DISPLAY.txt", "The situation, in text", Low, survey::situation),
 ];

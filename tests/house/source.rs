@@ -74,6 +74,8 @@ const ONLY: &[Only] = &[
             "egress/",
             "hub/",
             "daemon/control.rs",
+            // It receives only.
+            "platform/capture.rs",
             "platform/helper.rs",
             "platform/netlink.rs",
             "platform/service.rs",

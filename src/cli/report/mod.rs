@@ -1,6 +1,7 @@
 //! `report`: makes the archive, lists it, shows it. It opens no connection but the agent's own socket.
 
 mod ask;
+pub mod cores;
 mod look;
 mod told;
 
@@ -35,6 +36,9 @@ pub async fn dispatch(options: &Options, matches: &ArgMatches, printer: &Printer
             None => look::list(&file, printer),
         };
     }
+    if let Some(("cores", sub)) = matches.subcommand() {
+        return cores::dispatch(options, sub, printer);
+    }
     match made(options, matches, printer).await {
         Ok(exit) => exit,
         Err(failed) => printer.fail(failed.exit, &failed.text),
@@ -42,7 +46,7 @@ pub async fn dispatch(options: &Options, matches: &ArgMatches, printer: &Printer
 }
 
 async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failed> {
-    let asked = ask::options(matches)?;
+    let asked = ask::options(matches, options)?;
     if matches.get_flag("list") {
         return Ok(look::preview(&asked, printer));
     }
@@ -54,7 +58,7 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         Some(out) => ask::place(out)?,
         None => default_place(&root, &facts),
     };
-    let agent = if root.is_live() { agent(options).await } else { Value::Null };
+    let agent = if root.is_live() { agent(options, asked.crash).await } else { Value::Null };
     let order = Order {
         root: &root,
         clock: &Clock::system(Wall::default()),
@@ -74,7 +78,7 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
 }
 
 /// What the running agent says; nothing of a stopped one is touched.
-async fn agent(options: &Options) -> Value {
+async fn agent(options: &Options, crash: bool) -> Value {
     let ask = async |verb: &str| {
         let request = Request { noun: DAEMON.into(), verb: verb.into(), args: json!({}) };
         match talk::ask_running(options, &request).await {
@@ -82,7 +86,8 @@ async fn agent(options: &Options) -> Value {
             Ok(None) | Err(_) => Value::Null,
         }
     };
-    json!({ "status": ask("status").await })
+    let tape = if crash { ask("tape").await } else { Value::Null };
+    json!({ "status": ask("status").await, "tape": tape })
 }
 
 /// The report folder of the data volume with the most room, else the current directory.

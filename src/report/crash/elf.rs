@@ -186,7 +186,8 @@ impl Layout {
         let count = usize::from(u16_at(head, count).ok_or_else(bad)?).min(PIECES);
         let size = if self.wide() { 56 } else { 32 };
         // The 64 bytes read are more than a narrow head has.
-        let mut table = head.get(usize::try_from(start).unwrap_or(64).min(64)..).unwrap_or_default().to_vec();
+        let mut table =
+            head.get(usize::try_from(start).unwrap_or(64).min(64)..).unwrap_or_default().to_vec();
         if table.is_empty() {
             from.go_to(start)?;
         }
@@ -222,7 +223,9 @@ impl Layout {
             let [name, size] = [name, size].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
             let begin = name.checked_next_multiple_of(4).and_then(|name| name.checked_add(12));
             let Some(begin) = begin else { break };
-            let Some(body) = begin.checked_add(size).and_then(|end| rest.get(begin..end)) else { break };
+            let Some(body) = begin.checked_add(size).and_then(|end| rest.get(begin..end)) else {
+                break;
+            };
             match kind {
                 STATUS if notes.threads.len() < THREADS => notes.threads.extend(self.thread(body)),
                 SIGNAL => {
@@ -238,7 +241,8 @@ impl Layout {
         }
         if notes.signal == 0 {
             // The first thread is the one that got it.
-            notes.signal = u32::from(u16_at(text.get(12 + 8..).unwrap_or_default(), 12).unwrap_or_default());
+            notes.signal =
+                u32::from(u16_at(text.get(12 + 8..).unwrap_or_default(), 12).unwrap_or_default());
         }
         notes
     }
@@ -297,14 +301,16 @@ pub fn grow(
     is_program: impl FnOnce(&str) -> bool,
 ) {
     let name = path.rsplit('/').next().unwrap_or_default();
-    match modules.last_mut() {
-        Some(last) if last.name == name => {
-            last.size = u32::try_from(range.end.saturating_sub(last.base)).unwrap_or(u32::MAX);
-        }
-        _ if !name.is_empty() && modules.len() < MODULES && is_program(name) => {
-            let size = u32::try_from(range.end.saturating_sub(range.start)).unwrap_or(u32::MAX);
-            modules.push(Module { base: range.start, size, name: name.into(), build: Vec::new() });
-        }
-        _ => {}
+    let length = |base: u64| u32::try_from(range.end.saturating_sub(base)).unwrap_or(u32::MAX);
+    let has_room = modules.len() < MODULES;
+    if let Some(last) = modules.last_mut().filter(|last| last.name == name) {
+        last.size = length(last.base);
+    } else if !name.is_empty() && has_room && is_program(name) {
+        let base = range.start;
+        modules.push(Module { base, size: length(base), name: name.into(), build: Vec::new() });
     }
 }
+
+#[cfg(test)]
+#[path = "elf_tests.rs"]
+mod tests;
