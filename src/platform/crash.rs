@@ -10,7 +10,7 @@
 //! not looked at.
 #![allow(unsafe_code)]
 
-use super::record::{self, BUILD, HEAD, Head, NAME, REGISTERS, VERSION, WORDS};
+use super::record::{self, Arch, BUILD, HEAD, Head, NAME, REGISTERS, VERSION, WORDS};
 use super::root::Root;
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int, c_void};
@@ -189,33 +189,9 @@ unsafe fn write_record(signal: c_int, info: &libc::siginfo_t, context: &libc::uc
         }
     }
     let (start, length) = stack(ranges, pointer, STACK_END.load(Ordering::Acquire));
-    let mut name = [0; NAME];
-    // SAFETY: it writes at most 16 bytes there.
-    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    let mut version = [0; VERSION];
-    for (to, byte) in version.iter_mut().zip(env!("CARGO_PKG_VERSION").bytes()) {
-        *to = byte;
-    }
-    let wide = |size: usize| u64::try_from(size).unwrap_or_default();
-    // SAFETY: of the signals here, the kernel's own have an address, and in others' place it is some number.
-    let address = if info.si_code > 0 { unsafe { info.si_addr() }.addr() } else { 0 };
-    // SAFETY: they take nothing and cannot fail.
-    let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
-    let positive = |number: c_int| u64::from(number.cast_unsigned());
-    let words: [u64; WORDS] = [
-        arch.number(),
-        positive(signal),
-        positive(info.si_code),
-        wide(address),
-        positive(process),
-        positive(thread),
-        wide(start),
-        wide(length),
-        wide(maps),
-        wide(count),
-        wide(build.1),
-    ];
-    Head { words, registers }.encode(&[&name, &version, &build.0], &mut room.head);
+    let head =
+        Head { words: words(arch, signal, info, [start, length, maps, count, build.1]), registers };
+    encode(&head, &build.0, &mut room.head);
     // SAFETY: both are words that `install` made and nobody frees.
     unsafe {
         libc::mkdir(dir, 0o700);
@@ -231,6 +207,32 @@ unsafe fn write_record(signal: c_int, info: &libc::siginfo_t, context: &libc::uc
             libc::close(file);
         }
     }
+}
+
+/// The words of the head: `sizes` are where the stack starts, its length, that of the mappings, the number of
+/// registers and the length of the build id.
+fn words(arch: Arch, signal: c_int, info: &libc::siginfo_t, sizes: [usize; 5]) -> [u64; WORDS] {
+    let wide = |size: usize| u64::try_from(size).unwrap_or_default();
+    let positive = |number: c_int| u64::from(number.cast_unsigned());
+    // SAFETY: of the signals here, the kernel's own have an address, and in others' place it is some number.
+    let address = if info.si_code > 0 { unsafe { info.si_addr() }.addr() } else { 0 };
+    // SAFETY: they take nothing and cannot fail.
+    let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
+    let [start, length, maps, count, build] = sizes.map(wide);
+    let [signal, code, process, thread] = [signal, info.si_code, process, thread].map(positive);
+    let address = wide(address);
+    [arch.number(), signal, code, address, process, thread, start, length, maps, count, build]
+}
+
+fn encode(head: &Head, build: &[u8; BUILD], into: &mut [u8; HEAD]) {
+    let mut name = [0; NAME];
+    // SAFETY: it writes at most 16 bytes there.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    let mut version = [0; VERSION];
+    for (to, byte) in version.iter_mut().zip(env!("CARGO_PKG_VERSION").bytes()) {
+        *to = byte;
+    }
+    head.encode(&[&name, &version, build], into);
 }
 
 /// Writes memory that was found mapped and readable, without what leads nowhere.
@@ -335,9 +337,7 @@ fn stack(ranges: &[(usize, usize)], pointer: usize, first_end: usize) -> (usize,
 
 #[cfg(target_arch = "x86_64")]
 mod here {
-    use super::{REGISTERS, libc};
-    use crate::platform::record::Arch;
-
+    use super::{Arch, REGISTERS, libc};
     /// Stack pointer, program counter and flags are written as they are.
     pub(super) const KEPT: [usize; 3] = [15, 16, 17];
 
@@ -354,9 +354,7 @@ mod here {
 
 #[cfg(target_arch = "aarch64")]
 mod here {
-    use super::{REGISTERS, libc};
-    use crate::platform::record::Arch;
-
+    use super::{Arch, REGISTERS, libc};
     /// Stack pointer, program counter and flags are written as they are.
     pub(super) const KEPT: [usize; 3] = [31, 32, 33];
 
@@ -373,9 +371,7 @@ mod here {
 
 #[cfg(target_arch = "arm")]
 mod here {
-    use super::{REGISTERS, libc};
-    use crate::platform::record::Arch;
-
+    use super::{Arch, REGISTERS, libc};
     /// Stack pointer, program counter and flags are written as they are.
     pub(super) const KEPT: [usize; 3] = [13, 15, 16];
 

@@ -27,7 +27,8 @@ fn crash(root: &Path, state: &Path, out: &Path) -> Output {
 
 fn entry<'a>(all: &'a [(String, Vec<u8>)], path: &str) -> &'a [u8] {
     let found = all.iter().find(|(name, _)| name == path);
-    &found.unwrap_or_else(|| panic!("no {path}: {:?}", all.iter().map(|e| &e.0))).1
+    let names = || all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
+    &found.unwrap_or_else(|| panic!("no {path}: {}", names())).1
 }
 
 fn text(all: &[(String, Vec<u8>)], path: &str) -> String {
@@ -330,7 +331,7 @@ fn of_another_programs_image_stacks_are_kept_that_can_be_walked_and_not_read() {
     assert_eq!(take(&["sle ep", "--root", "/tmp"]).code(), Some(0));
     let (_, path) = made(&crash(&root, &state, &out));
     let all = entries(&path);
-    let dump = format!("crash/cores/1795300000-{pid}-sle.ep...root..dmp");
+    let dump = format!("crash/cores/1795300000-{pid}-sle.ep...root...dmp");
     let (reason, memory) = examined(entry(&all, &dump), "sleep");
     assert!(reason.starts_with("SIGSEGV"), "{reason}");
     assert!((64..=32 * 1024).contains(&memory), "{memory} bytes of the stack");
