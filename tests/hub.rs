@@ -69,6 +69,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
     ("pages::a_wrong_password_is_refused_like_an_unknown_address_and_not_for_ever", "hub-password"),
     ("pages::a_form_without_the_mark_of_this_session_does_nothing", "pages-mark"),
+    ("matrix::no_form_is_taken_without_the_mark_of_its_session", "pages-mark"),
     ("pages::a_form_from_another_origin_does_nothing", "pages-origin"),
     ("pages::a_person_signs_in_compares_the_words_and_has_a_device", "pages-words"),
     ("keys::s15_a_key_that_belongs_to_another_device_is_refused", "hub-rekey-proof"),

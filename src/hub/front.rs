@@ -20,8 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long a connection may take to say who is meant.
-const HELLO_WAIT: Duration = Duration::from_secs(3);
+/// How long a connection may take to say who is meant: two lost packets on a slow line, and a busy phone.
+const HELLO_WAIT: Duration = Duration::from_secs(10);
 /// Connections to the API, or not yet known to be what, at once.
 const MAX_OWN: usize = 1024;
 /// Visitors at once.

@@ -9,7 +9,6 @@ use crate::clock::Clock;
 use core::str::FromStr;
 use core::time::Duration;
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg, socket,
@@ -78,7 +77,8 @@ pub fn capture(root: &Root, clock: &Clock, wanted: &Wanted) -> io::Result<Vec<u8
         return Err(io::Error::new(io::ErrorKind::NotFound, "a file tree carries nothing"));
     }
     let link = link(&root.read_text(&format!("/sys/class/net/{}/type", wanted.interface), 64)?)?;
-    let index = usize::try_from(if_nametoindex(&*wanted.interface)?).unwrap_or_default();
+    let index = root.read_text(&format!("/sys/class/net/{}/ifindex", wanted.interface), 64)?;
+    let index: usize = index.trim().parse().map_err(io::Error::other)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let all = SockProtocol::EthAll;
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, all)?;

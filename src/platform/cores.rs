@@ -17,8 +17,8 @@ use std::path::Path;
 pub const VERB: &str = "core-dump";
 /// Where crashes are kept: root's alone.
 pub const DIR: &str = "/var/lib/qcloud-cores";
-/// The largest crash: 256 stacks of 32 KiB are never all there.
-pub const MOST_BYTES: u64 = 4 << 20;
+/// The largest crash: some thirty stacks of 32 KiB, and the heads of others.
+pub const MOST_BYTES: u64 = 1 << 20;
 /// Crashes that are kept, and of one hour.
 const KEPT: usize = 8;
 const AN_HOUR: usize = 5;

@@ -29,9 +29,22 @@ pub fn confine() -> Confinement {
     filter::apply()
 }
 
+/// Takes the network away from this process and from all that it starts, for good: sockets are made to programs of
+/// this box and to its kernel only. With `capture`, what passes at an interface can still be listened to.
+pub fn close_network(capture: bool) -> Confinement {
+    if crate::sabotage::off("report-network") {
+        return Confinement::None("switched off".into());
+    }
+    filter::close_network(capture)
+}
+
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod filter {
     use super::Confinement;
+
+    pub(super) fn close_network(_capture: bool) -> Confinement {
+        apply()
+    }
 
     pub(super) fn apply() -> Confinement {
         Confinement::None("there is no filter for this processor".into())
@@ -171,6 +184,40 @@ mod filter {
             }
         }
         Confinement::Filtered
+    }
+
+    pub(super) fn close_network(capture: bool) -> Confinement {
+        let arch = TargetArch::try_from(std::env::consts::ARCH);
+        let filter = match arch.and_then(|arch| sockets(arch, capture)) {
+            Ok(filter) => filter,
+            Err(error) => return Confinement::None(format!("no filter was made: {error}").into()),
+        };
+        match seccompiler::apply_filter_all_threads(&filter) {
+            Ok(()) => Confinement::Filtered,
+            Err(error) => Confinement::None(format!("the kernel takes no filter: {error}").into()),
+        }
+    }
+
+    /// Sockets of other families than these two, or three, by whichever call.
+    fn sockets(arch: TargetArch, capture: bool) -> Result<BpfProgram, seccompiler::BackendError> {
+        let local = [libc::AF_UNIX, libc::AF_NETLINK];
+        let open = local.into_iter().chain(capture.then_some(libc::AF_PACKET));
+        let other = |family: i32| {
+            let family = u64::from(family.unsigned_abs());
+            SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
+        };
+        let rule = SeccompRule::new(open.map(other).collect::<Result<Vec<_>, _>>()?)?;
+        let mut rules = BTreeMap::from([
+            (libc::SYS_socket, vec![rule.clone()]),
+            (libc::SYS_io_uring_setup, Vec::new()),
+        ]);
+        #[cfg(target_arch = "x86_64")]
+        rules.extend([
+            (libc::SYS_socket | X32, vec![rule]),
+            (libc::SYS_io_uring_setup | X32, Vec::new()),
+        ]);
+        let answer = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        SeccompFilter::new(rules, SeccompAction::Allow, answer, arch)?.try_into()
     }
 
     fn denied(arch: TargetArch) -> Result<BpfProgram, seccompiler::BackendError> {

@@ -2,6 +2,7 @@
 //!
 //! What is written goes through the scrubber on its way; nothing is held but one line and the compressor's window.
 
+use super::pseudonym::{Pseudonyms, Renamed};
 use super::scrub::stream::Scrubbed;
 use super::scrub::{Counts, Scrubber};
 use data_encoding::HEXLOWER;
@@ -122,14 +123,15 @@ impl<W: Write> Write for Hashed<'_, W> {
 }
 
 /// An archive that grows.
-pub struct Bundle<W: Write + Seek> {
+pub struct Bundle<'a, W: Write + Seek> {
     zip: ZipWriter<W>,
+    names: Option<&'a Pseudonyms>,
 }
 
-impl<W: Read + Write + Seek> Bundle<W> {
-    /// Into an empty file.
-    pub fn new(file: W) -> Self {
-        Self { zip: ZipWriter::new(file) }
+impl<'a, W: Read + Write + Seek> Bundle<'a, W> {
+    /// Into an empty file; what goes through the scrubber gets these other names too.
+    pub fn new(file: W, names: Option<&'a Pseudonyms>) -> Self {
+        Self { zip: ZipWriter::new(file), names }
     }
 
     /// Writes an entry through the scrubber; `also` gets the clean bytes too.
@@ -145,11 +147,14 @@ impl<W: Read + Write + Seek> Bundle<W> {
     ) -> io::Result<Written> {
         self.start(path)?;
         let hashed = Hashed { to: &mut self.zip, also, hash: Context::new(&SHA256), bytes: 0 };
-        let mut scrubbed = Scrubbed::new(scrubber, hashed);
+        let mut scrubbed = Scrubbed::new(scrubber, Renamed::new(self.names, hashed));
         fill(&mut scrubbed)?;
-        let (hashed, counts) = scrubbed.finish()?;
+        let (renamed, counts) = scrubbed.finish()?;
+        let (hashed, renamed) = renamed.finish()?;
         let sha256 = HEXLOWER.encode(hashed.hash.finish().as_ref());
-        Ok(Written { bytes: hashed.bytes, sha256, redactions: named(&counts) })
+        let mut redactions = named(&counts);
+        redactions.extend(renamed.iter().map(|(kind, count)| (kind.name(), *count)));
+        Ok(Written { bytes: hashed.bytes, sha256, redactions })
     }
 
     /// Writes an entry of this program's own, in which nothing is to be found.
@@ -242,7 +247,7 @@ pub fn without<F: Read + Seek, W: Read + Write + Seek>(
 ) -> io::Result<W> {
     file.seek(SeekFrom::Start(0))?;
     let mut archive = ZipArchive::new(file).map_err(io::Error::other)?;
-    let mut bundle = Bundle::new(into);
+    let mut bundle = Bundle::new(into, None);
     for number in 0..archive.len() {
         let entry = archive.by_index_raw(number).map_err(io::Error::other)?;
         let name = entry.name().map_err(io::Error::other)?;

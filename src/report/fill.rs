@@ -1,17 +1,44 @@
 //! What a section is filled with, and what became of that.
 
 use super::bundle::{Status, Truncated, Written};
-use super::make::{MOST, TIME};
+use super::options::{Form, Options};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
 use super::survey::Survey;
+use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+/// How much a section may hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// Of one file; of a log, its end.
+    pub(super) file: u64,
+    /// Of all of them.
+    pub(super) section: u64,
+    /// How long the whole report may take.
+    pub(super) time: Duration,
+}
+
+impl Bounds {
+    /// Those of a report.
+    pub(super) fn of(options: &Options) -> Self {
+        let time = options.time();
+        match options.form {
+            Form::TarAll => Self { file: 8 << 20, section: 8 << 20, time },
+            Form::Text | Form::Zip | Form::ZipImage | Form::Kernel => {
+                Self { file: 1 << 20, section: 4 << 20, time }
+            }
+        }
+    }
+}
+
 /// What became of the files of a section.
 #[derive(Default)]
 pub(super) struct Outcome {
+    pub(super) bounds: Bounds,
+    taken: u64,
     pub(super) original: u64,
     pub(super) cut: Option<Truncated>,
     failures: Vec<String>,
@@ -40,6 +67,22 @@ pub(super) fn take(
     }
 }
 
+impl Outcome {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// Whether no more goes in, which is noted.
+    fn is_full(&mut self) -> bool {
+        let is_full = self.taken >= self.bounds.section;
+        if is_full {
+            self.failures.push(format!("the rest, above {} bytes", self.bounds.section));
+            self.cut = Some(Truncated::Tail);
+        }
+        is_full
+    }
+}
+
 /// A failure is noted; what is not there is none.
 fn note(outcome: &mut Outcome, path: &str, error: &io::Error) {
     let kind = error.kind();
@@ -57,6 +100,9 @@ fn files(
     to: &mut dyn Write,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
+        if outcome.is_full() {
+            break;
+        }
         match source.open(&path) {
             Ok(file) => {
                 writeln!(to, "# {path}")?;
@@ -77,9 +123,11 @@ fn copy(
     outcome: &mut Outcome,
     to: &mut dyn Write,
 ) {
-    match source.copy(file, path, (MOST, keep), to) {
+    let most = outcome.bounds.file.min(outcome.bounds.section.saturating_sub(outcome.taken));
+    match source.copy(file, path, (most, keep), to) {
         Ok(copied) => {
             outcome.original += copied.original;
+            outcome.taken += copied.original.min(most);
             if copied.cut {
                 outcome.cut =
                     Some(if keep == Keep::Head { Truncated::Tail } else { Truncated::Head });
@@ -121,6 +169,9 @@ fn logs(
 ) -> io::Result<()> {
     for (dir, beginnings) in dirs {
         for relative in source.logs(dir, beginnings) {
+            if outcome.is_full() {
+                return Ok(());
+            }
             let path = Path::new(dir).join(&relative);
             match source.open_log(dir, &relative) {
                 Ok(file) => {
@@ -141,7 +192,9 @@ pub(super) fn judged(outcome: &Outcome, written: &Written) -> (Status, Option<St
     failures.truncate(8);
     let reason = (!failures.is_empty()).then(|| failures.join("; "));
     match (outcome.late, reason, written.bytes) {
-        (true, _, _) => (Status::Timeout, Some(format!("not done within {} s", TIME.as_secs()))),
+        (true, _, _) => {
+            (Status::Timeout, Some(format!("not done within {} s", outcome.bounds.time.as_secs())))
+        }
         (_, None, 0) => (Status::Absent, None),
         (_, None, _) => (Status::Ok, None),
         (_, Some(why), 0) => (Status::Error, Some(why)),

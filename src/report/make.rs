@@ -1,11 +1,16 @@
 //! Making a report.
 
+use super::age::{Encrypted, Recipient};
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
-use super::fill::{Outcome, judged, take};
+use super::crash;
+use super::fill::{Bounds, Outcome, judged, take};
 use super::findings::{Finding, Watcher};
-use super::options::Options;
+use super::forms;
+use super::options::{Acknowledged, Options};
 use super::output::{Output, OutputError};
+use super::pseudonym::{Pseudonyms, Renamed};
 use super::recipe::{MakeBinaries, Section, Take, chosen};
+use super::scratch::Scratch;
 use super::scrub::Scrubber;
 use super::secrets;
 use super::shown::Shown;
@@ -14,7 +19,6 @@ use super::survey::Survey;
 use crate::clock::Clock;
 use crate::platform::facts::Facts;
 use crate::platform::root::Root;
-use core::time::Duration;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -23,17 +27,10 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-
-/// How long a report may take.
-pub(super) const TIME: Duration = Duration::from_secs(60);
-/// How long one with the crash part may take.
-const CRASH_TIME: Duration = Duration::from_secs(120);
-/// The most bytes of a section; of a log, its end.
-pub(super) const MOST: u64 = 1 << 20;
-/// What may be needed on the disk: the archive, and `report.txt` beside it until it is in there.
-const NEEDED: u64 = bundle::MOST_BYTES + (4 << 20);
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is asked for.
 pub struct Order<'a> {
@@ -105,54 +102,58 @@ pub enum ReportError {
 /// # Errors
 /// [`ReportError`]: then there is none. What fails in a section is a line in the manifest.
 pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Made, ReportError> {
-    let output = Output::open(order.dir, order.name.as_deref(), NEEDED)?;
+    let output = Output::open(order.dir, order.name.as_deref())?;
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).map_err(|_| ReportError::Random)?;
-    let source = Source::new(order.root, order.clock, time(order.options));
+    let source = Source::new(order.root, order.clock, order.options.time());
     let scrubber = Scrubber::new(secrets::known(&source), &random);
+    let names = Pseudonyms::new(&order.options.pseudonymize, &source, order.facts);
     let survey =
         Survey { source: &source, facts: order.facts, agent: order.agent, options: order.options };
-    let archive = output.create(0).map_err(ReportError::Write)?;
-    let text = output.create(1).map_err(ReportError::Write)?;
-    let handle = archive.file.try_clone().map_err(ReportError::Write)?;
+    let scratch = |number| output.nameless(number).and_then(Scratch::new);
+    let archive = scratch(0).map_err(ReportError::Write)?;
     let mut making = Making {
         survey,
         scrubber: &scrubber,
-        bundle: Bundle::new(handle),
-        text: text.file.try_clone().map_err(ReportError::Write)?,
+        names: names.as_ref(),
+        room: output.room().min(bundle::MOST_BYTES),
+        size: archive.length(),
+        bundle: Bundle::new(archive, names.as_ref()),
+        text: scratch(1).map_err(ReportError::Write)?,
         watcher: Watcher::default(),
         entries: Vec::new(),
     };
     making.sections(order.options, progress).map_err(ReportError::Write)?;
     let closed = making.close(order).map_err(ReportError::Write)?;
-    finish(order, &output, archive, &scrubber, closed)
+    finish(order, &output, &scrubber, closed)
 }
 
 /// A report whose last entry is written.
 struct Closed {
+    archive: Scratch,
     manifest_sha256: String,
     entries: Vec<Entry>,
     findings: Vec<Finding>,
 }
 
-/// The second look, and the name.
+/// The second look, the form, and the name.
 fn finish(
     order: &Order<'_>,
     output: &Output,
-    mut archive: super::output::Unfinished,
     scrubber: &Scrubber,
-    closed: Closed,
+    mut closed: Closed,
 ) -> Result<Made, ReportError> {
-    let removed = bundle::leaks(&mut archive.file, scrubber).map_err(ReportError::Write)?;
+    let removed = bundle::leaks(&mut closed.archive, scrubber).map_err(ReportError::Write)?;
     if !removed.is_empty() {
-        let clean = output.create(2).map_err(ReportError::Write)?;
-        let into = clean.file.try_clone().map_err(ReportError::Write)?;
-        bundle::without(&mut archive.file, &removed, into).map_err(ReportError::Write)?;
-        archive = clean;
+        let into = output.nameless(2).and_then(Scratch::new).map_err(ReportError::Write)?;
+        closed.archive =
+            bundle::without(&mut closed.archive, &removed, into).map_err(ReportError::Write)?;
     }
-    let bytes = archive.file.metadata().map_err(ReportError::Write)?.len();
+    let mut given = output.create(3).map_err(ReportError::Write)?;
+    give(order, &mut closed.archive, &mut given.file).map_err(ReportError::Write)?;
+    let bytes = given.file.metadata().map_err(ReportError::Write)?.len();
     let name = order.name.clone().unwrap_or_else(|| name(order).into());
-    let open_to_others = output.publish(archive, &name).map_err(ReportError::Write)?;
+    let open_to_others = output.publish(given, &name).map_err(ReportError::Write)?;
     let denied =
         closed.entries.iter().filter(|e| e.reason.as_deref().is_some_and(|r| r.contains("denied")));
     Ok(Made {
@@ -168,6 +169,20 @@ fn finish(
     })
 }
 
+/// Writes a report as it was asked for: in its form, and for its recipients alone.
+fn give(order: &Order<'_>, archive: &mut Scratch, to: &mut File) -> io::Result<()> {
+    let Options { form, recipients, .. } = order.options;
+    let made = order.clock.now().wall.unix_seconds();
+    let mut to = BufWriter::new(to);
+    if recipients.is_empty() || crate::sabotage::off("report-recipient") {
+        forms::write(*form, archive, made, &mut to)?;
+        return to.flush();
+    }
+    let mut sealed = Encrypted::new(to, recipients)?;
+    forms::write(*form, archive, made, &mut sealed)?;
+    sealed.finish().map(drop)
+}
+
 /// `qcloud-report_TS-453D_7f3a9c21_20261122T101500Z.zip`.
 fn name(order: &Order<'_>) -> String {
     let model = order.facts.model.value.as_deref().unwrap_or("nas");
@@ -179,12 +194,9 @@ fn name(order: &Order<'_>) -> String {
     let id: String = id.chars().take(8).collect();
     let when: String =
         order.clock.now().wall.rfc3339().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    format!("qcloud-report_{}_{id}_{when}.zip", plain(model))
-}
-
-/// How long a report may take.
-const fn time(options: &Options) -> Duration {
-    if options.crash { CRASH_TIME } else { TIME }
+    let sealed = if order.options.recipients.is_empty() { "" } else { ".age" };
+    let ending = order.options.form.ending();
+    format!("qcloud-report_{}_{id}_{when}{ending}{sealed}", plain(model))
 }
 
 /// Why a section is not in this report.
@@ -193,14 +205,21 @@ fn left_out(section: &Section, options: &Options) -> Option<&'static str> {
     if options.exclude.iter().any(is_out) {
         return Some("excluded");
     }
+    if matches!(section.take, Take::Binaries(_)) && !options.pseudonymize.is_empty() {
+        return Some("what is in it has no other names");
+    }
     (section.path.starts_with("image/") && !options.image).then_some("no picture is wanted")
 }
 
 struct Making<'a> {
     survey: Survey<'a>,
     scrubber: &'a Scrubber,
-    bundle: Bundle<File>,
-    text: File,
+    names: Option<&'a Pseudonyms>,
+    bundle: Bundle<'a, Scratch>,
+    text: Scratch,
+    /// How large the archive may grow, and how large it is.
+    room: u64,
+    size: Arc<AtomicU64>,
     watcher: Watcher,
     entries: Vec<Entry>,
 }
@@ -212,11 +231,22 @@ impl Making<'_> {
         progress: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         let chosen = chosen(options);
+        let most = Bounds::of(options).section;
         let all = chosen.len();
         for (done, section) in chosen.into_iter().enumerate() {
             progress(Progress { done, all, section: section.title });
             if let Some(why) = left_out(section, options) {
                 self.entries.push(line(section, Status::Skipped, Some(why.into()), None, 0));
+                continue;
+            }
+            if self.survey.source.is_late() {
+                let why = format!("not begun within {} s", options.time().as_secs());
+                self.entries.push(line(section, Status::Timeout, Some(why), None, 0));
+                continue;
+            }
+            if self.size.load(Ordering::Relaxed) + most > self.room {
+                let why = format!("the report would grow above {} bytes", self.room);
+                self.entries.push(line(section, Status::Partial, Some(why), None, 0));
                 continue;
             }
             match &section.take {
@@ -233,7 +263,8 @@ impl Making<'_> {
     fn section(&mut self, section: &'static Section) -> io::Result<()> {
         let clock = self.survey.source.clock();
         let begun = clock.now().boot;
-        let outcome = RefCell::new(Outcome::default());
+        let bounds = Bounds::of(self.survey.options);
+        let outcome = RefCell::new(Outcome::new(bounds));
         let mut body = Shown::new(section, &mut self.watcher, &mut self.text);
         let survey = &self.survey;
         let written = self.bundle.entry(section.path, self.scrubber, &mut body, |to| {
@@ -271,6 +302,12 @@ impl Making<'_> {
             }
         };
         for binary in made {
+            let size = u64::try_from(binary.bytes.len()).unwrap_or(u64::MAX);
+            if self.size.load(Ordering::Relaxed).saturating_add(size) > self.room {
+                let why = Some(format!("the report would grow above {} bytes", self.room));
+                self.entries.push(line(section, Status::Partial, why, None, elapsed));
+                break;
+            }
             let written = self.bundle.plain(&binary.path, &mut binary.bytes.as_slice())?;
             let mut entry = line(section, Status::Ok, None, Some(written), elapsed);
             entry.path = binary.path;
@@ -290,20 +327,21 @@ impl Making<'_> {
             "sections": self.entries.len(),
             "findings": findings.iter().map(|f| f.code).collect::<Vec<_>>(),
         });
-        let crash = if order.options.crash { README_CRASH } else { "" };
-        self.whole("README.txt", format!("{README}{crash}").as_bytes())?;
+        let more = if order.options.crash { crash::README } else { "" };
+        self.whole("README.txt", format!("{README}{more}").as_bytes())?;
         // Its parts were scrubbed on their way there.
         self.text.seek(SeekFrom::Start(0))?;
         let written = self.bundle.plain("report.txt", &mut self.text)?;
         self.entries.push(extra("report.txt", "The whole as one text", written));
         self.json("summary.json", &summary)?;
         self.json("findings.json", &serde_json::to_value(&findings).unwrap_or_default())?;
-        let manifest = clean(manifest(order, &self.entries), self.scrubber);
+        let manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        let manifest = renamed(manifest, self.names);
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
         self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
-        self.bundle.finish()?;
+        let archive = self.bundle.finish()?;
         let manifest_sha256 = HEXLOWER.encode(digest(&SHA256, &bytes).as_ref());
-        Ok(Closed { manifest_sha256, entries: self.entries, findings })
+        Ok(Closed { archive, manifest_sha256, entries: self.entries, findings })
     }
 
     fn json(&mut self, path: &'static str, value: &Value) -> io::Result<()> {
@@ -311,8 +349,11 @@ impl Making<'_> {
         self.whole(path, &serde_json::to_vec_pretty(&clean).unwrap_or_default())
     }
 
-    fn whole(&mut self, path: &'static str, mut bytes: &[u8]) -> io::Result<()> {
-        let written = self.bundle.plain(path, &mut bytes)?;
+    fn whole(&mut self, path: &'static str, bytes: &[u8]) -> io::Result<()> {
+        let mut renamed = Renamed::new(self.names, Vec::new());
+        renamed.write_all(bytes)?;
+        let (bytes, _) = renamed.finish()?;
+        let written = self.bundle.plain(path, &mut bytes.as_slice())?;
         self.entries.push(extra(path, path, written));
         Ok(())
     }
@@ -336,6 +377,20 @@ fn clean(value: Value, scrubber: &Scrubber) -> Value {
     }
 }
 
+/// JSON in whose texts other names stand.
+fn renamed(value: Value, names: Option<&Pseudonyms>) -> Value {
+    let Some(known) = names else { return value };
+    match value {
+        Value::String(text) => known.text(&text).into(),
+        Value::Array(list) => list.into_iter().map(|value| renamed(value, names)).collect(),
+        Value::Object(map) => {
+            let one = |(name, value)| (name, renamed(value, names));
+            map.into_iter().map(one).collect::<serde_json::Map<String, Value>>().into()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
 /// What a support engineer reads first.
 const README: &str = "\
 This archive was made on a NAS by `qcloud-agent report`, and by nobody else: the agent never sends it.
@@ -350,26 +405,47 @@ Passwords, keys and tokens were taken out: `[redacted:password#a3f]` stands for 
 Names of users are in it.
 ";
 
-/// The same of the crash part.
-const README_CRASH: &str = "
-crash/          what stopped and what waits: stacks as addresses, open files by name, heads of packets where asked for.
-                Entries of sensitivity high in manifest.json tell more of people than the rest: show them to few.
-                crash/agent/*.dmp and crash/cores/*.dmp are minidumps, for minidump-stackwalk and the like.
-";
-
-fn manifest(order: &Order<'_>, entries: &[Entry]) -> Value {
+fn manifest(order: &Order<'_>, entries: &[Entry], room: u64) -> Value {
+    let Options { form, crash, pseudonymize, recipients, acknowledged, argv, .. } = order.options;
+    let bounds = Bounds::of(order.options);
     let complete =
         entries.iter().all(|e| matches!(e.status, Status::Ok | Status::Absent | Status::Skipped));
     json!({
         "schema": 1,
         "tool": "qcloud-agent",
         "version": env!("CARGO_PKG_VERSION"),
-        "mode": if order.options.crash { "crash" } else { "server" },
+        "mode": if *crash { "crash" } else { "server" },
+        "form": form,
+        "recipients": recipients.iter().map(Recipient::as_str).collect::<Vec<_>>(),
+        "consent": consent(*acknowledged, recipients),
+        "pseudonymized": pseudonymize.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "made": order.clock.now().wall.rfc3339(),
-        "argv": order.options.argv,
+        "argv": argv,
         "complete": complete,
-        "limits": { "section_bytes": MOST, "seconds": time(order.options).as_secs(), "archive_bytes": bundle::MOST_BYTES },
+        "limits": {
+            "file_bytes": bounds.file, "section_bytes": bounds.section, "seconds": order.options.time().as_secs(), "archive_bytes": room,
+        },
         "entries": entries,
+    })
+}
+
+/// Who wanted this report, and whom it may be given to.
+fn consent(acknowledged: Acknowledged, recipients: &[Recipient]) -> Value {
+    if crate::sabotage::off("report-consent-note") {
+        return Value::Null;
+    }
+    let meant = match recipients {
+        [] => "it is meant for whomever they hand it to",
+        [..] => "it is meant for the recipients named here, and only they can open it",
+    };
+    json!({
+        "by": format!("uid {}", nix::unistd::getuid()),
+        "how": "qcloud-agent report",
+        "acknowledged": acknowledged,
+        "note": format!(
+            "The owner of this device, or whoever may act for them on it, made this report by hand and was told what \
+             is in it; {meant}. The program did not send it, and nobody but they may be asked for it."
+        ),
     })
 }
 

@@ -10,19 +10,24 @@
 //! time, the whole in both. A section that fails is a line in the manifest. There is no code here that sends
 //! anything, and there may be none: `tests/house.rs` sees to it that this directory knows neither `egress` nor `wire`.
 
+pub mod age;
 pub mod bundle;
 pub mod crash;
 mod fill;
 pub mod findings;
+mod forms;
 mod make;
 pub mod options;
 pub mod output;
+pub mod pseudonym;
 pub mod recipe;
+mod scratch;
 pub mod scrub;
 pub mod secrets;
 mod shown;
 pub mod source;
 pub mod survey;
+mod tar;
 pub mod view;
 
 pub use make::{Made, Order, Progress, ReportError, make};

@@ -1,8 +1,15 @@
 //! What is asked of a report.
 
+use super::age::Recipient;
+use super::pseudonym::Kind;
 use crate::platform::capture::Wanted;
+use core::time::Duration;
 use serde::Serialize;
 use std::path::PathBuf;
+
+/// How long a report may take, and one with the crash part.
+const TIME: Duration = Duration::from_secs(60);
+const CRASH_TIME: Duration = Duration::from_secs(120);
 
 /// In which form a report is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,6 +73,10 @@ pub struct Options {
     pub image: bool,
     /// Sections that are left out, as patterns on their paths.
     pub exclude: Vec<String>,
+    /// What gets other names.
+    pub pseudonymize: Vec<Kind>,
+    /// Who alone can open it; everybody without any.
+    pub recipients: Vec<Recipient>,
     /// How somebody agreed to what is in it.
     pub acknowledged: Acknowledged,
     /// What of the network is looked at, with the crash part.
@@ -74,4 +85,11 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// How it was called, for the manifest.
     pub argv: Vec<String>,
+}
+
+impl Options {
+    /// How long it may take.
+    pub const fn time(&self) -> Duration {
+        if self.crash { CRASH_TIME } else { TIME }
+    }
 }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// What must stay free beside a report.
 const ROOM: u64 = 10 << 20;
+/// The least that is asked for, of which half is the archive and half what it is given as.
+const LEAST: u64 = 8 << 20;
 /// What an unfinished file begins with where it needs a name.
 const UNFINISHED: &str = ".qcloud-report-";
 
@@ -60,6 +62,7 @@ pub enum OutputError {
 pub struct Output {
     dir: PathBuf,
     lock: Flock<File>,
+    free: u64,
 }
 
 /// A file that has no name of its own yet.
@@ -70,11 +73,11 @@ pub struct Unfinished {
 }
 
 impl Output {
-    /// Takes a directory, which must have room for `needed` bytes and some more, and nothing of this name yet.
+    /// Takes a directory, which must have some room, and nothing of this name yet.
     ///
     /// # Errors
     /// [`OutputError`].
-    pub fn open(dir: &Path, name: Option<&OsStr>, needed: u64) -> Result<Self, OutputError> {
+    pub fn open(dir: &Path, name: Option<&OsStr>) -> Result<Self, OutputError> {
         let failed = |source: io::Error| OutputError::Directory { dir: dir.into(), source };
         let handle = OpenOptions::new()
             .read(true)
@@ -93,12 +96,29 @@ impl Output {
         }
         let room = statvfs(dir).map_err(|errno| failed(errno.into()))?;
         let free = wide(room.blocks_available()).saturating_mul(wide(room.fragment_size()));
-        if free < needed.saturating_add(ROOM) {
-            return Err(OutputError::NoSpace { dir: dir.into(), free, needed: needed + ROOM });
+        if free < LEAST + ROOM {
+            return Err(OutputError::NoSpace { dir: dir.into(), free, needed: LEAST + ROOM });
         }
-        let output = Self { dir: dir.into(), lock };
+        let output = Self { dir: dir.into(), lock, free };
         output.clear();
         Ok(output)
+    }
+
+    /// How large an archive may grow here: it is there twice for a moment.
+    pub fn room(&self) -> u64 {
+        self.free.saturating_sub(ROOM) / 2
+    }
+
+    /// A new file that never has a name.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn nameless(&self, number: u32) -> io::Result<File> {
+        let mut unfinished = self.create(number)?;
+        if let Some(path) = unfinished.named.take() {
+            std::fs::remove_file(path)?;
+        }
+        unfinished.file.try_clone()
     }
 
     /// Removes what a killed report left where files need names. The lock says that nobody writes to it.
@@ -118,7 +138,8 @@ impl Output {
     /// The system's own.
     pub fn create(&self, number: u32) -> io::Result<Unfinished> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        match openat(&*self.lock, ".", flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+        let mode = if crate::sabotage::off("report-private") { 0o644 } else { 0o600 };
+        match openat(&*self.lock, ".", flags, Mode::from_bits_truncate(mode)) {
             Ok(fd) => Ok(Unfinished { file: File::from(fd), named: None }),
             // Older kernels take the flag for O_DIRECTORY.
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL | Errno::ENOENT) => {
@@ -127,7 +148,7 @@ impl Output {
                     .read(true)
                     .write(true)
                     .create_new(true)
-                    .mode(0o600)
+                    .mode(mode)
                     .custom_flags(OFlag::O_NOFOLLOW.bits())
                     .open(&path)?;
                 Ok(Unfinished { file, named: Some(path) })

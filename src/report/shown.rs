@@ -2,7 +2,7 @@
 
 use super::findings::Watcher;
 use super::recipe::Section;
-use std::fs::File;
+use super::scratch::Scratch;
 use std::io::{self, Write};
 
 /// The most bytes of a section in `report.txt`.
@@ -12,7 +12,7 @@ const MOST_TEXT: usize = 64 * 1024;
 pub(super) struct Shown<'a> {
     section: &'static Section,
     watcher: &'a mut Watcher,
-    text: &'a mut File,
+    text: &'a mut Scratch,
     line: Vec<u8>,
     number: u64,
     shown: usize,
@@ -22,7 +22,7 @@ impl<'a> Shown<'a> {
     pub(super) fn new(
         section: &'static Section,
         watcher: &'a mut Watcher,
-        text: &'a mut File,
+        text: &'a mut Scratch,
     ) -> Self {
         Self { section, watcher, text, line: Vec::new(), number: 0, shown: 0 }
     }

@@ -10,6 +10,7 @@ pub mod chain;
 pub mod ddns;
 pub mod frame;
 pub mod label;
+pub mod license;
 pub mod link;
 pub mod lookup;
 pub mod privacy;
@@ -45,6 +46,11 @@ pub const TO_HUB: &[&Parcel] = &[
     &privacy::EXPORT,
     &privacy::FIX,
     &privacy::RESTRICT,
+    &license::ACTIVATE,
+    &license::RENEW,
+    &license::RELEASE,
+    &license::REVOKED,
+    &license::FORGET,
 ];
 
 /// A request body that belongs to one parcel.

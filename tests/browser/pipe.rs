@@ -146,6 +146,16 @@ impl Pipe {
         }
     }
 
+    /// Waits for an event that may not come: the page of a failure has one, a stopped visit has none.
+    pub fn event_within(&mut self, wanted: &str, wait: Duration) {
+        let deadline = Instant::now() + wait;
+        while self.news.iter().all(|event| event["method"] != wanted) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(message) = self.messages.recv_timeout(left) else { return };
+            self.news.push_back(message);
+        }
+    }
+
     /// All events that nobody has taken yet, by their names.
     pub fn events(&mut self) -> Vec<(String, Value)> {
         self.news.extend(self.messages.try_iter());

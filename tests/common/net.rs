@@ -99,6 +99,11 @@ impl Net {
         for place in net.places() {
             tool("ip", ["netns", "add", &place.0]);
             place.ip("link set lo up");
+            // Addresses are there at once, and do not change state while a test runs: a browser drops what it
+            // was loading when they do.
+            for of in ["all", "default"] {
+                place.tool("sysctl", &["-q", "-w", &format!("net.ipv6.conf.{of}.accept_dad=0")]);
+            }
         }
         for (place, port) in [(&net.hub, "h0"), (&net.device, "d0"), (&net.visitor, "v0")] {
             let to = &net.router.0;

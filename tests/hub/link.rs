@@ -83,7 +83,7 @@ pub async fn visitor(hub: &Hub, name: &str) -> (TcpStream, Vec<u8>) {
 
 pub async fn all(tcp: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(3), tcp.read_to_end(&mut bytes));
+    let read = tokio::time::timeout(Duration::from_secs(15), tcp.read_to_end(&mut bytes));
     read.await.expect("the hub ends it").unwrap();
     bytes
 }

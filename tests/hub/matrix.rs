@@ -209,6 +209,28 @@ async fn s7_no_page_is_served_to_less_than_it_needs() {
     assert!(anna.get("/").await.text.contains("box"), "nothing was done");
 }
 
+/// Guard: `pages-mark`, the one look before any form.
+///
+/// The attack: another site has a browser that is signed in send each form there is.
+#[tokio::test]
+async fn no_form_is_taken_without_the_mark_of_its_session() {
+    let hub = hub();
+    let mut anna = Browser::of(&hub, EMAIL).await;
+    let mut ben = Browser::of(&hub, BEN).await;
+    let device = owned(&hub, &mut anna, "box").await;
+    let ids = ids_of(&hub, &device, &anna);
+    let theirs = ben.get("/").await.mark();
+    let before = everything(&hub);
+    for mark in ["", "AAAA", theirs.as_str()] {
+        let is_form = |tried: &&Tried| tried.method == "POST" && tried.needs != Needs::Nothing;
+        for tried in PAGES.iter().filter(is_form) {
+            let page = tried.by(&mut anna, &ids, mark).await;
+            assert_eq!(page.status, 403, "`{mark}`: {}", tried.path);
+        }
+    }
+    assert_eq!(everything(&hub), before, "nothing was done");
+}
+
 /// The ids of what is a person's.
 fn ids_of(hub: &Hub, device: &str, browser: &Browser) -> Ids {
     let ticket =

@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "a test starts programs and looks at the clock")]
 
+mod consent;
 mod crash;
 mod faults;
+mod forms;
 mod plant;
 mod planted;
+mod recipient;
+mod silent;
 mod trees;
 
 use serde_json::Value;
@@ -83,6 +87,23 @@ const GUARDS: &[(&str, &str)] = &[
     ("crash::the_kernels_line_for_images_is_taken_and_given_back", "cores-taken"),
     ("crash::of_packets_the_heads_are_kept_and_nothing_that_was_said", "pcap-heads"),
     ("faults::no_other_name_of_a_secret_file_opens_it", "report-secret-files"),
+    (
+        "silent::x7_no_packet_leaves_while_a_report_is_made_not_even_by_a_program_of_the_box",
+        "report-network",
+    ),
+    ("silent::b1_no_report_listens_that_was_not_told_to", "report-network"),
+    (
+        "consent::x8_without_a_yes_nothing_is_made_nothing_stays_and_nobody_asks_again",
+        "report-acknowledged",
+    ),
+    ("forms::x9_every_entry_is_listed_and_shown_and_an_altered_one_is_told", "report-view"),
+    (
+        "forms::x10_it_is_saved_where_it_is_asked_for_for_its_owner_alone_and_over_nothing",
+        "report-private",
+    ),
+    ("recipient::x11_only_the_recipients_open_it_with_the_program_age", "report-recipient"),
+    ("recipient::x11_nothing_readable_is_ever_written_before_it_is_encrypted", "report-sealed"),
+    ("consent::x12_the_manifest_says_who_agreed_to_what_and_for_whom", "report-consent-note"),
 ];
 
 /// Tells the runner of the sabotage which test shall fail of which guard.

@@ -6,7 +6,10 @@ use crate::card::Exit;
 use crate::daemon::run;
 use crate::platform::capture::Wanted;
 use crate::platform::root::Root;
+use crate::report::age::{Recipient, RecipientError};
 use crate::report::options::{Acknowledged, Form, Options};
+use crate::report::pseudonym::Kind;
+use crate::wire::label::printable;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -56,6 +59,16 @@ fn arguments() -> Vec<Arg> {
         flag("list", "Show what would be in it, and make none"),
         value("exclude", "PATTERN", "Leave sections out, such as 'logs/*'")
             .action(ArgAction::Append),
+        value(
+            "pseudonymize",
+            "KINDS",
+            "Give users, hosts, ips, macs other names, such as [user:1]",
+        )
+        .value_delimiter(',')
+        .action(ArgAction::Append)
+        .value_parser(Kind::ALL.map(|(name, _)| name)),
+        value("recipient", "KEY", "Encrypt it for this age key, or those in this file")
+            .action(ArgAction::Append),
         flag("no-image", "Leave the picture of the screen out"),
         value("pcap", "IF:SECS:BYTES", "With --crash, look at the heads of an interface's packets")
             .value_parser(Wanted::from_str)
@@ -71,16 +84,21 @@ fn arguments() -> Vec<Arg> {
 pub fn options(matches: &ArgMatches, run: &run::Options) -> Result<Options, Failed> {
     let form = matches.get_one::<String>("format").and_then(|name| Form::parse(name));
     let form = form.unwrap_or_default();
+    let recipients = recipients(matches)?;
     let crash = matches.get_flag("crash");
     let acknowledged = if crash && !matches.get_flag("list") {
         acknowledge(CRASH, WORD, matches.get_flag("yes"))?
     } else {
         Acknowledged::NotNeeded
     };
+    let pseudonymize: Vec<Kind> = kinds(matches);
     Ok(Options {
         form,
         crash,
-        image: form.has_image() && !matches.get_flag("no-image"),
+        // What a picture shows has no other names.
+        image: form.has_image() && !matches.get_flag("no-image") && pseudonymize.is_empty(),
+        pseudonymize,
+        recipients,
         exclude: matches.get_many("exclude").into_iter().flatten().cloned().collect(),
         acknowledged,
         pcap: matches.get_one::<Wanted>("pcap").cloned(),
@@ -93,6 +111,45 @@ pub fn options(matches: &ArgMatches, run: &run::Options) -> Result<Options, Fail
 fn state_dir(run: &run::Options) -> PathBuf {
     let is_default = run.state_dir == Path::new(run::DEFAULT_STATE);
     if is_default { Root::new(&run.root).path(run::DEFAULT_STATE) } else { run.state_dir.clone() }
+}
+
+fn kinds(matches: &ArgMatches) -> Vec<Kind> {
+    let asked: Vec<&String> = matches.get_many("pseudonymize").into_iter().flatten().collect();
+    let is_asked = |name: &str| asked.iter().any(|asked| *asked == name);
+    Kind::ALL.into_iter().filter(|(name, _)| is_asked(name)).map(|(_, kind)| kind).collect()
+}
+
+/// The recipients: keys, or files of keys as `age -R` takes them.
+fn recipients(matches: &ArgMatches) -> Result<Vec<Recipient>, Failed> {
+    let failed = |what: &str, why: &dyn core::fmt::Display| Failed {
+        exit: Exit::Usage,
+        text: format!(
+            "--recipient {}: {why}\nhint: age-keygen makes a pair, of which the line with `public key` is the one",
+            printable(what, 100)
+        ),
+    };
+    let mut all = Vec::new();
+    for asked in matches.get_many::<String>("recipient").into_iter().flatten() {
+        match (Recipient::parse(asked), std::fs::read_to_string(asked)) {
+            (Ok(recipient), _) => all.push(recipient),
+            (Err(_), Ok(text)) => {
+                for line in text.lines().map(str::trim) {
+                    if !line.is_empty() && !line.starts_with('#') {
+                        all.push(Recipient::parse(line).map_err(|why| failed(asked, &why))?);
+                    }
+                }
+                if all.is_empty() {
+                    return Err(failed(asked, &"there is no key in this file"));
+                }
+            }
+            // What was meant as a key must not be shown if it is a secret one.
+            (Err(RecipientError::Secret), Err(_)) => {
+                return Err(failed("KEY", &RecipientError::Secret));
+            }
+            (Err(why), Err(_)) => return Err(failed(asked, &why)),
+        }
+    }
+    Ok(all)
 }
 
 /// Where it is written: a directory, and the file's own name where one was given.

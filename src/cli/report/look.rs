@@ -6,8 +6,10 @@ use crate::report::options::Options;
 use crate::report::recipe::chosen;
 use crate::report::view;
 use crate::wire::label::printable;
+use data_encoding::BASE64;
 use serde_json::json;
 use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 
 /// What would be in a report.
@@ -49,17 +51,31 @@ pub fn list(file: &Path, printer: &Printer) -> Exit {
     printer.show(&text, &json)
 }
 
-/// One entry as it is.
+/// One entry: a text tamed for the terminal, anything else as it is, and not onto a terminal.
 pub fn show(file: &Path, entry: &str, printer: &Printer) -> Exit {
     let mut bytes = Vec::new();
-    match view::show(file, entry, &mut bytes) {
-        Ok(()) => {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            printer.show(&text, &json!({ "path": entry, "text": text }))
-        }
-        Err(error) => unreadable(file, &error, printer),
+    if let Err(error) = view::show(file, entry, &mut bytes) {
+        return unreadable(file, &error, printer);
     }
+    if TEXTS.iter().any(|ending| entry.ends_with(ending)) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        return printer.show(&text, &json!({ "path": entry, "text": text }));
+    }
+    if printer.is_json() {
+        return printer.show("", &json!({ "path": entry, "base64": BASE64.encode(&bytes) }));
+    }
+    let mut to = std::io::stdout().lock();
+    if to.is_terminal() {
+        let text = format!("{} bytes, no text: add `> FILE` to save it", bytes.len());
+        return printer.show(&text, &json!(null));
+    }
+    // A reader that went away is no failure.
+    let _ = to.write_all(&bytes);
+    Exit::Done
 }
+
+/// How the names of texts end.
+const TEXTS: [&str; 3] = [".txt", ".json", ".html"];
 
 fn unreadable(file: &Path, error: &std::io::Error, printer: &Printer) -> Exit {
     let text = format!(

@@ -5,7 +5,7 @@ pub mod cores;
 mod look;
 mod told;
 
-use super::print::Printer;
+use super::print::{Printer, err};
 use super::{Failed, talk};
 use crate::card::Exit;
 use crate::clock::{Clock, Wall};
@@ -15,13 +15,16 @@ use crate::platform::facts::Facts;
 use crate::platform::facts::live::rooms;
 use crate::platform::priority;
 use crate::platform::root::Root;
+use crate::platform::seccomp::close_network;
 use crate::report::{Order, make};
 pub use ask::noun;
 use clap::ArgMatches;
+use core::time::Duration;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use told::Shown;
 
 /// Where reports are kept on a data volume.
@@ -51,6 +54,9 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         return Ok(look::preview(&asked, printer));
     }
     let root = Root::new(&options.root);
+    // Nothing is sent while a report is made, by whatever it starts either: the box's own programs are not trusted
+    // with that. Where the kernel has no filter, it is only that nothing here sends.
+    close_network(asked.pcap.is_some());
     // A box in trouble must not get more of it.
     priority::stand_back();
     let facts = Facts::read(&root);
@@ -69,12 +75,28 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         options: &asked,
     };
     let shown = Shown::of(printer);
+    let _watched = watch(2 * asked.time());
     let made = make(&order, &mut |progress| shown.draw(&progress));
     shown.clear();
     Ok(match made {
         Ok(made) => told::answer(&made, printer),
         Err(error) => told::refuse(&error, printer),
     })
+}
+
+/// Ends this process when a report takes twice its time: then something in the kernel does not answer, and there is
+/// nobody to wait for it. Nothing is left behind, as after any other end.
+fn watch(time: Duration) -> Sender<()> {
+    let (alive, ended) = channel();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+            err(
+                "qcloud-agent: the report was given up: the system does not answer\nhint: dmesg | tail",
+            );
+            std::process::exit(Exit::Failed.code().into());
+        }
+    });
+    alive
 }
 
 /// What the running agent says; nothing of a stopped one is touched.

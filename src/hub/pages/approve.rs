@@ -1,6 +1,5 @@
 //! Letting a device in: its code, its four words side by side, and a decision.
 
-use super::sign_in::stale;
 use super::visit::{Visit, to_sign_in};
 use super::{Pages, Shared, broken, layout, too_often};
 use crate::hub::api::shown_code;
@@ -22,7 +21,6 @@ pub(super) struct Asked {
 
 #[derive(Deserialize)]
 pub(super) struct Decision {
-    mark: String,
     code: String,
     decision: String,
     words: Option<String>,
@@ -112,12 +110,9 @@ fn compare(pages: &Pages, visit: &Visit, row: &Pending, problem: Option<&str>) -
 pub(super) async fn decide(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(form): Form<Decision>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/approve") };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let row = match find(&pages, &visit, &form.code).await {
         Ok(row) => row,
         Err(response) => return *response,
@@ -128,7 +123,7 @@ pub(super) async fn decide(
         let problem = "Compare the words first, and say that they are the same.";
         return compare(&pages, &visit, &row, Some(problem));
     }
-    match decided(&pages, &visit, person, &row, approve).await {
+    match decided(&pages, &visit, &person, &row, approve).await {
         Ok(Decided::Yes) if approve => Redirect::to("/?done=added").into_response(),
         Ok(Decided::Yes) => {
             let text = "The device was refused. It is told so when it asks next.";

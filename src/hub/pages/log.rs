@@ -1,8 +1,9 @@
 //! The account's log: all of it, or what was asked for (promises S11, S12).
 
-use super::visit::{Visit, form_urlencode, to_sign_in};
+use super::visit::{Visit, form_urlencode};
 use super::{Shared, broken, layout};
 use crate::clock::Wall;
+use crate::hub::people::Person;
 use crate::hub::store::people::{Happened, Line, Wanted};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -24,9 +25,9 @@ pub(super) struct Asked {
 pub(super) async fn show(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Query(asked): Query<Asked>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/log") };
     let what = asked.what.as_deref().and_then(Happened::of);
     let typed = asked.since.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let since = typed.and_then(Wall::from_date);

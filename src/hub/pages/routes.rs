@@ -1,16 +1,20 @@
 //! The one table of the pages: what is not in it does not exist, and who gets a page is decided here, before its
 //! handler runs.
 
+use super::sign_in::stale;
 use super::visit::{Visit, to_sign_in};
 use super::{
     Pages, Routes, account, approve, broken, device, devices, layout, log, oidc, privacy, second,
     security, sign_in,
 };
-use axum::extract::{FromRequestParts, Request};
+use axum::body::{Body, Bytes};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// Who gets a page.
@@ -122,7 +126,7 @@ async fn admitted(pages: &Arc<Pages>, page: &Page, request: Request, next: Next)
     if page.needs == Needs::Nothing {
         return next.run(request).await;
     }
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let visit = match Visit::from_request_parts(&mut parts, pages).await {
         Ok(visit) => visit,
         Err(response) => return response,
@@ -138,8 +142,36 @@ async fn admitted(pages: &Arc<Pages>, page: &Page, request: Request, next: Next)
     if !enough && !crate::sabotage::off("pages-needs") {
         return to_sign_in(&back(page, &parts.uri));
     }
+    if page.method == Method::POST {
+        match marked(&visit, pages, &parts, body).await {
+            Ok(form) => body = Body::from(form),
+            Err(response) => return response,
+        }
+    }
     parts.extensions.insert(visit);
     next.run(Request::from_parts(parts, body)).await
+}
+
+/// Every form carries the mark of its session.
+#[derive(Deserialize)]
+struct Marked {
+    #[serde(default)]
+    mark: String,
+}
+
+/// Takes the body of a form in, if a page of this session made it: no other site can send one in somebody's name.
+async fn marked(
+    visit: &Visit,
+    pages: &Arc<Pages>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Bytes, Response> {
+    let request = Request::from_parts(parts.clone(), body);
+    let form = Bytes::from_request(request, pages).await.map_err(IntoResponse::into_response)?;
+    let again = Request::from_parts(parts.clone(), Body::from(form.clone()));
+    let read = Form::<Marked>::from_request(again, pages).await;
+    let Form(Marked { mark }) = read.map_err(IntoResponse::into_response)?;
+    if visit.made(pages, &mark) { Ok(form) } else { Err(stale()) }
 }
 
 /// Where the sign-in leads back to: the page, or the one its form stands on.

@@ -1,6 +1,6 @@
 //! The second step of a sign-in.
 
-use super::sign_in::{busy_or_broken, let_in, stale};
+use super::sign_in::{busy_or_broken, let_in};
 use super::visit::{Visit, to_sign_in, trust_cookie, way_back};
 use super::{Pages, Shared, broken, layout, too_often};
 use crate::hub::people::second::{Checked, Finished};
@@ -18,7 +18,6 @@ pub(super) struct Back {
 
 #[derive(Deserialize)]
 pub(super) struct Step {
-    mark: String,
     code: String,
     trust: Option<String>,
     to: Option<String>,
@@ -95,9 +94,6 @@ pub(super) async fn step(State(pages): Shared, visit: Visit, Form(typed): Form<S
     let hub = &pages.hub;
     let to = way_back(typed.to.as_deref());
     let Some(ticket) = visit.ticket() else { return to_sign_in(to) };
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
     let now = hub.clock.now();
     if let Err(wait) = hub.tries.take(visit.from, now.boot) {
         return too_often(wait);

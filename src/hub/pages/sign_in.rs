@@ -41,11 +41,6 @@ pub(super) struct NewPassword {
     again: String,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Mark {
-    mark: String,
-}
-
 /// `GET /sign-in`.
 pub(super) async fn show(
     State(pages): Shared,
@@ -209,18 +204,11 @@ pub(super) async fn let_in(pages: &Pages, visit: &Visit, session: Ticket, to: &s
 }
 
 /// `POST /sign-out`.
-pub(super) async fn sign_out(
-    State(pages): Shared,
-    visit: Visit,
-    Form(form): Form<Mark>,
-) -> Response {
+pub(super) async fn sign_out(State(pages): Shared, visit: Visit) -> Response {
     let out = ([(header::SET_COOKIE, no_cookie())], Redirect::to("/sign-in"));
     let (Some(person), Some(ticket)) = (&visit.person, visit.ticket()) else {
         return out.into_response();
     };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let done = async {
         people.sign_out(ticket).await?;

@@ -11,8 +11,9 @@ use std::io::{self, Read};
 
 /// The most threads that are kept.
 const THREADS: usize = 256;
-/// The most of a stack.
+/// The most of a stack, and of all of them: a crash of 256 threads stays below 1 MiB with their registers.
 const STACK: u64 = 32 * 1024;
+const STACKS: u64 = 512 * 1024;
 /// The most pieces of memory, and the largest notes: a process with 65,530 mappings has 7 MB of them.
 const PIECES: usize = 70_000;
 const NOTES: u64 = 8 << 20;
@@ -83,6 +84,12 @@ fn stacks(
             let length = piece.in_file.saturating_sub(skip).min(STACK);
             wanted.push((piece.at.saturating_add(skip), length, number));
         }
+    }
+    // The thread that crashed is the first one.
+    let mut left = STACKS;
+    for (_, length, _) in &mut wanted {
+        *length = (*length).min(left);
+        left -= *length;
     }
     wanted.sort_unstable();
     for (at, length, number) in wanted {

@@ -15,6 +15,13 @@ use super::survey::Survey;
 use crate::platform::capture;
 use std::io;
 
+/// What a support engineer reads of it first.
+pub const README: &str = "
+crash/          what stopped and what waits: stacks as addresses, open files by name, heads of packets where asked for.
+                Entries of sensitivity high in manifest.json tell more of people than the rest: show them to few.
+                crash/agent/*.dmp and crash/cores/*.dmp are minidumps, for minidump-stackwalk and the like.
+";
+
 /// An entry that is no text.
 pub struct Binary {
     /// Its path in the archive.

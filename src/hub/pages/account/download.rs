@@ -1,10 +1,10 @@
 //! Everything kept of a person, as a file (promise Q8).
 
-use super::super::sign_in::stale;
-use super::super::visit::{Visit, to_sign_in};
+use super::super::visit::Visit;
 use super::super::{Pages, Shared, broken, layout};
 use super::{HERE, knows_password, prove};
 use crate::hub::export;
+use crate::hub::people::Person;
 use crate::hub::speech::{Said, said};
 use crate::hub::store::people::Happened;
 use axum::extract::{Form, State};
@@ -15,15 +15,11 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in super::super) struct Typed {
-    mark: String,
     password: String,
 }
 
 /// `GET /account/download`.
 pub(in super::super) async fn show(State(pages): Shared, visit: Visit) -> Response {
-    if visit.person.is_none() {
-        return to_sign_in("/account/download");
-    }
     form(&pages, &visit, None)
 }
 
@@ -56,13 +52,10 @@ fn form(pages: &Pages, visit: &Visit, problem: Option<Said>) -> Response {
 pub(in super::super) async fn take(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(typed): Form<Typed>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/account/download") };
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
-    match knows_password(&pages, &visit, person, typed.password).await {
+    match knows_password(&pages, &visit, &person, typed.password).await {
         Ok(None) => {}
         Ok(Some(_)) if crate::sabotage::off("export-password") => {}
         Ok(problem) => return form(&pages, &visit, problem),
@@ -72,7 +65,7 @@ pub(in super::super) async fn take(
     // Noted first, so that the file shows it too.
     let made = async {
         people.tell(person.account, Happened::Exported, None, visit.from, now).await?;
-        export::everything(&pages.hub, person).await
+        export::everything(&pages.hub, &person).await
     };
     match made.await {
         Ok(all) => file(&all),

@@ -1,7 +1,7 @@
 //! The end of an account, and its receipt.
 
-use super::super::sign_in::{busy_or_broken, stale};
-use super::super::visit::{Visit, no_cookie, no_trust_cookie, to_sign_in};
+use super::super::sign_in::busy_or_broken;
+use super::super::visit::{Visit, no_cookie, no_trust_cookie};
 use super::super::{Pages, Shared, broken, layout};
 use super::{HERE, knows_code, knows_password, prove};
 use crate::hub::account::{self, Erased};
@@ -21,16 +21,14 @@ use std::sync::Arc;
 
 #[derive(Deserialize)]
 pub(in super::super) struct Typed {
-    mark: String,
     password: String,
     code: Option<String>,
     address: String,
 }
 
 /// `GET /account/delete`.
-pub(in super::super) async fn show(State(pages): Shared, visit: Visit) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/account/delete") };
-    form(&pages, &visit, person, None).await
+pub(in super::super) async fn show(State(pages): Shared, visit: Visit, person: Person) -> Response {
+    form(&pages, &visit, &person, None).await
 }
 
 async fn form(pages: &Pages, visit: &Visit, person: &Person, problem: Option<Said>) -> Response {
@@ -130,15 +128,12 @@ fn what_stays(kept: &[Kept]) -> Markup {
 pub(in super::super) async fn leave(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(typed): Form<Typed>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/account/delete") };
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
-    match refused(&pages, &visit, person, typed).await {
+    match refused(&pages, &visit, &person, typed).await {
         Ok(None) => {}
-        Ok(problem) => return form(&pages, &visit, person, problem).await,
+        Ok(problem) => return form(&pages, &visit, &person, problem).await,
         Err(response) => return *response,
     }
     let (hub, person, language) = (Arc::clone(&pages.hub), person.clone(), speech::language());

@@ -4,8 +4,8 @@ pub(super) mod download;
 pub(super) mod leave;
 
 use super::second::refused;
-use super::sign_in::{busy_or_broken, stale};
-use super::visit::{Visit, to_sign_in};
+use super::sign_in::busy_or_broken;
+use super::visit::Visit;
 use super::{Pages, Shared, broken, layout};
 use crate::hub::people::Person;
 use crate::hub::people::profile::{BadField, FIELDS, Field, Findable, Profile};
@@ -28,7 +28,6 @@ pub(super) struct Back {
 
 #[derive(Deserialize)]
 pub(super) struct Typed {
-    mark: String,
     name: String,
     phone: String,
     language: String,
@@ -37,8 +36,12 @@ pub(super) struct Typed {
 }
 
 /// `GET /account`.
-pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/account") };
+pub(super) async fn show(
+    State(pages): Shared,
+    visit: Visit,
+    person: Person,
+    Query(back): Query<Back>,
+) -> Response {
     match pages.hub.people.profile(person.account).await {
         Ok(profile) => {
             let is_done = back.done.is_some();
@@ -49,11 +52,12 @@ pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<
 }
 
 /// `POST /account`.
-pub(super) async fn save(State(pages): Shared, visit: Visit, Form(typed): Form<Typed>) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/account") };
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
+pub(super) async fn save(
+    State(pages): Shared,
+    visit: Visit,
+    person: Person,
+    Form(typed): Form<Typed>,
+) -> Response {
     let people = &pages.hub.people;
     let before = match people.profile(person.account).await {
         Ok(profile) => profile,

@@ -2,24 +2,17 @@
 
 use super::Own;
 use crate::hub::admin::take_back;
-use crate::hub::pages::sign_in::stale;
 use crate::hub::pages::{Pages, Shared, broken, layout};
 use crate::hub::people::PeopleError;
 use crate::hub::store::people::Happened;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
-use serde::Deserialize;
 use std::sync::Arc;
 
 /// What a session of a revoked device is told.
 const REVOKED: &str = "this device was revoked by its owner";
-
-#[derive(Deserialize)]
-pub(in super::super) struct Sure {
-    mark: String,
-}
 
 /// A question, with what answers it.
 fn ask(pages: &Pages, own: &Own, verb: &str, title: &str, text: &Markup, action: &str) -> Response {
@@ -54,14 +47,7 @@ pub(in super::super) async fn ask_revoke(State(pages): Shared, own: Own) -> Resp
 }
 
 /// `POST /device/{id}/revoke`.
-pub(in super::super) async fn revoke(
-    State(pages): Shared,
-    own: Own,
-    Form(sure): Form<Sure>,
-) -> Response {
-    if !own.visit.made(&pages, &sure.mark) {
-        return stale();
-    }
+pub(in super::super) async fn revoke(State(pages): Shared, own: Own) -> Response {
     // A task of its own: what was begun is done, whether the browser waits or not.
     let done = tokio::spawn(async move { revoked(&pages, &own).await });
     match done.await {
@@ -98,14 +84,7 @@ pub(in super::super) async fn ask_release(State(pages): Shared, own: Own) -> Res
 }
 
 /// `POST /device/{id}/release`.
-pub(in super::super) async fn release(
-    State(pages): Shared,
-    own: Own,
-    Form(sure): Form<Sure>,
-) -> Response {
-    if !own.visit.made(&pages, &sure.mark) {
-        return stale();
-    }
+pub(in super::super) async fn release(State(pages): Shared, own: Own) -> Response {
     let (hub, now) = (&pages.hub, pages.hub.clock.now().wall);
     let done = async {
         let _turn = hub.locks.of(&own.device.id).await;

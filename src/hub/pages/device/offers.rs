@@ -1,6 +1,5 @@
 //! What others share with a person: invitations, and what became of them.
 
-use crate::hub::pages::sign_in::stale;
 use crate::hub::pages::visit::Visit;
 use crate::hub::pages::{Pages, Shared, broken, layout};
 use crate::hub::people::sharing::Invitation;
@@ -14,14 +13,12 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in super::super) struct Reply {
-    mark: String,
     offer: String,
     decision: String,
 }
 
 #[derive(Deserialize)]
 pub(in super::super) struct Left {
-    mark: String,
     device: String,
 }
 
@@ -72,9 +69,6 @@ pub(in super::super) async fn answer(
     person: Person,
     Form(reply): Form<Reply>,
 ) -> Response {
-    if !visit.made(&pages, &reply.mark) {
-        return stale();
-    }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let accept = reply.decision == "accept";
     let number = reply.offer.parse().unwrap_or_default();
@@ -93,9 +87,6 @@ pub(in super::super) async fn leave(
     person: Person,
     Form(left): Form<Left>,
 ) -> Response {
-    if !visit.made(&pages, &left.mark) {
-        return stale();
-    }
     let done = async {
         let device = pages.hub.store.leave(person.account, left.device).await?;
         noted(&pages, &visit, &person, Happened::OfferEnded, device).await

@@ -18,19 +18,16 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in super::super) struct Level {
-    mark: String,
     level: String,
 }
 
 #[derive(Deserialize)]
 pub(in super::super) struct Guest {
-    mark: String,
     email: String,
 }
 
 #[derive(Deserialize)]
 pub(in super::super) struct Which {
-    mark: String,
     /// `guest` or `waiting`.
     list: String,
     number: String,
@@ -142,9 +139,6 @@ pub(in super::super) async fn set(
     own: Own,
     Form(form): Form<Level>,
 ) -> Response {
-    if !own.visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let Some(level) = Visibility::of(&form.level) else { return stale() };
     let now = pages.hub.clock.now().wall;
     let done = async {
@@ -165,9 +159,6 @@ pub(in super::super) async fn invite(
     own: Own,
     Form(form): Form<Guest>,
 ) -> Response {
-    if !own.visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let Ok(email) = Email::parse(form.email.trim()) else {
@@ -201,9 +192,6 @@ pub(in super::super) async fn withdraw(
     own: Own,
     Form(form): Form<Which>,
 ) -> Response {
-    if !own.visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let number = form.number.parse().unwrap_or_default();
     let done = async {
         let waits = form.list == "waiting";

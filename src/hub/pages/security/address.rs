@@ -1,8 +1,7 @@
 //! Changing the mail address: asked for here, confirmed by a letter to the new one.
 
 use super::super::second::refused;
-use super::super::sign_in::stale;
-use super::super::visit::{Visit, to_sign_in};
+use super::super::visit::Visit;
 use super::super::{Pages, Shared, broken, layout, too_often};
 use super::{HERE, done, knows, prove};
 use crate::hub::people::email::Email;
@@ -18,21 +17,14 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in super::super) struct Typed {
-    mark: String,
     email: String,
     password: String,
     code: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(in super::super) struct Mark {
-    mark: String,
-}
-
 /// `GET /security/address`.
-pub(in super::super) async fn show(State(pages): Shared, visit: Visit) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security/address") };
-    form(&pages, &visit, person, StatusCode::OK, None).await
+pub(in super::super) async fn show(State(pages): Shared, visit: Visit, person: Person) -> Response {
+    form(&pages, &visit, &person, StatusCode::OK, None).await
 }
 
 async fn form(
@@ -88,14 +80,11 @@ fn waiting(pages: &Pages, visit: &Visit, asked: &Email) -> Markup {
 pub(in super::super) async fn ask(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(typed): Form<Typed>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security/address") };
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
     let again = |text: &'static str| {
-        form(&pages, &visit, person, StatusCode::UNPROCESSABLE_ENTITY, Some(text))
+        form(&pages, &visit, &person, StatusCode::UNPROCESSABLE_ENTITY, Some(text))
     };
     let Ok(to) = Email::parse(&typed.email) else {
         return again("A mail address looks like name@example.net.").await;
@@ -103,47 +92,39 @@ pub(in super::super) async fn ask(
     if !pages.hub.people.mails() {
         return again("This hub sends no mail.").await;
     }
-    match knows(&pages, &visit, person, typed.password).await {
+    match knows(&pages, &visit, &person, typed.password).await {
         Ok(true) => {}
         Ok(false) => return again("Your password is not right.").await,
         Err(response) => return *response,
     }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let asked = async {
-        let checked = match people.standing(person).await?.since {
+        let checked = match people.standing(&person).await?.since {
             Some(_) => {
                 let code = typed.code.as_deref().unwrap_or_default();
-                people.check(person, code, visit.from, now).await?
+                people.check(&person, code, visit.from, now).await?
             }
             None => Checked::Right,
         };
         if checked != Checked::Right {
             return Ok(Err(checked));
         }
-        Ok::<_, PeopleError>(Ok(people.ask_address(person, &to, visit.from, now).await?))
+        Ok::<_, PeopleError>(Ok(people.ask_address(&person, &to, visit.from, now).await?))
     };
     match asked.await {
         Ok(Ok(true)) => done("asked"),
         Ok(Ok(false)) => again("A letter was sent not long ago. Wait ten minutes.").await,
         Ok(Err(checked)) => {
             let (status, text) = refused(checked);
-            form(&pages, &visit, person, status, Some(text.to(Language::English))).await
+            form(&pages, &visit, &person, status, Some(text.to(Language::English))).await
         }
         Err(error) => broken(&error),
     }
 }
 
 /// `POST /security/address/off`.
-pub(in super::super) async fn end(
-    State(pages): Shared,
-    visit: Visit,
-    Form(form): Form<Mark>,
-) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security/address") };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
-    match pages.hub.people.end_change(person).await {
+pub(in super::super) async fn end(State(pages): Shared, _visit: Visit, person: Person) -> Response {
+    match pages.hub.people.end_change(&person).await {
         Ok(_) => done("not-asked"),
         Err(error) => broken(&error),
     }
@@ -159,12 +140,12 @@ fn over() -> Response {
 pub(in super::super) async fn compare(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Path(token): Path<String>,
 ) -> Response {
     let path = format!("/address/{token}");
-    let Some(person) = &visit.person else { return to_sign_in(&path) };
     let now = pages.hub.clock.now().wall;
-    let to = match pages.hub.people.change_of(person, &token, now).await {
+    let to = match pages.hub.people.change_of(&person, &token, now).await {
         Ok(Some((_, to))) => to,
         Ok(None) => return over(),
         Err(error) => return broken(&error),
@@ -184,23 +165,19 @@ pub(in super::super) async fn compare(
 pub(in super::super) async fn confirm(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Path(token): Path<String>,
-    Form(form): Form<Mark>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security/address") };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
     if let Err(wait) = pages.hub.tries.take(visit.from, pages.hub.clock.now().boot) {
         return too_often(wait);
     }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
-    let (change, to) = match people.change_of(person, &token, now).await {
+    let (change, to) = match people.change_of(&person, &token, now).await {
         Ok(Some(found)) => found,
         Ok(None) => return over(),
         Err(error) => return broken(&error),
     };
-    match people.change_address(person, (change, &to), visit.from, now).await {
+    match people.change_address(&person, (change, &to), visit.from, now).await {
         Ok(Moved::Yes) => done("address"),
         Ok(Moved::Over | Moved::Taken) => over(),
         Err(error) => broken(&error),

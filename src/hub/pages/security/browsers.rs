@@ -1,7 +1,6 @@
 //! The browsers an account let in, and putting them out again.
 
-use super::super::sign_in::stale;
-use super::super::visit::{Visit, no_cookie, no_trust_cookie, to_sign_in};
+use super::super::visit::{Visit, no_cookie, no_trust_cookie};
 use super::super::{Pages, Shared, broken, layout};
 use super::{done, row};
 use crate::hub::people::{PeopleError, Person, ticket_hash};
@@ -20,7 +19,6 @@ const ALL: &str = "all";
 
 #[derive(Deserialize)]
 pub(in super::super) struct Which {
-    mark: String,
     which: String,
 }
 
@@ -117,16 +115,13 @@ async fn end(
 pub(in super::super) async fn sign_out(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(form): Form<Which>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security") };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let Ok(one) = form.read() else { return done("none") };
     let is_own = one == visit.ticket().and_then(ticket_hash);
     let what = if is_own { Happened::SignedOut } else { Happened::OthersSignedOut };
-    match end((&pages, &visit, person), Browsers::SignedIn, one, what).await {
+    match end((&pages, &visit, &person), Browsers::SignedIn, one, what).await {
         Ok(_) if one.is_none() || is_own => {
             ([(header::SET_COOKIE, no_cookie())], Redirect::to("/sign-in")).into_response()
         }
@@ -140,14 +135,11 @@ pub(in super::super) async fn sign_out(
 pub(in super::super) async fn end_trust(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(form): Form<Which>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security") };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let Ok(one) = form.read() else { return done("none") };
-    let ended = end((&pages, &visit, person), Browsers::Trusted, one, Happened::TrustEnded);
+    let ended = end((&pages, &visit, &person), Browsers::Trusted, one, Happened::TrustEnded);
     let response = match ended.await {
         Ok(0) => done("none"),
         Ok(_) => done("trust"),
@@ -163,14 +155,11 @@ pub(in super::super) async fn end_trust(
 pub(in super::super) async fn forget(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(form): Form<Which>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security") };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let Ok(one) = form.read() else { return done("none") };
-    let ended = end((&pages, &visit, person), Browsers::Known, one, Happened::BrowserForgotten);
+    let ended = end((&pages, &visit, &person), Browsers::Known, one, Happened::BrowserForgotten);
     match ended.await {
         Ok(0) => done("none"),
         Ok(_) => done("known"),

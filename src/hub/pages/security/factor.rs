@@ -17,7 +17,6 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in super::super) struct On {
-    mark: String,
     offer: String,
     password: String,
     code: String,
@@ -25,19 +24,17 @@ pub(in super::super) struct On {
 
 #[derive(Deserialize)]
 pub(in super::super) struct Proof {
-    pub(super) mark: String,
     pub(super) password: String,
     pub(super) code: String,
 }
 
 /// `GET /security/second-factor`.
-pub(in super::super) async fn show(State(pages): Shared, visit: Visit) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security/second-factor") };
+pub(in super::super) async fn show(State(pages): Shared, visit: Visit, person: Person) -> Response {
     let people = &pages.hub.people;
-    match people.standing(person).await {
+    match people.standing(&person).await {
         Ok(standing) if standing.since.is_some() => off_form(&pages, &visit, StatusCode::OK, None),
-        Ok(_) => match people.offer(person, pages.hub.clock.now().wall) {
-            Ok(offer) => on_form(&pages, &visit, person, &offer, None),
+        Ok(_) => match people.offer(&person, pages.hub.clock.now().wall) {
+            Ok(offer) => on_form(&pages, &visit, &person, &offer, None),
             Err(error) => broken(&error),
         },
         Err(error) => broken(&error),
@@ -84,9 +81,6 @@ pub(in super::super) async fn switch_on(
     let (Some(person), Some(ticket)) = (&visit.person, visit.ticket()) else {
         return to_sign_in("/security/second-factor");
     };
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     // An offer that is over, or was made to somebody else.
     let Some(offer) = people.offered(person, &typed.offer, now) else { return stale() };
@@ -188,9 +182,6 @@ async fn proven(
     proof: Proof,
     form: fn(&Pages, &Visit, StatusCode, Option<&str>) -> Response,
 ) -> Result<(), Box<Response>> {
-    if !visit.made(pages, &proof.mark) {
-        return Err(Box::new(stale()));
-    }
     if !knows(pages, visit, person, proof.password).await? {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return Err(Box::new(form(pages, visit, status, Some("Your password is not right."))));
@@ -230,9 +221,12 @@ pub(in super::super) async fn switch_off(
 }
 
 /// `GET /security/recovery`.
-pub(in super::super) async fn ask_recovery(State(pages): Shared, visit: Visit) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security/recovery") };
-    match pages.hub.people.standing(person).await {
+pub(in super::super) async fn ask_recovery(
+    State(pages): Shared,
+    visit: Visit,
+    person: Person,
+) -> Response {
+    match pages.hub.people.standing(&person).await {
         Ok(standing) if standing.since.is_some() => {
             recovery_form(&pages, &visit, StatusCode::OK, None)
         }
@@ -245,15 +239,15 @@ pub(in super::super) async fn ask_recovery(State(pages): Shared, visit: Visit) -
 pub(in super::super) async fn make_recovery(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(proof): Form<Proof>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security/recovery") };
-    if let Err(response) = proven(&pages, &visit, person, proof, recovery_form).await {
+    if let Err(response) = proven(&pages, &visit, &person, proof, recovery_form).await {
         return *response;
     }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let codes = async {
-        let codes = people.new_recovery(person, now).await?;
+        let codes = people.new_recovery(&person, now).await?;
         people.tell(person.account, Happened::RecoveryMade, None, visit.from, now).await?;
         Ok::<_, PeopleError>(codes)
     };

@@ -6,7 +6,7 @@ pub(super) mod factor;
 pub(super) mod password;
 pub(super) mod provider;
 
-use super::visit::{Visit, to_sign_in};
+use super::visit::Visit;
 use super::{Pages, Shared, broken, layout};
 use crate::hub::people::second::{RECOVERY_CODES, Standing};
 use crate::hub::people::{PeopleError, Person, ticket_hash};
@@ -44,15 +44,19 @@ pub(super) struct Back {
 }
 
 /// `GET /security`.
-pub(super) async fn show(State(pages): Shared, visit: Visit, Query(back): Query<Back>) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security") };
+pub(super) async fn show(
+    State(pages): Shared,
+    visit: Visit,
+    person: Person,
+    Query(back): Query<Back>,
+) -> Response {
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let all = async {
-        let standing = people.standing(person).await?;
-        let signed_in = people.browsers(Browsers::SignedIn, person, now).await?;
-        let trusted = people.browsers(Browsers::Trusted, person, now).await?;
-        let known = people.browsers(Browsers::Known, person, now).await?;
-        let links = people.links(person).await?;
+        let standing = people.standing(&person).await?;
+        let signed_in = people.browsers(Browsers::SignedIn, &person, now).await?;
+        let trusted = people.browsers(Browsers::Trusted, &person, now).await?;
+        let known = people.browsers(Browsers::Known, &person, now).await?;
+        let links = people.links(&person).await?;
         Ok::<_, PeopleError>((standing, signed_in, trusted, known, links))
     };
     let (standing, signed_in, trusted, known, links) = match all.await {

@@ -1,6 +1,6 @@
 //! Changing the password.
 
-use super::super::sign_in::{busy_or_broken, stale};
+use super::super::sign_in::busy_or_broken;
 use super::super::visit::{Visit, no_trust_cookie, to_sign_in};
 use super::super::{Pages, Shared, broken, layout};
 use super::{HERE, done, knows, prove};
@@ -16,7 +16,6 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in super::super) struct Typed {
-    mark: String,
     password: String,
     new: String,
     again: String,
@@ -24,9 +23,6 @@ pub(in super::super) struct Typed {
 
 /// `GET /security/password`.
 pub(in super::super) async fn show(State(pages): Shared, visit: Visit) -> Response {
-    if visit.person.is_none() {
-        return to_sign_in("/security/password");
-    }
     form(&pages, &visit, None)
 }
 
@@ -62,9 +58,6 @@ pub(in super::super) async fn change(
         return to_sign_in("/security/password");
     };
     let (new, again) = (Secret::new(typed.new), Secret::new(typed.again));
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
     if new.expose() != again.expose() {
         return form(&pages, &visit, Some("The two new ones are not the same."));
     }

@@ -1,8 +1,7 @@
 //! Linking providers of identities, and unlinking them.
 
 use super::super::second::refused;
-use super::super::sign_in::stale;
-use super::super::visit::{Visit, to_sign_in};
+use super::super::visit::Visit;
 use super::super::{Pages, Shared, broken, layout, oidc};
 use super::{HERE, done, knows, prove};
 use crate::hub::oidc::{Provider, Purpose};
@@ -21,14 +20,12 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(in super::super) struct Typed {
-    mark: String,
     password: Option<String>,
     code: Option<String>,
 }
 
 #[derive(Deserialize)]
 pub(in super::super) struct Which {
-    mark: String,
     which: String,
 }
 
@@ -81,10 +78,10 @@ fn nobody() -> Response {
 pub(in super::super) async fn show(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Path(number): Path<String>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security") };
-    form(&pages, &visit, person, &number, (StatusCode::OK, None)).await
+    form(&pages, &visit, &person, &number, (StatusCode::OK, None)).await
 }
 
 async fn form(
@@ -121,15 +118,12 @@ async fn form(
 pub(in super::super) async fn link(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Path(number): Path<String>,
     Form(typed): Form<Typed>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security") };
-    if !visit.made(&pages, &typed.mark) {
-        return stale();
-    }
     let Some(provider) = pages.providers.numbered(&number) else { return nobody() };
-    if let Err(refusal) = proven(&pages, &visit, person, (&number, typed)).await {
+    if let Err(refusal) = proven(&pages, &visit, &person, (&number, typed)).await {
         return *refusal;
     }
     let begun = oidc::begin(&pages, &visit, &number, Purpose::Link(person.account)).await;
@@ -183,16 +177,13 @@ async fn proven(
 pub(in super::super) async fn unlink(
     State(pages): Shared,
     visit: Visit,
+    person: Person,
     Form(form): Form<Which>,
 ) -> Response {
-    let Some(person) = &visit.person else { return to_sign_in("/security") };
-    if !visit.made(&pages, &form.mark) {
-        return stale();
-    }
     let bytes = BASE64URL_NOPAD.decode(form.which.as_bytes()).unwrap_or_default();
     let Ok(subject) = Hash::try_from(bytes.as_slice()) else { return done("unlinked") };
     let now = pages.hub.clock.now().wall;
-    match pages.hub.people.unlink(person, subject, visit.from, now).await {
+    match pages.hub.people.unlink(&person, subject, visit.from, now).await {
         Ok(Unlinked::Yes | Unlinked::None) => done("unlinked"),
         Ok(Unlinked::Last) => {
             let text = "This is the only way into your account. Ask whoever runs this hub for an invitation, \
