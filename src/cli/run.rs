@@ -47,14 +47,15 @@ async fn serve(rows: &'static [Row], options: Options) -> Result<(), Failure> {
         agent.keep_identity()?;
         agent.set_standing(standing);
         let dir = state.path().map_or_else(|| start::run_dir(&options), PathBuf::from);
+        // Before anybody can ask for anything.
+        agent.keep_journal(&dir);
         if listens_in.as_ref() != Some(&dir) {
             let listener = Listener::open(&dir);
             let listener = listener.map_err(|error| Failure::Socket(dir.clone(), error))?;
             // The daemon outlives its socket: a clone keeps the channel open.
             tokio::spawn(listener.serve(asked.clone()));
-            listens_in = Some(dir.clone());
+            listens_in = Some(dir);
         }
-        agent.keep_journal(&dir);
         let (ended, stood) = agent.run(&mut questions).await?;
         standing = stood;
         match ended {

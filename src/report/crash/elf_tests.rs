@@ -24,7 +24,7 @@ fn image(arch: Arch) -> Vec<u8> {
     out.extend(word(0));
     out.extend(word(u64::try_from(head).unwrap()));
     out.extend(word(0));
-    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&[0; 6]);
     out.extend_from_slice(&u16::try_from(entry).unwrap().to_le_bytes());
     out.extend_from_slice(&3_u16.to_le_bytes());
     out.resize(head, 0);
