@@ -1,58 +1,52 @@
-"""sbom.py TRIPLE: what is linked into qcloud-agent for a target, as CycloneDX 1.5, from cargo's own metadata."""
+"""sbom.py TRIPLE [hub]: what is linked into qcloud-agent, or into qcloud-hub, as CycloneDX 1.5, from cargo's own metadata."""
 
 import json
-import subprocess
 import sys
 from datetime import datetime, timezone
 
+import linked
 from archive import EPOCH
 
 
-def cargo(*arguments):
-    command = ["cargo", *arguments, "--locked", "--no-default-features"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def component(package):
+    name, version = package["name"], package["version"]
+    made = {"type": "library", "bom-ref": f"{name}@{version}", "name": name, "version": version}
+    if package["source"]:
+        made["purl"] = f"pkg:cargo/{name}@{version}"
+    if package["license"]:
+        made["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
+    return made
 
 
-def linked(triple):
-    """Name and version of each package that is linked, not only built with."""
-    tree = cargo("tree", "-e", "normal", "--prefix", "none", "--target", triple, "--no-dedupe")
-    return {tuple(line.replace(" (proc-macro)", "").split()[:2]) for line in tree.splitlines() if "(proc-macro)" not in line}
+def plain(name, version, licence):
+    return {"type": "library", "bom-ref": name, "name": name, "version": version, "licenses": [{"expression": licence}]}
 
 
 def main():
-    triple = sys.argv[1]
-    wanted = linked(triple)
-    packages = json.loads(cargo("metadata", "--format-version", "1", "--filter-platform", triple))["packages"]
-    components = []
-    for package in sorted(packages, key=lambda package: (package["name"], package["version"])):
-        name, version = package["name"], package["version"]
-        if (name, "v" + version) not in wanted:
-            continue
-        component = {
-            "type": "library",
-            "bom-ref": f"{name}@{version}",
-            "name": name,
-            "version": version,
-            "purl": f"pkg:cargo/{name}@{version}",
-        }
-        if package["license"]:
-            component["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
-        components.append(component)
-    own = next(component for component in components if component["name"] == "qcloud-agent")
+    triple, is_hub = sys.argv[1], sys.argv[2:] == ["hub"]
+    found, needs = linked.packages(triple, linked.HUB if is_hub else linked.AGENT)
+    refs = {package["id"]: f"{package['name']}@{package['version']}" for package in found}
+    components = [component(package) for package in found]
+    own = next(made for made in components if made["name"] == "qcloud-agent")
     components.remove(own)
-    # The C library is linked in as well.
-    components.append({"type": "library", "bom-ref": "musl", "name": "musl", "version": "1.2.5", "licenses": [{"expression": "MIT"}]})
+    # What is linked in and cargo does not name.
+    components.append(plain("rust-std", "1.95.0", "MIT OR Apache-2.0"))
+    if "musl" in triple:
+        components.append(plain("musl", "1.2.5", "MIT"))
+        components.append(plain("libunwind", "20.1.2", "Apache-2.0 WITH LLVM-exception"))
     made = datetime.fromtimestamp(EPOCH, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    program = own | {"type": "application"} | ({"name": "qcloud-hub"} if is_hub else {})
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {
             "timestamp": made,
-            "component": own | {"type": "application"},
+            "component": program,
             "properties": [{"name": "target", "value": triple}],
         },
         "components": components,
+        "dependencies": [{"ref": ref, "dependsOn": [refs[need] for need in needs[key]]} for key, ref in refs.items()],
     }
     json.dump(document, sys.stdout, indent=1)
     print()

@@ -100,7 +100,10 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
             None => feature(rows, &options, "privacy", sub, printer).await,
         },
         #[cfg(feature = "hub")]
-        Some(("try", sub)) => r#try::run(sub.get_flag("once"), sub.get_one("break"), printer).await,
+        Some(("try", sub)) => {
+            let agent = sub.get_one::<PathBuf>("agent");
+            r#try::run(sub.get_flag("once"), sub.get_one("break"), agent.cloned(), printer).await
+        }
         Some((noun, sub)) => feature(rows, &options, noun, sub, printer).await,
         None => Exit::Usage,
     }

@@ -151,12 +151,17 @@ fn with_try(root: Command) -> Command {
         .hide(true)
         .help("Break one part on purpose, to see its steps fail")
         .value_parser(super::r#try::BREAKS.to_vec());
+    let agent = Arg::new("agent")
+        .long("agent")
+        .value_name("PROGRAM")
+        .value_parser(clap::value_parser!(std::path::PathBuf))
+        .help("The agent to run instead of this program, such as one for another processor under an emulator");
     root.subcommand(
         Command::new("try")
             .about(
                 "Show a device's life on this machine: a hub, an agent and a web page on loopback",
             )
-            .args([once, breaks]),
+            .args([once, breaks, agent]),
     )
 }
 

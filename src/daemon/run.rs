@@ -173,7 +173,7 @@ impl Agent {
         let timer = WakeTimer::open().map_err(system("make a timer"))?;
         let jump = ClockJump::open().map_err(system("watch the wall clock"))?;
         let watcher = tokio::spawn(watch::addresses(self.events.clone()));
-        let service = Service::from_environment();
+        let mut service = Service::from_environment();
         self.baseline = self.counted();
         let mut mounts = self.mounts();
         self.supervisor.start(self.clock.now());
@@ -192,7 +192,8 @@ impl Agent {
                 break;
             }
             let wake = self.supervisor.next_wake().map(|(at, ..)| at);
-            let wake = wake.into_iter().chain(self.saving.next_wake()).min();
+            let wake = wake.into_iter().chain(self.saving.next_wake());
+            let wake = wake.chain(service.alive(self.clock.now())).min();
             timer.arm(wake).map_err(system("arm a timer"))?;
             tokio::select! {
                 happening = self.happenings.recv() => {

@@ -90,9 +90,18 @@ impl Exec {
     /// # Errors
     /// See [`ExecError`]. An exit code other than 0 is not one.
     pub async fn run(&self, argv: &[&str], limits: Limits) -> Result<Output, ExecError> {
+        self.run_on(argv, Stdio::null(), limits).await
+    }
+
+    async fn run_on(
+        &self,
+        argv: &[&str],
+        stdin: Stdio,
+        limits: Limits,
+    ) -> Result<Output, ExecError> {
         let program = argv.first().copied().ok_or(ExecError::Empty)?;
-        let mut child =
-            start(argv).map_err(|source| ExecError::Start { program: program.into(), source })?;
+        let mut child = start(argv, stdin)
+            .map_err(|source| ExecError::Start { program: program.into(), source })?;
         // Declared after the child: dropped before it, while the child's id is still its own.
         let group = Group::of(&child);
         match tokio::time::timeout(limits.timeout, collect(&mut child, limits.output_bytes)).await {
@@ -113,14 +122,27 @@ impl Exec {
     /// # Errors
     /// As [`Exec::run`].
     pub fn run_blocking(&self, argv: &[&str], limits: Limits) -> Result<Output, ExecError> {
+        self.run_blocking_on(argv, Stdio::null(), limits)
+    }
+
+    /// As [`Exec::run_blocking`], with a file that was opened here as its stdin.
+    ///
+    /// # Errors
+    /// As [`Exec::run`].
+    pub fn run_blocking_on(
+        &self,
+        argv: &[&str],
+        stdin: Stdio,
+        limits: Limits,
+    ) -> Result<Output, ExecError> {
         let program = argv.first().copied().ok_or(ExecError::Empty)?;
         let failed = |source| ExecError::Start { program: program.into(), source };
         std::thread::scope(|threads| {
             // A thread of its own: a runtime is not entered twice.
-            let run = || {
+            let run = move || {
                 let mut builder = tokio::runtime::Builder::new_current_thread();
                 let runtime = builder.enable_all().build().map_err(failed)?;
-                runtime.block_on(self.run(argv, limits))
+                runtime.block_on(self.run_on(argv, stdin, limits))
             };
             let thread = std::thread::Builder::new().stack_size(STACK);
             let thread = thread.spawn_scoped(threads, run).map_err(failed)?;
@@ -155,8 +177,8 @@ impl Exec {
     }
 }
 
-fn start(argv: &[&str]) -> io::Result<Child> {
-    command(argv).stderr(Stdio::piped()).spawn()
+fn start(argv: &[&str], stdin: Stdio) -> io::Result<Child> {
+    command(argv).stdin(stdin).stderr(Stdio::piped()).spawn()
 }
 
 fn command(argv: &[&str]) -> Command {

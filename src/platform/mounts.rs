@@ -61,6 +61,11 @@ fn read(fd: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(table)
 }
 
+/// A count of the kernel's, which has 32 bits on some machines.
+pub fn wide(count: impl Into<u64>) -> u64 {
+    count.into()
+}
+
 /// Whether the file system of a directory takes no writes.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroize;
 
@@ -130,6 +130,22 @@ impl Root {
             return Err(io::ErrorKind::NotFound.into());
         }
         self.open("/dev/kmsg", OFlag::O_NONBLOCK)
+    }
+
+    /// Opens a device of the running system to be asked about, never waiting for it.
+    ///
+    /// # Errors
+    /// The system's own; `NotFound` for a file tree, `InvalidInput` for what is no device.
+    pub fn device(&self, absolute: &str) -> io::Result<File> {
+        if !self.is_live() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        // Looked at before it is opened: a FIFO would wait.
+        let kind = self.open(absolute, OFlag::O_PATH | OFlag::O_NOFOLLOW)?.metadata()?.file_type();
+        if !kind.is_char_device() && !kind.is_block_device() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a device"));
+        }
+        self.open(absolute, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW)
     }
 
     /// Opens a regular file below a directory, where no part of `relative` is a link: for directories that others

@@ -207,15 +207,15 @@ mod filter {
             SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
         };
         let rule = SeccompRule::new(open.map(other).collect::<Result<Vec<_>, _>>()?)?;
-        let mut rules = BTreeMap::from([
-            (libc::SYS_socket, vec![rule.clone()]),
-            (libc::SYS_io_uring_setup, Vec::new()),
-        ]);
+        let rules =
+            [(libc::SYS_socket, vec![rule.clone()]), (libc::SYS_io_uring_setup, Vec::new())]
+                .into_iter();
         #[cfg(target_arch = "x86_64")]
-        rules.extend([
+        let rules = rules.chain([
             (libc::SYS_socket | X32, vec![rule]),
             (libc::SYS_io_uring_setup | X32, Vec::new()),
         ]);
+        let rules: BTreeMap<_, _> = rules.collect();
         let answer = SeccompAction::Errno(libc::EPERM.unsigned_abs());
         SeccompFilter::new(rules, SeccompAction::Allow, answer, arch)?.try_into()
     }

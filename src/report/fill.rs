@@ -1,14 +1,18 @@
 //! What a section is filled with, and what became of that.
 
-use super::bundle::{Status, Truncated, Written};
+use super::bundle::{Sink, Status, Truncated, Written};
 use super::options::{Form, Options};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
 use super::survey::Survey;
+use crate::platform::exec::{Exec, ExecError, Limits};
 use core::time::Duration;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
+
+/// How long one of the box's own programs may take.
+const TOOL: Duration = Duration::from_secs(5);
 
 /// How much a section may hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,20 +54,27 @@ pub(super) fn take(
     survey: &Survey<'_>,
     section: &Section,
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     match &section.take {
         Take::Files(patterns) => files(survey.source, patterns, outcome, to),
         Take::Values(patterns) => values(survey.source, patterns, outcome, to),
         Take::Logs(dirs) => logs(survey.source, dirs, outcome, to),
-        // They are written by themselves.
-        Take::Binaries(_) => Ok(()),
         Take::Made(make) => {
             if let Err(error) = make(survey, to) {
                 note(outcome, section.path, &error);
             }
             Ok(())
         }
+        Take::Both(make, patterns) => {
+            if let Err(error) = make(survey, to) {
+                note(outcome, section.path, &error);
+            }
+            files(survey.source, patterns, outcome, to)
+        }
+        Take::Tools(lines) => tools(survey.source, lines, outcome, to),
+        // They are no text, and have their own way into the archive.
+        Take::Picture | Take::Binaries(_) => Ok(()),
     }
 }
 
@@ -97,7 +108,7 @@ fn files(
     source: &Source,
     patterns: &[&str],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
         if outcome.is_full() {
@@ -109,7 +120,47 @@ fn files(
                 copy(source, file, Path::new(&path), Keep::Head, outcome, to);
                 writeln!(to)?;
             }
+            Err(error)
+                if crate::sabotage::off("report-section")
+                    && error.kind() != io::ErrorKind::NotFound =>
+            {
+                return Err(error);
+            }
             Err(error) => note(outcome, &path, &error),
+        }
+    }
+    Ok(())
+}
+
+/// What the box's own programs say, of those that are there.
+fn tools(
+    source: &Source,
+    lines: &[&[&str]],
+    outcome: &mut Outcome,
+    to: &mut dyn Sink,
+) -> io::Result<()> {
+    if !source.root().is_live() {
+        return Ok(());
+    }
+    for argv in lines {
+        if source.is_late() {
+            note(outcome, "", &io::ErrorKind::TimedOut.into());
+            break;
+        }
+        let limits = Limits { timeout: TOOL, output_bytes: outcome.bounds.file };
+        match Exec.run_blocking(argv, limits) {
+            // What has nothing to say, or is of another system, is passed over.
+            Ok(output) if output.stdout.is_empty() => {}
+            Ok(output) => {
+                writeln!(to, "# {}", argv.join(" "))?;
+                to.write_all(&output.stdout)?;
+                writeln!(to)?;
+                if output.status.is_none() {
+                    outcome.cut = Some(Truncated::Tail);
+                }
+            }
+            Err(ExecError::Start { .. } | ExecError::Empty) => {}
+            Err(error) => note(outcome, &argv.join(" "), &io::Error::other(error.to_string())),
         }
     }
     Ok(())
@@ -121,10 +172,13 @@ fn copy(
     path: &Path,
     keep: Keep,
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) {
     let most = outcome.bounds.file.min(outcome.bounds.section.saturating_sub(outcome.taken));
-    match source.copy(file, path, (most, keep), to) {
+    to.begins(&path.to_string_lossy());
+    let copied = source.copy(file, path, (most, keep), to);
+    to.begins("");
+    match copied {
         Ok(copied) => {
             outcome.original += copied.original;
             outcome.taken += copied.original.min(most);
@@ -141,7 +195,7 @@ fn values(
     source: &Source,
     patterns: &[&str],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for path in patterns.iter().flat_map(|pattern| source.matches(pattern)) {
         let mut text = Vec::new();
@@ -165,7 +219,7 @@ fn logs(
     source: &Source,
     dirs: &[(&str, &[&str])],
     outcome: &mut Outcome,
-    to: &mut dyn Write,
+    to: &mut dyn Sink,
 ) -> io::Result<()> {
     for (dir, beginnings) in dirs {
         for relative in source.logs(dir, beginnings) {

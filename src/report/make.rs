@@ -3,13 +3,16 @@
 use super::age::{Encrypted, Recipient};
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
 use super::crash;
+use super::digest;
 use super::fill::{Bounds, Outcome, judged, take};
 use super::findings::{Finding, Watcher};
 use super::forms;
+use super::gauges::Gauges;
 use super::options::{Acknowledged, Options};
 use super::output::{Output, OutputError};
+use super::page::{Page, page};
 use super::pseudonym::{Pseudonyms, Renamed};
-use super::recipe::{MakeBinaries, Section, Take, chosen};
+use super::recipe::{Section, Take, chosen};
 use super::scratch::Scratch;
 use super::scrub::Scrubber;
 use super::secrets;
@@ -27,7 +30,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,6 +124,7 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
         bundle: Bundle::new(archive, names.as_ref()),
         text: scratch(1).map_err(ReportError::Write)?,
         watcher: Watcher::default(),
+        gauges: Gauges::new(order.clock.now().wall),
         entries: Vec::new(),
     };
     making.sections(order.options, progress).map_err(ReportError::Write)?;
@@ -211,17 +215,18 @@ fn left_out(section: &Section, options: &Options) -> Option<&'static str> {
     (section.path.starts_with("image/") && !options.image).then_some("no picture is wanted")
 }
 
-struct Making<'a> {
-    survey: Survey<'a>,
-    scrubber: &'a Scrubber,
+pub(super) struct Making<'a> {
+    pub(super) survey: Survey<'a>,
+    pub(super) scrubber: &'a Scrubber,
     names: Option<&'a Pseudonyms>,
-    bundle: Bundle<'a, Scratch>,
+    pub(super) bundle: Bundle<'a, Scratch>,
     text: Scratch,
     /// How large the archive may grow, and how large it is.
-    room: u64,
-    size: Arc<AtomicU64>,
+    pub(super) room: u64,
+    pub(super) size: Arc<AtomicU64>,
     watcher: Watcher,
-    entries: Vec<Entry>,
+    gauges: Gauges,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Making<'_> {
@@ -249,11 +254,12 @@ impl Making<'_> {
                 self.entries.push(line(section, Status::Partial, Some(why), None, 0));
                 continue;
             }
-            match &section.take {
-                Take::Binaries(make) => self.binaries(section, *make)?,
-                Take::Files(_) | Take::Values(_) | Take::Logs(_) | Take::Made(_) => {
-                    self.section(section)?;
-                }
+            if let Take::Binaries(make) = &section.take {
+                self.binaries(section, *make)?;
+            } else if matches!(section.take, Take::Picture) {
+                self.display(section)?;
+            } else {
+                self.section(section)?;
             }
         }
         Ok(())
@@ -265,7 +271,7 @@ impl Making<'_> {
         let begun = clock.now().boot;
         let bounds = Bounds::of(self.survey.options);
         let outcome = RefCell::new(Outcome::new(bounds));
-        let mut body = Shown::new(section, &mut self.watcher, &mut self.text);
+        let mut body = Shown::new(section, &mut self.watcher, &mut self.gauges, &mut self.text);
         let survey = &self.survey;
         let written = self.bundle.entry(section.path, self.scrubber, &mut body, |to| {
             take(survey, section, &mut outcome.borrow_mut(), to)
@@ -282,60 +288,37 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Writes entries that are no text: nothing in them can be taken out, only the whole, by the second look.
-    fn binaries(&mut self, section: &'static Section, make: MakeBinaries) -> io::Result<()> {
-        let clock = self.survey.source.clock();
-        let begun = clock.now().boot;
-        let made = make(&self.survey);
-        let elapsed = (clock.now().boot - begun).as_millis();
-        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        let made = match made {
-            Ok(made) if !made.is_empty() => made,
-            Ok(_) => {
-                self.entries.push(line(section, Status::Absent, None, None, elapsed));
-                return Ok(());
-            }
-            Err(error) => {
-                let why = Some(error.to_string());
-                self.entries.push(line(section, Status::Error, why, None, elapsed));
-                return Ok(());
-            }
-        };
-        for binary in made {
-            let size = u64::try_from(binary.bytes.len()).unwrap_or(u64::MAX);
-            if self.size.load(Ordering::Relaxed).saturating_add(size) > self.room {
-                let why = Some(format!("the report would grow above {} bytes", self.room));
-                self.entries.push(line(section, Status::Partial, why, None, elapsed));
-                break;
-            }
-            let written = self.bundle.plain(&binary.path, &mut binary.bytes.as_slice())?;
-            let mut entry = line(section, Status::Ok, None, Some(written), elapsed);
-            entry.path = binary.path;
-            entry.source = binary.source;
-            self.entries.push(entry);
-        }
-        Ok(())
-    }
-
     /// Writes what is made of all sections.
     fn close(mut self, order: &Order<'_>) -> io::Result<Closed> {
         let mut findings = core::mem::take(&mut self.watcher).finish();
         findings.truncate(100);
-        let summary = json!({
-            "facts": serde_json::to_value(self.survey.facts).unwrap_or_default(),
-            "device": order.agent["status"]["device"],
-            "sections": self.entries.len(),
-            "findings": findings.iter().map(|f| f.code).collect::<Vec<_>>(),
-        });
+        for one in findings.iter_mut().flat_map(|finding| &mut finding.evidence) {
+            one.line = self.scrubber.text(&one.line, &mut Default::default());
+        }
+        let made = order.clock.now().wall.rfc3339();
+        let facts = serde_json::to_value(self.survey.facts).unwrap_or_default();
+        let facts = clean(facts, self.scrubber);
+        let gauges = core::mem::take(&mut self.gauges);
+        let device = &order.agent["status"]["device"];
+        let summary = digest::summary(&facts, &gauges, &findings, &self.entries, device);
         let more = if order.options.crash { crash::README } else { "" };
         self.whole("README.txt", format!("{README}{more}").as_bytes())?;
         // Its parts were scrubbed on their way there.
         self.text.seek(SeekFrom::Start(0))?;
-        let written = self.bundle.plain("report.txt", &mut self.text)?;
+        let head = digest::head(&facts, &gauges, &findings, &made);
+        let head = self.renamed_text(head.as_bytes())?;
+        let mut whole = head.as_slice().chain(&mut self.text);
+        let written = self.bundle.plain("report.txt", &mut whole)?;
         self.entries.push(extra("report.txt", "The whole as one text", written));
         self.json("summary.json", &summary)?;
         self.json("findings.json", &serde_json::to_value(&findings).unwrap_or_default())?;
-        let manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        let (entries, found) = (&*self.entries, &*findings);
+        let page =
+            page(&Page { facts: &facts, findings: found, gauges: &gauges, entries, made: &made });
+        self.whole("index.html", page.as_bytes())?;
+        let mut manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        // What each layer took out, of all sections.
+        manifest["redaction"] = json!(self.scrubber.found());
         let manifest = renamed(manifest, self.names);
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
         self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
@@ -349,10 +332,14 @@ impl Making<'_> {
         self.whole(path, &serde_json::to_vec_pretty(&clean).unwrap_or_default())
     }
 
-    fn whole(&mut self, path: &'static str, bytes: &[u8]) -> io::Result<()> {
+    fn renamed_text(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut renamed = Renamed::new(self.names, Vec::new());
         renamed.write_all(bytes)?;
-        let (bytes, _) = renamed.finish()?;
+        Ok(renamed.finish()?.0)
+    }
+
+    fn whole(&mut self, path: &'static str, bytes: &[u8]) -> io::Result<()> {
+        let bytes = self.renamed_text(bytes)?;
         let written = self.bundle.plain(path, &mut bytes.as_slice())?;
         self.entries.push(extra(path, path, written));
         Ok(())
@@ -395,9 +382,10 @@ fn renamed(value: Value, names: Option<&Pseudonyms>) -> Value {
 const README: &str = "\
 This archive was made on a NAS by `qcloud-agent report`, and by nobody else: the agent never sends it.
 
-report.txt      everything but long logs as one text: search it for `----- `
-findings.json   what looks wrong, each with the lines that show it
-summary.json    what the box is
+index.html      open this first: what looks wrong, and how the box is; it loads nothing from anywhere
+report.txt      everything but long logs as one text: what looks wrong is on top, search it for `----- `
+findings.json   the same findings for programs, each with the lines that show it
+summary.json    what the box is and how it is, in numbers
 manifest.json   every file here with its checksum, its bounds and what was taken out of it
 system/ storage/ network/ services/ cloud/ logs/ image/
 
@@ -449,7 +437,7 @@ fn consent(acknowledged: Acknowledged, recipients: &[Recipient]) -> Value {
     })
 }
 
-fn line(
+pub(super) fn line(
     section: &'static Section,
     status: Status,
     reason: Option<String>,
@@ -460,6 +448,11 @@ fn line(
         Take::Files(paths) | Take::Values(paths) => paths.join(" "),
         Take::Logs(dirs) => dirs.iter().map(|(dir, _)| *dir).collect::<Vec<_>>().join(" "),
         Take::Made(_) | Take::Binaries(_) => "put together".into(),
+        Take::Both(_, paths) => format!("put together from {}", paths.join(" ")),
+        Take::Tools(lines) => {
+            lines.iter().map(|argv| argv.join(" ")).collect::<Vec<_>>().join("; ")
+        }
+        Take::Picture => "the display".into(),
     };
     let nothing = || Written { bytes: 0, sha256: String::new(), redactions: Default::default() };
     let written = written.unwrap_or_else(nothing);
@@ -479,7 +472,7 @@ fn line(
     }
 }
 
-fn extra(path: &'static str, title: &'static str, written: Written) -> Entry {
+pub(super) fn extra(path: &'static str, title: &'static str, written: Written) -> Entry {
     Entry {
         path: path.into(),
         section: title,

@@ -13,12 +13,17 @@
 pub mod age;
 pub mod bundle;
 pub mod crash;
+mod digest;
+mod display;
 mod fill;
 pub mod findings;
 mod forms;
+mod gauges;
 mod make;
 pub mod options;
 pub mod output;
+mod page;
+mod picture;
 pub mod pseudonym;
 pub mod recipe;
 mod scratch;

@@ -15,9 +15,15 @@ pub enum Take {
     /// The newest part of logs: directories, and what the names begin with.
     Logs(&'static [(&'static str, &'static [&'static str])]),
     /// Something that is put together.
-    Made(fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>),
+    Made(Make),
     /// Entries of their own below its path, none of them text.
-    Binaries(fn(&Survey<'_>) -> io::Result<Vec<Binary>>),
+    Binaries(MakeBinaries),
+    /// The same, with the files it was made of behind it.
+    Both(Make, &'static [&'static str]),
+    /// What the box's own programs say, of those that are there: an extra, without which a report is whole.
+    Tools(&'static [&'static [&'static str]]),
+    /// A picture of what the display shows; without one its text, or why there is none.
+    Picture,
 }
 
 /// A section.
@@ -57,8 +63,10 @@ const fn logs(
     Section { path, title, sensitivity: Personal, take: Take::Logs(from) }
 }
 
-pub(super) type MakeBinaries = fn(&Survey<'_>) -> io::Result<Vec<Binary>>;
-pub(super) type Make = fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>;
+/// Puts a section together.
+pub type Make = fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>;
+/// Makes entries that are no text.
+pub type MakeBinaries = fn(&Survey<'_>) -> io::Result<Vec<Binary>>;
 
 pub(super) const fn made(
     path: &'static str,
@@ -69,14 +77,31 @@ pub(super) const fn made(
     Section { path, title, sensitivity, take: Take::Made(make) }
 }
 
+const fn tools(
+    path: &'static str,
+    title: &'static str,
+    lines: &'static [&'static [&'static str]],
+) -> Section {
+    Section { path, title, sensitivity: Personal, take: Take::Tools(lines) }
+}
+
+const fn both(
+    path: &'static str,
+    title: &'static str,
+    make: Make,
+    from: &'static [&'static str],
+) -> Section {
+    Section { path, title, sensitivity: Personal, take: Take::Both(make, from) }
+}
+
 /// The sections of a report: all of them, or what the kernel says; with the crash part, that one beside them
 /// (promise X5).
 pub fn chosen(options: &Options) -> Vec<&'static Section> {
-    let of_kernel =
-        |section: &&Section| options.form != Form::Kernel || KERNEL.contains(&section.path);
+    let whole = options.form != Form::Kernel && !crate::sabotage::off("report-recipe");
     let with_crash = options.crash && !crate::sabotage::off("report-crash-part");
     let crash = CRASH.iter().filter(|_| with_crash);
-    SERVER.iter().filter(of_kernel).chain(crash).collect()
+    let server = SERVER.iter().filter(|section| whole || KERNEL.contains(&section.path));
+    server.chain(crash).collect()
 }
 
 /// What the kernel says, and what it runs on.
@@ -122,6 +147,8 @@ pub static SERVER: &[Section] = &[
         "/sys/class/hwmon/*/name", "/sys/class/hwmon/*/*_input", "/sys/class/hwmon/*/*_label",
         "/sys/class/hwmon/*/*_alarm", "/sys/class/thermal/*/type", "/sys/class/thermal/*/temp",
     ]),
+    made("system/temperatures.txt", "Temperatures and their limits", Low, survey::temperatures),
+    made("system/situation.txt", "The situation", Low, survey::situation),
     values("system/board.txt", "Board", &[
         "/sys/class/dmi/id/*_vendor", "/sys/class/dmi/id/*_name", "/sys/class/dmi/id/*_version",
         "/sys/class/dmi/id/bios_date", "/proc/device-tree/model", "/proc/device-tree/compatible",
@@ -151,7 +178,9 @@ pub static SERVER: &[Section] = &[
         "/sys/block/*/queue/scheduler", "/sys/block/*/device/vendor", "/sys/block/*/device/model",
         "/sys/block/*/device/rev", "/sys/block/*/device/state", "/sys/block/*/device/firmware_rev",
         "/sys/block/*/device/serial", "/sys/block/*/device/wwid", "/sys/block/*/device/ioerr_cnt",
+        "/sys/block/mmcblk*/device/life_time", "/sys/block/mmcblk*/device/pre_eol_info",
     ]),
+    made("storage/health.txt", "Health of the disks", Low, survey::disk_health),
     files("storage/partitions.txt", "Partitions", Low, &[
         "/proc/partitions", "/proc/diskstats",
     ]),
@@ -174,35 +203,45 @@ pub static SERVER: &[Section] = &[
     values("storage/file_systems.txt", "File systems", &[
         "/sys/fs/ext4/*/errors_count", "/sys/fs/ext4/*/first_error_time", "/sys/fs/ext4/*/last_error_time",
         "/sys/fs/ext4/*/lifetime_write_kbytes", "/sys/fs/btrfs/*/label", "/sys/fs/btrfs/*/metadata_uuid",
-        "/sys/fs/btrfs/*/devinfo/*/error_stats", "/sys/fs/btrfs/*/allocation/data/bytes_used",
+        "/sys/fs/btrfs/*/devinfo/*/error_stats", "/sys/fs/btrfs/*/devinfo/*/missing",
+        "/sys/fs/btrfs/*/allocation/*/bytes_used", "/sys/fs/btrfs/*/allocation/*/total_bytes",
+        "/sys/fs/btrfs/*/exclusive_operation",
         "/sys/fs/xfs/*/error/fail_at_unmount",
     ]),
     files("storage/zfs.txt", "ZFS", Low, &[
         "/proc/spl/kstat/zfs/*/state", "/proc/spl/kstat/zfs/arcstats", "/proc/spl/kstat/zfs/*/io",
     ]),
+    values("storage/mapper.txt", "Mapped devices and caches", &[
+        "/sys/block/dm-*/dm/name", "/sys/block/dm-*/dm/uuid", "/sys/block/dm-*/dm/suspended", "/sys/block/dm-*/size",
+        "/sys/block/dm-*/slaves/*/size", "/sys/block/bcache*/bcache/state", "/sys/block/bcache*/bcache/cache_mode",
+        "/sys/block/bcache*/bcache/dirty_data",
+    ]),
     files("storage/lvm.txt", "LVM", Low, &[
         "/etc/lvm/backup/*", "/etc/lvm/lvm.conf",
+    ]),
+    tools("storage/tools.txt", "Pools and volumes, by their own programs", &[
+        &["zpool", "status", "-v"], &["zfs", "list", "-o", "name,used,avail,mountpoint"], &["pvs"], &["vgs"], &["lvs", "-a"],
+        &["btrfs", "filesystem", "show"], &["smartctl", "--scan"],
     ]),
     values("network/interfaces.txt", "Network interfaces", &[
         "/sys/class/net/*/address", "/sys/class/net/*/mtu", "/sys/class/net/*/operstate",
         "/sys/class/net/*/carrier", "/sys/class/net/*/carrier_changes", "/sys/class/net/*/speed",
         "/sys/class/net/*/duplex", "/sys/class/net/*/statistics/*",
     ]),
-    files("network/addresses.txt", "Addresses", Personal, &[
+    both("network/addresses.txt", "Addresses", survey::addresses, &[
         "/proc/net/fib_trie", "/proc/net/if_inet6",
     ]),
-    files("network/routes.txt", "Routes", Personal, &[
+    both("network/routes.txt", "Routes", survey::routes, &[
         "/proc/net/route", "/proc/net/ipv6_route", "/etc/iproute2/rt_tables",
     ]),
     files("network/neighbours.txt", "Neighbours", Personal, &["/proc/net/arp"]),
-    files("network/sockets.txt", "Sockets", Personal, &[
-        "/proc/net/sockstat", "/proc/net/sockstat6", "/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp",
-        "/proc/net/udp6",
+    both("network/sockets.txt", "Sockets and who holds them", survey::sockets, &[
+        "/proc/net/sockstat", "/proc/net/sockstat6",
     ]),
     files("network/counters.txt", "Protocol counters", Low, &[
         "/proc/net/dev", "/proc/net/snmp", "/proc/net/snmp6", "/proc/net/netstat",
     ]),
-    files("network/names.txt", "Name resolution", Personal, &[
+    both("network/names.txt", "Name resolution", survey::names, &[
         "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
     ]),
     files("network/settings.txt", "Network settings", Personal, &[
@@ -215,6 +254,13 @@ pub static SERVER: &[Section] = &[
     files("network/firewall.txt", "Firewall", Low, &[
         "/etc/nftables.conf", "/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/config/firewall",
         "/etc/ufw/user.rules", "/proc/net/ip_tables_names", "/proc/sys/net/netfilter/nf_conntrack_count",
+    ]),
+    tools("network/tools.txt", "Firewall and neighbours, by their own programs", &[
+        &["nft", "list", "ruleset"], &["iptables-save"], &["ip6tables-save"], &["ip", "neighbour"],
+    ]),
+    tools("services/tools.txt", "Services, by their own program", &[
+        &["systemctl", "--no-pager", "--plain", "--failed"],
+        &["systemctl", "--no-pager", "--plain", "list-units", "--type=service"],
     ]),
     made("services/users.txt", "Users and groups", Personal, survey::users),
     made("services/packages.txt", "Packages", Low, survey::packages),
@@ -252,9 +298,14 @@ pub static SERVER: &[Section] = &[
         "/etc.defaults/synoinfo.conf", "/etc/config/system", "/etc/config/qpkg.conf", "/etc/default/*",
     ]),
     made("cloud/agent.txt", "The agent", Personal, survey::agent),
+    made("cloud/features.txt", "What is switched on, and what it says", Personal, survey::features),
     made("cloud/health.txt", "The agent's health", Low, survey::health),
     made("cloud/ledger.txt", "What left this device", Personal, survey::ledger),
     made("logs/kernel.txt", "Kernel log", Personal, survey::kernel_log),
+    tools("logs/journal.txt", "The journal of this start, and the worst of the one before", &[
+        &["journalctl", "--no-pager", "--quiet", "-b", "-n", "4000", "-o", "short-iso"],
+        &["journalctl", "--no-pager", "--quiet", "-b", "-1", "-p", "warning", "-n", "500", "-o", "short-iso"],
+    ]),
     logs("logs/system.txt", "System log",
         &[("/var/log", &[
         "syslog", "messages", "daemon.log", "kern.log", "log.txt",
@@ -295,5 +346,7 @@ pub static SERVER: &[Section] = &[
     files("logs/pstore.txt", "What the kernel said before it stopped", Personal, &[
         "/sys/fs/pstore/*", "/var/lib/systemd/pstore/*",
     ]),
-    made("image/NO_DISPLAY.txt", "The situation, in text", Low, survey::situation),
+    Section {
+        path: "image/screen.png", title: "What the display shows", sensitivity: Personal, take: Take::Picture,
+    },
 ];

@@ -7,7 +7,7 @@ use super::scrub::dictionary::Dictionary;
 use super::scrub::{Kind, context, holds_key, shapes, words};
 use super::source::{SECRET_FILES, Source};
 use crate::secret::Secret;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 use std::path::Path;
 
@@ -32,6 +32,8 @@ pub fn known(source: &Source) -> Dictionary {
             }
         }
     }
+    mounted(source, &mut dictionary);
+    users(source, &mut dictionary);
     settings(source, &mut dictionary);
     running(source, &mut dictionary);
     dictionary
@@ -42,6 +44,74 @@ fn read(source: &Source, path: &str) -> Option<Secret<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
     Some(Secret::new(bytes))
+}
+
+/// Files of secrets that the mount table names.
+fn mounted(source: &Source, dictionary: &mut Dictionary) {
+    let Some(table) = read(source, "/etc/fstab") else { return };
+    let options = table.expose().split(|byte| byte.is_ascii_whitespace() || *byte == b',');
+    let named = options.filter_map(|option| {
+        option.strip_prefix(b"credentials=").or_else(|| option.strip_prefix(b"cred="))
+    });
+    for path in named.filter_map(|path| core::str::from_utf8(path).ok()).take(16) {
+        if let Some(text) = read(source, path) {
+            whole(path, text.expose(), dictionary);
+        }
+    }
+}
+
+/// Names that are users' everywhere.
+const USERS: &[&str] = &["admin", "administrator", "Administrator", "ADMIN", "root", "Admin"];
+
+/// The names of users: what stands beside one may be a password.
+fn users(source: &Source, dictionary: &mut Dictionary) {
+    USERS.iter().for_each(|name| dictionary.add_user(name.as_bytes()));
+    for path in
+        ["/etc/passwd", "/etc/config/passwd", "/etc/samba/smbpasswd", "/etc/config/smbpasswd"]
+    {
+        let Some(text) = read(source, path) else { continue };
+        for line in text.expose().split(|byte| *byte == b'\n') {
+            let mut fields = line.split(|byte| *byte == b':');
+            if let (Some(name), Some(_)) = (fields.next(), fields.nth(1)) {
+                dictionary.add_user(name);
+            }
+        }
+    }
+}
+
+/// Whether a file's name says that all of it is secret.
+fn is_secret_name(name: &str) -> bool {
+    const PARTS: [&str; 13] = [
+        "secret",
+        "credential",
+        "htpasswd",
+        "pgpass",
+        "netrc",
+        ".key",
+        ".keys",
+        "token",
+        "_key",
+        "passphrase",
+        "keytab",
+        "password",
+        "psk",
+    ];
+    let name = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part)) && !name.contains(".pub")
+}
+
+/// Every word of a secret file's line that looks like a secret and names no host, place or user.
+fn made_words(line: &[u8], dictionary: &mut Dictionary) {
+    if line.starts_with(b"#") || line.starts_with(b";") {
+        return;
+    }
+    for word in line.split(|byte| byte.is_ascii_whitespace() || *byte == b'=' || *byte == b',') {
+        let word = unquoted(word.strip_suffix(b";").unwrap_or(word));
+        let is_place = word.contains(&b'/') || word.contains(&b'.') || word.contains(&b':');
+        if word.len() >= LONG_WORD && words::looks_secret(word) && !is_place {
+            dictionary.add(word);
+        }
+    }
 }
 
 /// A file that is secret as a whole: which part of each line, its name says.
@@ -71,10 +141,9 @@ fn whole(path: &str, text: &[u8], dictionary: &mut Dictionary) {
                     .for_each(|word| dictionary.add(unquoted(word)));
             }
             "rsyncd.secrets" | "sasl_passwd" | ".htpasswd" | ".pgpass" | "passwd.client" => {
-                line.rsplit(|byte| *byte == b':')
-                    .next()
-                    .into_iter()
-                    .for_each(|word| dictionary.add(word));
+                let last = |sign: u8| line.rsplit(move |byte| *byte == sign).next();
+                // Of a hash in crypt(5) the last part as well: it may stand somewhere without its salt.
+                last(b':').into_iter().chain(last(b'$')).for_each(|word| dictionary.add(word));
             }
             _ if in_key && !line.starts_with(b"-----") => dictionary.add(line),
             _ => {
@@ -84,6 +153,7 @@ fn whole(path: &str, text: &[u8], dictionary: &mut Dictionary) {
                 }
             }
         }
+        made_words(line, dictionary);
         values(line, dictionary);
     }
 }
@@ -96,7 +166,7 @@ fn unquoted(word: &[u8]) -> &[u8] {
 /// What a line of settings says behind secret names.
 fn values(line: &[u8], dictionary: &mut Dictionary) {
     let mut spans = Vec::new();
-    context::find(line, &mut spans);
+    context::find(line, &BTreeSet::new(), &mut spans);
     shapes::spans(line, &mut spans);
     for span in spans.iter().filter(|span| span.kind != Kind::Random) {
         let secret = line.get(span.start..span.end).unwrap_or_default();
@@ -121,7 +191,7 @@ fn settings(source: &Source, dictionary: &mut Dictionary) {
                 match source.root().open_below(base, &path) {
                     Ok(file) => {
                         files += 1;
-                        look_into(file, dictionary);
+                        look_into(file, &name.to_string_lossy(), dictionary);
                     }
                     Err(error)
                         if error.kind() == std::io::ErrorKind::InvalidInput && depth < DEEPEST =>
@@ -135,11 +205,13 @@ fn settings(source: &Source, dictionary: &mut Dictionary) {
     }
 }
 
-fn look_into(file: std::fs::File, dictionary: &mut Dictionary) {
+fn look_into(file: std::fs::File, name: &str, dictionary: &mut Dictionary) {
     let mut text = Vec::new();
     let is_read = file.take(MOST_BYTES).read_to_end(&mut text).is_ok();
     let text = Secret::new(text);
-    if is_read && !text.expose().contains(&0) {
+    if is_read && is_secret_name(name) {
+        whole(name, text.expose(), dictionary);
+    } else if is_read && !text.expose().contains(&0) {
         let in_key = holds_key(text.expose());
         for line in text.expose().split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
@@ -162,7 +234,7 @@ fn running(source: &Source, dictionary: &mut Dictionary) {
             }
             let Some(text) = read(source, &path) else { continue };
             if file == "environ" {
-                text.expose().split(|byte| *byte == 0).for_each(|pair| values(pair, dictionary));
+                text.expose().split(|byte| *byte == 0).for_each(|pair| variable(pair, dictionary));
             } else {
                 let line: Vec<u8> = text
                     .expose()
@@ -174,6 +246,24 @@ fn running(source: &Source, dictionary: &mut Dictionary) {
             }
         }
     }
+}
+
+/// A variable of a process: its value may be of several words.
+fn variable(pair: &[u8], dictionary: &mut Dictionary) {
+    let sign = pair.iter().position(|byte| *byte == b'=');
+    if let Some((name, value)) = sign.and_then(|sign| pair.split_at_checked(sign)) {
+        let value = value.get(1..).unwrap_or_default();
+        let judged = words::judge(name);
+        if judged == words::Name::Certain && value.len() >= LONG_WORD {
+            dictionary.add(value);
+        }
+        // `user%secret`, `user:secret`.
+        let last = value.rsplit(|byte| matches!(byte, b'%' | b':')).next().unwrap_or_default();
+        if judged != words::Name::Plain && last.len() >= LONG_WORD && words::looks_secret(last) {
+            dictionary.add(last);
+        }
+    }
+    values(pair, dictionary);
 }
 
 fn is_number(part: std::path::Component<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! A section's clean text on its way: into `report.txt`, and past those who look for faults.
 
 use super::findings::Watcher;
+use super::gauges::Gauges;
 use super::recipe::Section;
 use super::scratch::Scratch;
 use std::io::{self, Write};
@@ -12,6 +13,7 @@ const MOST_TEXT: usize = 64 * 1024;
 pub(super) struct Shown<'a> {
     section: &'static Section,
     watcher: &'a mut Watcher,
+    gauges: &'a mut Gauges,
     text: &'a mut Scratch,
     line: Vec<u8>,
     number: u64,
@@ -22,15 +24,17 @@ impl<'a> Shown<'a> {
     pub(super) fn new(
         section: &'static Section,
         watcher: &'a mut Watcher,
+        gauges: &'a mut Gauges,
         text: &'a mut Scratch,
     ) -> Self {
-        Self { section, watcher, text, line: Vec::new(), number: 0, shown: 0 }
+        Self { section, watcher, gauges, text, line: Vec::new(), number: 0, shown: 0 }
     }
 
     fn end_line(&mut self) {
         self.number += 1;
         let line = String::from_utf8_lossy(&self.line).into_owned();
-        self.watcher.line(self.section.path, self.number, &line);
+        let found = self.watcher.line(self.section.path, self.number, &line);
+        self.gauges.line(self.section.path, &line, found);
         self.line.clear();
     }
 

@@ -15,6 +15,7 @@ mod keyboard;
 mod life;
 mod person;
 mod pipe;
+mod report;
 mod stage;
 mod tour;
 mod watch;

@@ -284,19 +284,28 @@ fn signed_receipt(data: &[u8]) {
     assert_eq!(holds, text.trim_end() == golden, "{text}");
 }
 
-/// A line is the same in whatever pieces it comes, and a known secret is never in it.
+/// A text is the same in whatever pieces it comes, also where a line is longer than the window; a known secret is
+/// never in it; and it grows by no more than a mark for each byte.
 fn report_line(data: &[u8]) {
     let mut dictionary = Dictionary::default();
     dictionary.add(b"Wolke7kranich");
+    dictionary.add_user(b"anna");
     let scrubber = Scrubber::new(dictionary, &[7; 32]);
-    let written = |pieces: usize| {
-        let mut to = Scrubbed::new(&scrubber, Vec::new());
+    let paths =
+        ["", "/etc/fstab", "/etc/config/network", "/etc/docker/daemon.json", "/etc/samba/smb.conf"];
+    let path = paths[data.len() % paths.len()];
+    let written = |pieces: usize, window: usize| {
+        let mut to = Scrubbed::windowed(&scrubber, Vec::new(), window);
+        to.begins(path);
         data.chunks(pieces).for_each(|piece| to.write_all(piece).expect("memory"));
         to.finish().expect("memory").0
     };
-    let whole = written(data.len().max(1));
-    assert_eq!(written(7), whole);
-    assert!(!whole.windows(13).any(|part| part == b"Wolke7kranich"));
+    for window in [512, 64 * 1024] {
+        let whole = written(data.len().max(1), window);
+        assert_eq!(written(7, window), whole);
+        assert!(!whole.windows(13).any(|part| part == b"Wolke7kranich"));
+        assert!(whole.len() <= 32 * (data.len() + 2));
+    }
 }
 
 fn resolv_conf(data: &[u8]) {

@@ -1,13 +1,17 @@
 //! What service managers send.
 
 use crate::common::World;
-use crate::common::agent::ddns_host;
-use crate::common::net::{DEVICE, Line};
+use crate::common::agent::{Agent, ddns_host};
+use crate::common::net::{DEVICE, Line, Net};
 use crate::common::page::Page;
 use crate::common::process::{until, until_equal};
+use crate::common::scratch::Scratch;
 use crate::common::visitor::{Answer, dig};
 use nix::sys::signal::Signal;
-use std::time::Duration;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -56,4 +60,51 @@ fn sighup_reads_the_configuration_again() {
     until_equal("ddns off", SOON, &Answer::no_such_name(), name);
     assert_eq!(world.hub.rows("ddns"), 0, "what the configuration switched off was not erased");
     assert_eq!(agent.feature("ddns")["state"], "off");
+}
+
+/// What the manager hears in this time.
+fn heard(manager: &UnixDatagram, within: Duration) -> Vec<String> {
+    let (begun, mut heard) = (Instant::now(), Vec::new());
+    while let Some(left) = within.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        manager.set_read_timeout(Some(left)).expect("a deadline");
+        let mut bytes = [0; 300];
+        if let Ok(length) = manager.recv(&mut bytes) {
+            heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+        }
+    }
+    heard
+}
+
+#[test]
+fn a_watchdog_hears_from_the_event_loop_only_when_one_is_set_and_only_while_it_turns() {
+    let (net, scratch) = (Net::new(Line::Direct), Scratch::new());
+    let path = scratch.path("notify");
+    let manager = UnixDatagram::bind(&path).expect("a manager");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("open to the agent");
+    let socket = format!("NOTIFY_SOCKET={}", path.display());
+    let mut agent = Agent::new(&net.device, &scratch.path("agent"), None, "");
+    let count = |messages: &[String]| messages.iter().filter(|m| *m == "WATCHDOG=1").count();
+    let a_while = Duration::from_millis(1500);
+
+    // `exec`, so that the pid is the agent's.
+    let words = format!("WATCHDOG_PID=$$ WATCHDOG_USEC=600000 {socket} exec \"$@\"");
+    agent.start_through(&["sh", "-c", &words, "sh"]);
+    agent.start();
+    let messages = heard(&manager, a_while);
+    assert!(messages.contains(&"READY=1".into()), "{messages:?}");
+    assert!((2..8).contains(&count(&messages)), "every 300 ms: {messages:?}");
+    agent.process().signal(Signal::SIGSTOP);
+    heard(&manager, Duration::from_millis(50));
+    assert_eq!(count(&heard(&manager, a_while)), 0, "a loop that stands still was called alive");
+    agent.process().signal(Signal::SIGCONT);
+    agent.stop(SOON);
+    assert!(heard(&manager, Duration::from_millis(50)).contains(&"STOPPING=1".into()));
+
+    // A watchdog for another process, as one that the daemon was started by.
+    agent.start_through(&["env", "WATCHDOG_PID=1", "WATCHDOG_USEC=600000", &socket]);
+    agent.start();
+    let messages = heard(&manager, a_while);
+    assert!(messages.contains(&"READY=1".into()), "{messages:?}");
+    assert_eq!(count(&messages), 0, "{messages:?}");
+    agent.stop(SOON);
 }

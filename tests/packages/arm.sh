@@ -1,33 +1,84 @@
 #!/usr/bin/env bash
-# arm.sh BINARIES: the ARM programs start under qemu's emulation of a process, with pages of 4 KiB and of 32 or 64 KiB, and
-# serve a status. Emulation proves nothing about alignment, memory or seccomp.
+# arm.sh BINARIES NATIVE: the ARM programs under qemu's emulation of a process, against a native hub: they start with pages of
+# 4 KiB and of 32 or 64 KiB, live through all steps of `NATIVE try --once`, and make a report. Emulation proves nothing about
+# alignment, memory or seccomp. One lives in 1970 as well, without network and hub.
 set -euo pipefail
+native=$2
 work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+chmod 755 "$work"
+
+fail() { echo "$*"; exit 1; }
+
+report() { # PROGRAM DIR
+    local file
+    mkdir "$2"
+    timeout 60 "$1" --state "$2/state" --json report --out "$2" >"$2.json"
+    file=$(ls "$2"/*.zip)
+    timeout 60 "$1" report view "$file" >"$2.txt" || fail "the report cannot be viewed: $(cat "$2.txt")"
+    python3 -m zipfile -t "$file" | grep -q 'Done testing' || fail "the report is no sound archive"
+    python3 -m zipfile -l "$file" | grep -c . >"$2.count"
+    echo "$(basename "$1"): a report of $(cat "$2.count") entries"
+}
+
+ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }
+
+# In a box whose clock starts anew at each start: it stays up, answers, and rests.
+in_1970() { # QEMU BINARY
+    local before after
+    (
+        export LD_PRELOAD=$work/year1970.so
+        [ "$(date +%Y)" = 1970 ] || fail "the clock was not set: $(date)"
+        exec unshare --net "$1" "$2" --state "$work/1970" run 2>"$work/1970.log"
+    ) &
+    pid=$!
+    for _ in $(seq 60); do
+        timeout 20 "$1" "$2" --state "$work/1970" --json status >"$work/status" 2>/dev/null && break
+        sleep 0.5
+    done
+    grep -q '"features"' "$work/status" || fail "in 1970 it does not answer: $(cat "$work/1970.log" "$work/status")"
+    before=$(ticks)
+    sleep 5
+    after=$(ticks)
+    # In clock ticks, a hundredth of a second each.
+    [ $((after - before)) -le 5 ] || fail "in 1970 it took $((after - before)) ticks of the processor in five seconds"
+    timeout 20 "$1" "$2" --state "$work/1970" --json status >"$work/status" || fail "in 1970 it does not stay up"
+    kill "$pid"
+    wait "$pid" || fail "in 1970 it does not end in order: $(cat "$work/1970.log")"
+    pid=
+    echo "in 1970: up, and $((after - before)) ticks in five seconds"
+}
+
+cc -O1 -shared -fPIC -o "$work/year1970.so" "$(dirname "$0")/year1970.c"
 count=0
-for target in aarch64-unknown-linux-musl:qemu-aarch64-static:4096,65536 armv7-unknown-linux-musleabihf:qemu-arm-static:4096,32768; do
-    IFS=: read -r triple qemu pages <<<"$target"
+# Of the options of an emulator: no NEON, which boxes with a PJ4 have not.
+for target in aarch64-unknown-linux-musl:qemu-aarch64::4096,65536 \
+    armv7-unknown-linux-musleabihf:qemu-arm:-cpu,cortex-a9,neon=off:4096,32768; do
+    IFS=: read -r triple qemu options pages <<<"$target"
     binary=$1/$triple/qcloud-agent
     if [ ! -e "$binary" ]; then
         echo "$triple was not built" && continue
     fi
+    qemu=$(command -v "$qemu")
     for page in ${pages//,/ }; do
         timeout 60 "$qemu" -p "$page" "$binary" --version
         timeout 60 "$qemu" -p "$page" "$binary" --state "$work/none" --json egress catalog | grep -q registration.start
     done
-    unshare --net "$qemu" "$binary" --state "$work/$triple" run 2>"$work/$triple.log" &
-    pid=$!
-    for _ in $(seq 60); do
-        timeout 20 "$qemu" "$binary" --state "$work/$triple" --json status >"$work/status" 2>/dev/null && break
-        sleep 0.5
-    done
-    grep -q '"features"\|"agent"' "$work/status" || { cat "$work/$triple.log" "$work/status"; exit 1; }
-    grep -o '"seccomp[a-z_]*": *[^,}]*' "$work/status" || true
-    kill "$pid"
-    wait "$pid" || true
-    pid=
+    options=${options/,/ }
+    printf '#!/bin/sh\nexec %s %s %s "$@"\n' "$qemu" "$options" "$(readlink -f "$binary")" >"$work/$triple"
+    chmod 755 "$work/$triple"
+    # A network of its own, with loopback only.
+    timeout 200 unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$native" try --once --json --agent "$work/$triple" \
+        >"$work/try" 2>"$work/try.err" || fail "$triple: $(cat "$work/try" "$work/try.err")"
+    python3 -c '
+import json, sys
+steps = json.load(open(sys.argv[1]))["steps"]
+assert len(steps) >= 9 and all(step["ok"] for step in steps), steps
+print(sys.argv[2] + ":", ", ".join("%s %s ms" % (step["name"], step["ms"]) for step in steps))' "$work/try" "$triple"
+    report "$work/$triple" "$work/report-$triple"
+    [ "$count" -gt 0 ] || in_1970 "$qemu" "$binary"
     count=$((count + 1))
 done
-[ "$count" -gt 0 ] || { echo "no ARM program to run"; exit 1; }
-echo "$count ARM programs ran"
+[ "$count" -gt 0 ] || fail "no ARM program to run"
+echo "$count ARM programs lived through try --once and made a report"

@@ -24,6 +24,11 @@ is "in an image nothing is stopped" pidof qcloud-agentd
 gives 0 sh /control/prerm
 is "stopped before it is removed" [ -z "$(pidof qcloud-agentd)" ]
 
+chmod 777 /opt/etc/qcloud-agent /opt/var/lib/qcloud-agent
+gives 0 sh /control/postinst
+is "the configuration's place is root's again" [ "$(stat -c %u:%a /opt/etc/qcloud-agent)" = 0:755 ]
+is "state is closed again" [ "$(stat -c %a /opt/var/lib/qcloud-agent)" = 700 ]
+gives 0 sh /control/prerm
 mv /opt/var/lib/qcloud-agent /saved
 mkdir /victim && ln -s /victim /opt/var/lib/qcloud-agent
 gives 1 sh /control/postinst

@@ -6,7 +6,12 @@ persistent() { status_json && grep -q "\"persistent\": *$1" /dev/status.json; }
 cpu() { awk '{ print $14 + $15 }' "/proc/$(cat /var/run/qcloud-agent/pid)/stat"; }
 
 isnt "the root is read-only" touch /etc/x
+# Somebody's link where the pid goes, and a pid that is somebody's.
+mkdir /dev/victim && echo 1 >/dev/victim/pid && ln -s /dev/victim /var/run/qcloud-agent
+gives 1 sh $INIT status
 gives 0 sh $INIT start
+is "the link is gone" [ -d /var/run/qcloud-agent -a ! -L /var/run/qcloud-agent ]
+is "nothing was written through it" [ "$(cat /dev/victim/pid)" = 1 ]
 is "it answers without anything" until_ status_json
 is "and says that nothing lasts" until_ persistent false
 pid=$(cat /var/run/qcloud-agent/pid)
@@ -24,4 +29,7 @@ is "a network comes and it goes on" until_ status_json
 is "the same process" [ "$(cat /var/run/qcloud-agent/pid)" = "$pid" ]
 gives 0 sh $INIT stop
 gives 1 sh $INIT status
+echo 1 >/var/run/qcloud-agent/pid
+gives 0 sh $INIT stop
+is "who has pid 1 lives" [ -d /proc/1 ]
 echo "$checks checks of the firmware form"

@@ -18,4 +18,17 @@ gives 0 env IPKG_INSTROOT=/image sh /control/prerm
 is "in an image nothing is stopped" status_json
 gives 0 sh /control/prerm
 is "stopped before it is removed" [ -z "$(pidof qcloud-agent)" ]
+
+# Left-overs that are open to all are closed again; a link is refused, and nothing done through it.
+chmod 777 /etc/qcloud-agent /etc/qcloud-agent/state
+gives 0 sh /control/postinst
+is "the configuration's place is root's again" [ "$(stat -c %u:%a /etc/qcloud-agent)" = 0:755 ]
+is "state is closed again" [ "$(stat -c %a /etc/qcloud-agent/state)" = 700 ]
+gives 0 sh /control/prerm
+mv /etc/qcloud-agent/state /saved
+mkdir /victim && ln -s /victim /etc/qcloud-agent/state
+gives 1 sh /control/postinst
+says "symbolic link"
+is "nothing runs" [ -z "$(pidof qcloud-agent)" ]
+is "the victim keeps its owner" [ "$(stat -c %u:%a /victim)" = 0:755 ]
 echo "$checks checks of a package's life on OpenWrt"

@@ -82,7 +82,7 @@ fn a_kill_at_any_moment_leaves_nothing() {
     let dir = scratch("kills");
     let (root, out) = (dir.join("root"), dir.join("out"));
     fs::create_dir_all(&out).unwrap();
-    super::plant::lay(&root, 99);
+    super::plant::lay(&root, super::plant::CORPORA[0].1, 99);
     for number in 0_u64..20 {
         let args = ["report", "--root", root.to_str().unwrap(), "--out", out.to_str().unwrap()];
         let mut child = agent(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

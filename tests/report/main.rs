@@ -4,11 +4,16 @@
 
 mod consent;
 mod crash;
+mod equal;
 mod faults;
 mod forms;
+mod holds;
+mod layers;
 mod plant;
 mod planted;
 mod recipient;
+mod rotated;
+mod sick;
 mod silent;
 mod trees;
 
@@ -67,6 +72,14 @@ const GUARDS: &[(&str, &str)] = &[
         "planted::x4_what_settings_keep_secret_is_found_where_nothing_gives_it_away",
         "report-dictionary",
     ),
+    ("layers::x4_a_word_behind_a_secrets_name_is_hidden_however_plain_it_is", "report-context"),
+    ("layers::x4_a_providers_token_is_hidden_by_its_prefix_alone", "report-shapes"),
+    ("layers::x4_what_is_too_random_for_a_word_is_hidden_wherever_it_stands", "report-entropy"),
+    ("layers::x4_of_a_known_format_an_unknown_key_is_shown_without_its_value", "report-typed"),
+    (
+        "layers::x4_the_second_look_removes_what_holds_a_secret_and_leaves_the_rest",
+        "report-second-look",
+    ),
     ("faults::nothing_that_lies_in_a_log_directory_leads_out_of_it", "report-links"),
     (
         "crash::x5_a_crash_report_has_all_of_a_server_report_and_what_crashed_and_no_secret",
@@ -86,6 +99,12 @@ const GUARDS: &[(&str, &str)] = &[
     ),
     ("crash::the_kernels_line_for_images_is_taken_and_given_back", "cores-taken"),
     ("crash::of_packets_the_heads_are_kept_and_nothing_that_was_said", "pcap-heads"),
+    ("holds::x1_the_system_who_signed_in_and_what_happened_are_in_it", "report-section"),
+    ("holds::x2_the_lists_of_parameters_and_the_network_are_in_it", "report-recipe"),
+    (
+        "holds::x3_what_the_display_shows_is_in_it_or_why_it_is_not_and_how_the_box_is",
+        "report-picture",
+    ),
     ("faults::no_other_name_of_a_secret_file_opens_it", "report-secret-files"),
     (
         "silent::x7_no_packet_leaves_while_a_report_is_made_not_even_by_a_program_of_the_box",

@@ -1,15 +1,15 @@
 //! `report`: makes the archive, lists it, shows it. It opens no connection but the agent's own socket.
 
+mod agent;
 mod ask;
 pub mod cores;
 mod look;
 mod told;
 
+use super::Failed;
 use super::print::{Printer, err};
-use super::{Failed, talk};
 use crate::card::Exit;
 use crate::clock::{Clock, Wall};
-use crate::daemon::control::{DAEMON, Request};
 use crate::daemon::run::Options;
 use crate::platform::facts::Facts;
 use crate::platform::facts::live::rooms;
@@ -20,7 +20,6 @@ use crate::report::{Order, make};
 pub use ask::noun;
 use clap::ArgMatches;
 use core::time::Duration;
-use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -64,7 +63,7 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         Some(out) => ask::place(out)?,
         None => default_place(&root, &facts),
     };
-    let agent = if root.is_live() { agent(options, asked.crash).await } else { Value::Null };
+    let agent = agent::said(options, &root, asked.crash).await;
     let order = Order {
         root: &root,
         clock: &Clock::system(Wall::default()),
@@ -97,19 +96,6 @@ fn watch(time: Duration) -> Sender<()> {
         }
     });
     alive
-}
-
-/// What the running agent says; nothing of a stopped one is touched.
-async fn agent(options: &Options, crash: bool) -> Value {
-    let ask = async |verb: &str| {
-        let request = Request { noun: DAEMON.into(), verb: verb.into(), args: json!({}) };
-        match talk::ask_running(options, &request).await {
-            Ok(Some(answer)) => answer.json,
-            Ok(None) | Err(_) => Value::Null,
-        }
-    };
-    let tape = if crash { ask("tape").await } else { Value::Null };
-    json!({ "status": ask("status").await, "tape": tape })
 }
 
 /// The report folder of the data volume with the most room, else the current directory.

@@ -18,6 +18,7 @@ use core::time::Duration;
 use serde_json::json;
 use stage::Stage;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use steps::{Break, Step};
 use tokio::time::{Instant, sleep};
 
@@ -27,9 +28,15 @@ pub const BREAKS: [&str; 4] = ["hub", "dns", "service", "receipt"];
 /// How often the status line follows.
 const FOLLOW: Duration = Duration::from_secs(1);
 
-/// Runs the stage: once through all steps, or up and open until Ctrl-C.
-pub async fn run(once: bool, broken: Option<&String>, printer: &Printer) -> Exit {
-    let mut stage = match Stage::start().await {
+/// Runs the stage: once through all steps, or up and open until Ctrl-C. The agent is this program, or another one
+/// that the path names.
+pub async fn run(
+    once: bool,
+    broken: Option<&String>,
+    agent: Option<PathBuf>,
+    printer: &Printer,
+) -> Exit {
+    let mut stage = match Stage::start(agent).await {
         Ok(stage) => stage,
         Err(why) => return printer.fail(Exit::Failed, &format!("cannot set the stage: {why}")),
     };

@@ -41,8 +41,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts the hub, then the agent.
-    pub(super) async fn start() -> Result<Self, String> {
+    /// Starts the hub, then the agent: this program, or the one that is named.
+    pub(super) async fn start(agent: Option<PathBuf>) -> Result<Self, String> {
         let program =
             std::env::current_exe().map_err(|e| format!("this program has no path: {e}"))?;
         let dir = directory()?;
@@ -74,7 +74,7 @@ impl Stage {
         };
         let (hub_address, dns) = (at("listen")?, at("dns")?);
         gateway.lead_to(hub_address);
-        let agent = start_agent(&program, &dir)?;
+        let agent = start_agent(&agent.unwrap_or_else(|| program.clone()), &dir)?;
         let pin = text(&ready, "pin").to_string();
         let stage = Self { dir, program, hub, hub_address, dns, agent, page, gateway, pin };
         stage.wait_for_agent().await?;

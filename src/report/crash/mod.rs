@@ -5,6 +5,7 @@
 //! tell of people all the same is marked in the manifest.
 
 pub mod elf;
+mod entries;
 mod live;
 pub mod minidump;
 mod past;

@@ -1,13 +1,26 @@
 //! What stands where a secret stands: behind a name, in a URL, in a header, behind a flag.
 
-use super::words::{self, Name, is_prose, is_setting, is_word_byte, looks_secret};
-use super::{Kind, Span};
+use super::words::{self, List, Name, is_prose, is_setting, is_word_byte, looks_secret};
+use super::{Kind, Layer, Span, commands, markup, near, urls};
+use std::collections::BTreeSet;
 
 /// How many words behind a name in a sentence are looked at for `is`, `was`, `to` or a colon.
 const SENTENCE: usize = 8;
 
 /// The secrets of a line by what stands around them.
-pub fn find(line: &[u8], spans: &mut Vec<Span>) {
+pub fn find(line: &[u8], users: &BTreeSet<Vec<u8>>, spans: &mut Vec<Span>) {
+    urls::find(line, spans);
+    let speaks = words::speaks(line, users);
+    commands::find(line, speaks, spans);
+    if speaks {
+        names(line, spans);
+        markup::find(line, spans);
+        near::find(line, users, spans);
+    }
+}
+
+/// The secrets behind names that say so.
+fn names(line: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
     while at < line.len() {
         let length = word(line, at);
@@ -24,28 +37,11 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
             at += length;
         }
     }
-    user_information(line, spans);
-    flags(line, spans);
-    columns(line, spans);
 }
 
-/// Settings whose secrets stand in a column: the first word, and which words are secret (snmpd.conf(5)).
-const COLUMNS: &[(&str, &[usize])] = &[
-    ("createUser", &[3, 5]),
-    ("com2sec", &[3]),
-    ("com2sec6", &[3]),
-    ("trapsink", &[2]),
-    ("trap2sink", &[2]),
-    ("informsink", &[2]),
-];
-
-fn columns(line: &[u8], spans: &mut Vec<Span>) {
-    let words = tokens(line);
-    let first = words.first().and_then(|(start, end)| line.get(*start..*end)).unwrap_or_default();
-    let found = COLUMNS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(first));
-    for (start, end) in found.into_iter().flat_map(|(_, all)| *all).filter_map(|n| words.get(*n)) {
-        spans.push(Span { context: 0, start: *start, end: *end, kind: Kind::Password });
-    }
+/// A span of this layer.
+pub(super) fn span(context: usize, (start, end): (usize, usize), kind: Kind) -> Span {
+    Span { context, start, end, kind, layer: Layer::Context }
 }
 
 /// How long the word at a place is.
@@ -53,23 +49,31 @@ fn word(line: &[u8], at: usize) -> usize {
     line.get(at..).unwrap_or_default().iter().take_while(|byte| is_word_byte(**byte)).count()
 }
 
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0)
 }
 
-fn skip(line: &[u8], mut at: usize, what: fn(u8) -> bool) -> usize {
+pub(super) fn skip(line: &[u8], mut at: usize, what: fn(u8) -> bool) -> usize {
     while line.get(at).is_some_and(|byte| what(*byte)) {
         at += 1;
     }
     at
 }
 
+/// Names of headers that hold secrets.
+static HEADERS: List =
+    List::new("cookie set-cookie authorization proxy-authorization x-auth-token");
+
 /// `Authorization: Bearer …`, `Cookie: …`: all of the rest is the secret.
 fn header(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
+    if !HEADERS.has(name) {
+        return None;
+    }
     let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
     let kind = if is("cookie") || is("set-cookie") {
         Kind::Cookie
     } else if is("authorization") || is("proxy-authorization") || is("x-auth-token") {
+        // All of the rest, whatever the scheme.
         Kind::Token
     } else {
         return None;
@@ -83,7 +87,7 @@ fn header(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     let rest = line.get(start..)?;
     let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\'' | b'\r' | b'\n'));
     let end = start + length.unwrap_or(rest.len());
-    Some(Span { context: at, start, end, kind })
+    Some(span(at, (start, end), kind))
 }
 
 /// A name that says what follows it.
@@ -102,7 +106,8 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     let (start, strong) = match line.get(after..)? {
         [b'=', b'>', ..] | [b':', b'=', ..] | [b'=', b'=', ..] => (after + 2, true),
         [b'=' | b':', ..] => (after + 1, true),
-        [b'>', ..] if quote == end => return element(line, at, after + 1),
+        [b'&', b'g', b't', b';', ..] => (after + 4, true),
+        [b'-', b'>', ..] => (after + 2, true),
         [b'v' | b'V', ..] => match value_attribute(line, after) {
             Some(start) => (start, true),
             None => (after, false),
@@ -114,10 +119,19 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     if strong {
         let (start, end) = value(line, start);
         let found = line.get(start..end)?;
-        let keeps = is_setting(found)
+        // `check_password: Authentication for anna failed` is a sentence.
+        let is_sentence = is_prose(found) && line.get(end).is_some_and(|byte| *byte == b' ');
+        if is_sentence {
+            return sentence(line, at, start, kind);
+        }
+        let is_directory = found.starts_with(b"/") && name.ends_with(b"PWD");
+        let keeps = is_directory
+            || is_setting(found)
             || judged == Name::Likely && is_plain_value(name, found)
             || judged == Name::About && (!looks_secret(found) || is_plain_value(name, found));
-        return (!keeps).then_some(Span { context: at, start, end, kind });
+        let (start, end) =
+            if keeps { (start, end) } else { sentence_value(line, at, (start, end)) };
+        return (!keeps).then_some(span(at, (start, end), kind));
     }
     // Behind a blank: a setting's line, a flag's value, or a sentence.
     if after == quote {
@@ -127,7 +141,7 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     let found = line.get(start..end)?;
     if judged == Name::Certain {
         if !is_prose(found) && !is_setting(found) && !found.is_empty() && !is_verdict(found) {
-            return Some(Span { context: at, start, end, kind });
+            return Some(span(at, (start, end), kind));
         }
         return sentence(line, at, start, kind);
     }
@@ -135,8 +149,27 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
         return None;
     }
     let is_flag = trimmed > 0;
+    let is_pair = found.iter().position(|byte| *byte == b'=').is_some_and(|at| {
+        at > 0
+            && at < 16
+            && found.iter().take(at).all(|byte| is_word_byte(*byte))
+            && at + 1 < found.len()
+    });
     let fits = (looks_secret(found) || is_flag) && !is_prose(found) && !is_setting(found);
-    (fits && !is_plain_value(name, found)).then_some(Span { context: at, start, end, kind })
+    (fits && !is_pair && !is_plain_value(name, found)).then_some(span(at, (start, end), kind))
+}
+
+/// In a file of variables an unquoted value of several words goes on to the end of the line.
+fn sentence_value(line: &[u8], at: usize, (start, end): (usize, usize)) -> (usize, usize) {
+    let before = line.get(..at).unwrap_or_default().trim_ascii();
+    let is_variable = before.is_empty() || before == b"export";
+    let is_joined = line.get(start.wrapping_sub(1)) == Some(&b'=');
+    let rest = line.get(end..).unwrap_or_default();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b" \r\n".contains(byte);
+    if is_variable && is_joined && rest.first() == Some(&b' ') && rest.iter().all(is_plain) {
+        return (start, end + rest.trim_ascii_end().len());
+    }
+    (start, end)
 }
 
 /// What pam and sshd write behind a name in parentheses or as part of a list.
@@ -149,19 +182,36 @@ fn is_verdict(found: &[u8]) -> bool {
 
 /// `key=…`: a secret only where the value looks like one, since `key=volume_1` is none.
 fn bare_key(line: &[u8], at: usize, name: &[u8], end: usize) -> Option<Span> {
+    let next = line.get(end)?;
+    if !(matches!(next, b'=' | b':' | b'"' | b'\'' | b'\\') || is_blank(*next)) || name.len() > 64 {
+        return None;
+    }
     let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let name = name.get(..name.len() - digits)?;
+    let name = name.rsplit(|byte| *byte == b'.').next()?;
     let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
-    if !(is("key") || is("code") || is("secretaccesskey") || is("pw") || is("pass1") || is("k")) {
+    // uci's and NetworkManager's Wi-Fi key, behind `option` or `set`.
+    const BARE: [&str; 7] = ["key", "code", "secretaccesskey", "pass1", "k", "ssid", "value"];
+    if !BARE.iter().any(|known| is(known)) {
         return None;
     }
     let quote = skip(line, end, |byte| matches!(byte, b'\\' | b'"' | b'\''));
     let after = skip(line, quote, is_blank);
+    let before = line.get(..at)?.trim_ascii_end();
+    let is_option = after > quote && before.ends_with(b"option");
+    if is_option {
+        let (start, end) = value(line, after);
+        let is_key = is("key") && !is_setting(line.get(start..end)?) && end - start > 1;
+        return is_key.then_some(span(at, (start, end), Kind::Key));
+    }
     matches!(line.get(after), Some(b'=' | b':')).then_some(())?;
     let (start, end) = value(line, skip(line, after + 1, is_blank));
     let found = line.get(start..end)?;
-    let is_made = found.len() >= 16 && looks_secret(found) && !found.contains(&b'/');
-    (is_made && !words::is_uuid(found)).then_some(Span { context: at, start, end, kind: Kind::Key })
+    let has = |class: fn(&u8) -> bool| found.iter().any(class);
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    let least = if is_mixed { 10 } else { 16 };
+    let is_made = found.len() >= least && looks_secret(found) && !found.contains(&b'/');
+    (is_made && !words::is_uuid(found)).then_some(span(at, (start, end), Kind::Key))
 }
 
 /// Values behind likely names that are no secrets: numbers, places, plain small words.
@@ -212,27 +262,22 @@ fn sentence(line: &[u8], context: usize, from: usize, kind: Kind) -> Option<Span
         at = skip(line, at, is_blank);
         let (start, end) = value(line, at);
         let token = line.get(start..end).filter(|token| !token.is_empty())?;
-        let tells = [&b"is"[..], b"was", b"to", b"now", b"as", b"="].contains(&before)
+        let tells = [&b"is"[..], b"was", b"to", b"now", b"as", b"=", b"lautet", b"ist"]
+            .contains(&before)
             || before.ends_with(b":")
             || before.ends_with(b"=");
         let quoted = start > at;
-        let fits =
-            (tells && !is_prose(token) || quoted && looks_secret(token)) && !is_setting(token);
-        if fits && (looks_secret(token) || quoted || before == b"is" || before.ends_with(b":")) {
-            return Some(Span { context, start, end, kind });
+        let fits = (tells && !is_prose(token) || quoted && looks_secret(token))
+            && !is_setting(token)
+            && !token.contains(&b'=');
+        let is_said = [&b"is"[..], b"lautet", b"ist"].contains(&before) || before.ends_with(b":");
+        if fits && (looks_secret(token) || quoted || is_said) {
+            return Some(span(context, (start, end), kind));
         }
         before = token;
         at = if quoted { end + 1 } else { end };
     }
     None
-}
-
-/// `<password>…</password>`.
-fn element(line: &[u8], context: usize, start: usize) -> Option<Span> {
-    let rest = line.get(start..)?;
-    let end = start + rest.iter().position(|byte| *byte == b'<')?;
-    let found = line.get(start..end)?.trim_ascii();
-    (!is_setting(found)).then_some(Span { context, start, end, kind: Kind::Password })
 }
 
 /// `name="password" value="…"`: where the value begins.
@@ -244,7 +289,7 @@ fn value_attribute(line: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The value that begins here: in quotes, or up to where the next one begins.
-fn value(line: &[u8], start: usize) -> (usize, usize) {
+pub(super) fn value(line: &[u8], start: usize) -> (usize, usize) {
     let rest = line.get(start..).unwrap_or_default();
     // Also `\"`, as in JSON inside a string.
     let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
@@ -300,148 +345,4 @@ fn begins_pair(next: &[u8]) -> bool {
         }
         Some(byte) => matches!(byte, b'=' | b':') || matches!(byte, b',') && length < 12,
     }
-}
-
-/// `scheme://user:secret@host`, and a token without a user.
-fn user_information(line: &[u8], spans: &mut Vec<Span>) {
-    let mut from = 0;
-    while let Some(found) =
-        line.get(from..).and_then(|rest| rest.windows(3).position(|w| w == b"://"))
-    {
-        let start = from + found + 3;
-        let authority = line.get(start..).unwrap_or_default();
-        let ends = |byte: &u8| {
-            matches!(byte, b' ' | b'\t' | 0 | b'"' | b'\'' | b'<' | b'>' | b'\r' | b'\n')
-        };
-        let whole = authority.iter().position(ends).unwrap_or(authority.len());
-        let authority = authority.get(..whole).unwrap_or_default();
-        // A password may hold a slash that nobody escaped: the last @ before the path's first word counts.
-        let slash = authority.iter().position(|b| matches!(b, b'/' | b'?' | b'#'));
-        let host_end = slash.unwrap_or(authority.len());
-        // Behind a colon that begins no port, a slash is one of the password.
-        let host = authority.get(..host_end).unwrap_or_default();
-        let port = host.iter().rposition(|b| *b == b':').and_then(|colon| host.get(colon + 1..));
-        let is_port = port.is_none_or(|port| port.iter().all(u8::is_ascii_digit));
-        let host_end = if is_port || host.starts_with(b"[") { host_end } else { authority.len() };
-        let sign = authority.get(..host_end).and_then(|a| a.iter().rposition(|b| *b == b'@'));
-        if let Some(sign) = sign {
-            let user = authority.get(..sign).unwrap_or_default();
-            let colon = user.iter().position(|b| *b == b':');
-            let secret = colon.map_or(0, |colon| colon + 1);
-            if colon.is_some() || user.len() >= 16 && looks_secret(user) {
-                spans.push(Span {
-                    context: start,
-                    start: start + secret,
-                    end: start + sign,
-                    kind: Kind::Password,
-                });
-            }
-        }
-        from = start;
-    }
-}
-
-/// A program, a flag of it, and whether the secret is a part of the word, or stands behind a colon or percent sign.
-const FLAGS: &[(&[&str], &str, Shape)] = &[
-    (
-        &["mysql", "mariadb", "mysqldump", "mysqladmin", "mycli", "mongo", "mongodump"],
-        "-p",
-        Shape::Attached,
-    ),
-    (&["sshpass", "7z", "7za", "unrar"], "-p", Shape::Either),
-    (&["zip", "unzip", "ipmitool", "rar"], "-P", Shape::Either),
-    (&["curl", "wget", "http"], "-u", Shape::Pair(b':')),
-    (&["curl", "http"], "--user", Shape::Pair(b':')),
-    (&["curl"], "--proxy-user", Shape::Pair(b':')),
-    (&["curl"], "-U", Shape::Pair(b':')),
-    (&["smbclient", "rpcclient", "mount.cifs", "net"], "-U", Shape::Pair(b'%')),
-    (&["smbclient"], "--user", Shape::Pair(b'%')),
-    (&["ldapsearch", "ldapmodify", "ldapadd", "ldapwhoami", "ldappasswd"], "-w", Shape::Next),
-    (&["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk", "snmptrap"], "-c", Shape::Next),
-    (&["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk"], "-A", Shape::Next),
-    (&["snmpget", "snmpwalk", "snmpset", "snmpbulkwalk"], "-X", Shape::Next),
-    (&["redis-cli"], "-a", Shape::Next),
-    (&["mosquitto_pub", "mosquitto_sub"], "-P", Shape::Next),
-    (&["upscmd", "upsrw"], "-p", Shape::Next),
-    (&["iscsiadm"], "-v", Shape::Next),
-    (&["rclone"], "--sftp-pass", Shape::Next),
-    (&["docker", "podman"], "-p", Shape::Guarded),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    /// `-pSECRET`.
-    Attached,
-    /// `-p SECRET`.
-    Next,
-    /// Both.
-    Either,
-    /// `-u user:SECRET`, with this sign.
-    Pair(u8),
-    /// `-p SECRET` where a login stands on the line: `docker -p 80:80` has no secret.
-    Guarded,
-}
-
-/// The secrets behind flags of programs that take them there.
-fn flags(line: &[u8], spans: &mut Vec<Span>) {
-    if !line.windows(2).any(|two| matches!(two, [b' ' | 0 | b'\t' | b'"' | b'\'', b'-'])) {
-        return;
-    }
-    let tokens = tokens(line);
-    let says = |program: &str| {
-        tokens.iter().any(|(start, end)| {
-            let token = line.get(*start..*end).unwrap_or_default();
-            token.rsplit(|b| !is_word_byte(*b)).next() == Some(program.as_bytes())
-        })
-    };
-    for (programs, flag, shape) in FLAGS {
-        if !programs.iter().any(|program| says(program)) {
-            continue;
-        }
-        for (number, (start, end)) in tokens.iter().enumerate() {
-            let token = line.get(*start..*end).unwrap_or_default();
-            let next = tokens.get(number + 1).copied();
-            let attached = (token.len() > flag.len() && token.starts_with(flag.as_bytes()))
-                .then_some((start + flag.len(), *end));
-            let following = next.filter(|_| token == flag.as_bytes());
-            let found = match shape {
-                Shape::Attached => attached,
-                Shape::Next => following,
-                Shape::Either => attached.or(following),
-                Shape::Pair(sign) => attached.or(following).and_then(|(from, to)| {
-                    let pair = line.get(from..to)?;
-                    let at = pair.iter().position(|byte| byte == sign)?;
-                    Some((from + at + 1, to))
-                }),
-                Shape::Guarded => following.filter(|_| says("login")),
-            };
-            if let Some((from, to)) = found {
-                spans.push(Span { context: 0, start: from, end: to, kind: Kind::Password });
-            }
-        }
-    }
-}
-
-/// The words of a command line, without the quotes around them.
-fn tokens(line: &[u8]) -> Vec<(usize, usize)> {
-    let mut all = Vec::new();
-    let mut at = 0;
-    while at < line.len() {
-        at = skip(line, at, |byte| is_blank(byte) || matches!(byte, b'(' | b'[' | b'=' | b','));
-        let quote = line.get(at).copied().filter(|byte| matches!(byte, b'"' | b'\''));
-        let start = at + usize::from(quote.is_some());
-        let rest = line.get(start..).unwrap_or_default();
-        let length = match quote {
-            Some(quote) => rest.iter().position(|byte| *byte == quote),
-            None => rest
-                .iter()
-                .position(|byte| is_blank(*byte) || matches!(byte, b'"' | b'\'' | b')' | b']')),
-        };
-        let end = start + length.unwrap_or(rest.len());
-        if end > start {
-            all.push((start, end));
-        }
-        at = end + 1;
-    }
-    all
 }

@@ -1,11 +1,13 @@
 //! The box's own secrets, looked for in every encoding.
 //!
 //! Root can read what a box keeps secret: exactly that is searched for in every byte of a report. Each secret stands
-//! for several patterns (plain, base64 at its three offsets, base64url, percent-encoded, hexadecimal, JSON-escaped).
+//! for several patterns (plain, base64 at its three offsets, base64url, percent-encoded, hexadecimal, escaped as in
+//! JSON, XML and C, UTF-16).
 //! A pattern is found by its first six bytes, which a table of bits lets through or not: one lookup for each
 //! byte of a report, however many secrets there are.
 
-use super::{Kind, Span};
+use super::words::List;
+use super::{Kind, Layer, Span};
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use std::collections::{BTreeSet, HashMap};
 use zeroize::Zeroize;
@@ -19,10 +21,15 @@ pub const MOST: usize = 4096;
 /// 2^16 bits: with 30,000 patterns every second byte passes, with the usual 500 one in a hundred.
 const BITS: u32 = 16;
 
+/// The bits of six bytes.
+const SIX: u64 = (1 << 48) - 1;
+
 /// Words that are values of secret keys in factory settings and words of every log at the same time.
-const COMMON: &str = "\
+static COMMON: List = List::new(
+    "\
     administrator changeme default disabled enabled public private password passwd secret guest nobody \
-    server system backup localhost required prompt share string unknown workgroup";
+    server system backup localhost required prompt share string unknown workgroup",
+);
 
 /// Secrets as patterns.
 #[derive(Default)]
@@ -31,6 +38,7 @@ pub struct Dictionary {
     by_head: HashMap<u64, Vec<usize>>,
     bits: Vec<u64>,
     seen: BTreeSet<Vec<u8>>,
+    users: BTreeSet<Vec<u8>>,
 }
 
 impl Drop for Dictionary {
@@ -47,11 +55,7 @@ impl Dictionary {
     pub fn add(&mut self, secret: &[u8]) {
         let secret = secret.trim_ascii();
         let secret = secret.get(..LONGEST).unwrap_or(secret);
-        let is_common = || {
-            let lower = secret.to_ascii_lowercase();
-            COMMON.split(' ').any(|word| word.as_bytes() == lower)
-        };
-        if secret.len() < SHORTEST || self.seen.len() >= MOST || is_common() {
+        if secret.len() < SHORTEST || self.seen.len() >= MOST || COMMON.has(secret) {
             return;
         }
         if self.seen.insert(secret.to_vec()) {
@@ -59,6 +63,18 @@ impl Dictionary {
                 self.index(pattern);
             }
         }
+    }
+
+    /// Takes the name of a user up: what stands beside one may be a password.
+    pub fn add_user(&mut self, name: &[u8]) {
+        if (2..=64).contains(&name.len()) && self.users.len() < MOST {
+            self.users.insert(name.to_vec());
+        }
+    }
+
+    /// The names of users.
+    pub fn users(&self) -> &BTreeSet<Vec<u8>> {
+        &self.users
     }
 
     /// How many secrets it holds.
@@ -90,13 +106,25 @@ impl Dictionary {
             return;
         }
         let mut at = 0;
-        while let Some(head) = head(text, at) {
+        let mut rolling = head(text, 0);
+        while let Some(head) = rolling {
             let (word, bit) = place(head);
             if self.bits.get(word).is_some_and(|bits| bits & bit != 0)
                 && let Some(end) = self.longest(head, text, at)
             {
-                spans.push(Span { context: at, start: at, end, kind: Kind::Known });
+                // What is left of an encoding whose last letter is shared with what follows.
+                let rest = text.get(end..).unwrap_or_default();
+                let tail = rest.iter().take(4).take_while(|b| b.is_ascii_alphanumeric()).count();
+                let padding = rest.iter().skip(tail).take_while(|b| **b == b'=').count();
+                let end = if padding > 0 { end + tail + padding } else { end };
+                let (kind, layer) = (Kind::Known, Layer::Dictionary);
+                spans.push(Span { context: at, start: at, end, kind, layer });
+                at = end.max(at + 1);
+                rolling = self::head(text, at);
+                continue;
             }
+            let next = text.get(at + SHORTEST);
+            rolling = next.map(|byte| (head << 8 | u64::from(*byte)) & SIX);
             at += 1;
         }
     }
@@ -141,6 +169,22 @@ fn encodings(secret: &[u8]) -> Vec<Vec<u8>> {
         all.push(percent(secret, upper));
     }
     all.push(json(secret));
+    all.push(xml(secret));
+    all.push(wide(secret));
+    for form in [
+        |b: u8| format!("%{b:02X}"),
+        |b| format!("%{b:02x}"),
+        |b| format!("\\x{b:02x}"),
+        |b| format!("\\u{b:04x}"),
+        |b| format!("&#{b};"),
+        |b| format!("{b:02x} "),
+        |b| format!("{b:02X} "),
+        |b| format!("{b:02x}:"),
+    ] {
+        let mut text: Vec<u8> = secret.iter().flat_map(|byte| form(*byte).into_bytes()).collect();
+        text.truncate(text.trim_ascii_end().len());
+        all.push(text);
+    }
     all.sort_unstable();
     all.dedup();
     all
@@ -156,6 +200,26 @@ fn percent(secret: &[u8], upper: bool) -> Vec<u8> {
             out.extend_from_slice(code.as_bytes());
         }
     }
+    out
+}
+
+/// With the five named references of XML 1.0 section 4.6, and others by number where they are signs.
+fn xml(secret: &[u8]) -> Vec<u8> {
+    let one = |byte: &u8| match byte {
+        b'&' => b"&amp;".to_vec(),
+        b'<' => b"&lt;".to_vec(),
+        b'>' => b"&gt;".to_vec(),
+        b'"' => b"&quot;".to_vec(),
+        b if b.is_ascii_punctuation() => format!("&#{b};").into(),
+        b => vec![*b],
+    };
+    secret.iter().flat_map(one).collect()
+}
+
+/// In UTF-16.
+fn wide(secret: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = secret.iter().flat_map(|byte| [*byte, 0]).collect();
+    out.pop();
     out
 }
 

@@ -1,10 +1,12 @@
 //! What is too random to be a word, and no identifier of the harmless kinds.
 
-use super::words::{self, is_word_byte};
-use super::{Kind, Span};
+use super::words::{self, List, is_word_byte};
+use super::{Kind, Layer, Span};
 
 /// The shortest token that is looked at: shorter ones hold too few letters for the measure.
 const SHORTEST: usize = 20;
+/// The shortest whose letters' classes are looked at.
+const SHORTEST_MIXED: usize = 12;
 /// Hexadecimal digits of an MD5, the shortest random hexadecimal that is looked at.
 const SHORTEST_HEX: usize = 32;
 /// Bits for each letter above which base64 is random, as detect-secrets measures it.
@@ -13,16 +15,21 @@ const RANDOM: f32 = 4.0;
 const RANDOM_HEX: f32 = 3.0;
 
 /// What random digits that are no secret stand behind.
-const HARMLESS: &str = "\
+static HARMLESS: List = List::new(
+    "\
     sha1 sha224 sha256 sha384 sha512 md5 md5sum blake2 blake3 crc commit rev revision digest checksum uuid \
     guid partuuid fsid wwn wwid naa eui serial buildid build-id build fingerprint rsa ssh-rsa ssh-ed25519 \
     ssh-dss ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 publickey public_key pubkey \
-    public peer image layer srcversion vermagic signer keyid issuer modulus pool_guid iqn";
+    public peer image layer srcversion vermagic signer keyid issuer modulus pool_guid iqn machine-id machineid \
+    container containerd etag inode sandbox digests blob manifest tree parent head hash bootid boot-id boot_id \
+    md5sum: sha1sum sha256sum",
+);
 
 /// The random tokens of a line.
 pub fn find(line: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
-    let mut previous: &[u8] = b"";
+    // What names a token stands up to three words before it: `HEAD is now at …`.
+    let mut previous: [&[u8]; 3] = [b""; 3];
     while at < line.len() {
         let token = line.get(at..).unwrap_or_default();
         let length = token.iter().take_while(|byte| is_token_byte(**byte)).count();
@@ -31,15 +38,25 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
             continue;
         }
         let token = token.get(..length).unwrap_or_default();
-        if length >= SHORTEST && !is_harmless_after(previous) && !is_public_key(token) {
-            parts(token, at, spans);
+        if length >= SHORTEST_MIXED && !is_named_harmless(token, &previous) && !is_public_key(token)
+        {
+            if length >= SHORTEST {
+                parts(token, at, spans);
+            }
+            mixed(token, at, spans);
         }
         // `=` ends base64 and joins keys to values: what stands before it names what follows.
         if token.iter().any(|byte| *byte != b'=') {
-            previous = token;
+            previous = [previous[1], previous[2], token];
         }
         at += length;
     }
+}
+
+/// Of what is no hexadecimal number only the word right before it counts.
+fn is_named_harmless(token: &[u8], [first, second, last]: &[&[u8]; 3]) -> bool {
+    let is_hex = token.iter().all(u8::is_ascii_hexdigit);
+    is_harmless_after(last) || is_hex && (is_harmless_after(first) || is_harmless_after(second))
 }
 
 /// A path is judged by its parts, and a key with a value by the value.
@@ -50,11 +67,56 @@ fn parts(token: &[u8], at: usize, spans: &mut Vec<Span>) {
     for (end, separator) in ends(token, is_path) {
         let part = token.get(start..end).unwrap_or_default();
         if is_random(part) && !is_harmless_after(name) {
-            spans.push(Span { context: at, start: at + start, end: at + end, kind: Kind::Random });
+            spans.push(Span {
+                context: at,
+                start: at + start,
+                end: at + end,
+                kind: Kind::Random,
+                layer: Layer::Entropy,
+            });
         }
         name = if separator == Some(b'=') { part } else { b"" };
         start = end + 1;
     }
+}
+
+/// Short parts whose letters change their class too often for a word, as a generator's passwords do.
+fn mixed(token: &[u8], at: usize, spans: &mut Vec<Span>) {
+    let mut start = 0;
+    for part in token.split(|byte| !byte.is_ascii_alphanumeric()) {
+        let is_named = start > 0 && token.get(start - 1) == Some(&b'=');
+        let name = token.get(..start.saturating_sub(1)).unwrap_or_default();
+        if is_named && is_harmless_after(name) {
+            return;
+        }
+        if is_mixed(part) {
+            let (start, end) = (at + start, at + start + part.len());
+            let (kind, layer) = (Kind::Random, Layer::Entropy);
+            spans.push(Span { context: at, start, end, kind, layer });
+        }
+        start += part.len() + 1;
+    }
+}
+
+/// Of random letters and digits two in three change the class; a capital before a small letter is a word's beginning.
+fn is_mixed(part: &[u8]) -> bool {
+    if part.len() < SHORTEST_MIXED {
+        return false;
+    }
+    let class = |byte: u8| match byte {
+        b'0'..=b'9' => 2,
+        b'A'..=b'Z' => 0,
+        _ => 1,
+    };
+    // Of letters alone more must change.
+    let needed = if part.len() < 24 { 3 } else { 2 };
+    let all = (0..needed).all(|wanted| part.iter().any(|byte| class(*byte) == wanted));
+    let changes = part.windows(2).filter(|two| match two {
+        [a, b] => class(*a) != class(*b) && (class(*a), class(*b)) != (0, 1),
+        _ => false,
+    });
+    let share = if needed == 3 { 3 } else { 5 };
+    all && changes.count() * share >= part.len()
 }
 
 /// Where the parts of a token end, and what ends each.
@@ -74,12 +136,13 @@ fn looks_like_path(token: &[u8]) -> bool {
 }
 
 fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-')
 }
 
-fn is_harmless_after(word: &[u8]) -> bool {
+/// Whether what stands behind a word may be random without being a secret.
+pub(super) fn is_harmless_after(word: &[u8]) -> bool {
     let word = word.strip_suffix(b"=").unwrap_or(word);
-    words::is_among(word, HARMLESS)
+    HARMLESS.has(word)
 }
 
 /// OpenSSH's public keys begin with the length of their type's name.
@@ -91,6 +154,7 @@ fn is_public_key(token: &[u8]) -> bool {
 
 /// Whether a token is one that nobody chose.
 fn is_random(token: &[u8]) -> bool {
+    let token = token.strip_prefix(b"0x").unwrap_or(token);
     if token.len() < SHORTEST || words::is_uuid(token) {
         return false;
     }
@@ -106,6 +170,9 @@ fn is_random(token: &[u8]) -> bool {
 /// Whether a token is made of words: parts of one kind of letter each.
 fn is_words(token: &[u8]) -> bool {
     let is_plain = |part: &[u8]| {
+        let digits = part.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        let stem = part.get(..part.len() - digits).filter(|stem| stem.len() >= 3);
+        let part = stem.unwrap_or(part);
         let rest = part.get(1..).unwrap_or_default();
         part.iter().all(u8::is_ascii_digit)
             || part.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())

@@ -1,6 +1,6 @@
 //! Secrets that are known by their own shape, wherever they stand.
 
-use super::{Kind, Span, find, holds_key};
+use super::{Kind, Layer, Span, find, holds_key};
 
 /// How the head of something in PEM begins, and how its foot does.
 pub(super) const BEGIN: &[u8] = b"-----BEGIN ";
@@ -39,6 +39,33 @@ const PREFIXES: &[(&str, usize)] = &[
     ("pypi-", 30),
     ("dop_v1_", 30),
     ("dckr_pat_", 16),
+    ("doo_v1_", 30),
+    ("dor_v1_", 30),
+    ("glptt-", 16),
+    ("glrt-", 16),
+    ("glcbt-", 16),
+    ("glsa_", 30),
+    ("gloas-", 16),
+    ("xoxe", 16),
+    ("hvb.", 20),
+    ("hvr.", 20),
+    ("GOCSPX-", 20),
+    ("FwoGZX", 30),
+    ("IQoJb3", 30),
+    ("nvapi-", 30),
+    ("gsk_", 30),
+    ("PMAK-", 20),
+    ("sntrys_", 30),
+    ("phc_", 30),
+    ("rubygems_", 30),
+    ("ATATT3", 30),
+    ("sl.", 40),
+    ("key-", 32),
+    ("rdme_", 30),
+    ("figd_", 30),
+    ("pscale_", 20),
+    ("ghi_", 30),
+    ("eyJ0", 20),
     ("shpat_", 20),
     ("tskey-", 12),
     ("AGE-SECRET-KEY-1", 20),
@@ -64,7 +91,8 @@ pub fn spans(line: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
     while let Some(byte) = line.get(at) {
         let before = at.checked_sub(1).and_then(|at| line.get(at)).copied();
-        let begins = before.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        let is_bot = at >= 3 && byte.is_ascii_digit() && line.get(at - 3..at) == Some(b"bot");
+        let begins = before.is_none_or(|byte| !byte.is_ascii_alphanumeric()) || is_bot;
         let found = match byte {
             b'$' => crypt(line, at),
             b'{' => braced(line, at),
@@ -75,7 +103,7 @@ pub fn spans(line: &[u8], spans: &mut Vec<Span>) {
         };
         match found {
             Some((start, end, kind)) => {
-                spans.push(Span { context: at, start, end, kind });
+                spans.push(Span { context: at, start, end, kind, layer: Layer::Shapes });
                 at = end.max(at + 1);
             }
             None => at += 1,
@@ -108,7 +136,8 @@ fn braced(line: &[u8], at: usize) -> Found {
     let brace = rest.iter().take(24).position(|byte| *byte == b'}').filter(|_| known)?;
     let start = at + brace + 1;
     let length = run(line, start, |b| b.is_ascii_graphic() && !b"\"',".contains(&b));
-    (length >= 8).then_some((start, start + length, Kind::Hash))
+    let is_new = !is_redacted(line.get(start..start + length)?);
+    (length >= 8 && is_new).then_some((start, start + length, Kind::Hash))
 }
 
 /// MySQL's `*` and 40 capital hexadecimal digits.
@@ -126,12 +155,55 @@ pub(super) fn key_body(line: &[u8], at: usize) -> Option<usize> {
     holds_key(head).then_some(at + BEGIN.len() + end + 5)
 }
 
+/// Where the body of a private key begins that does not end on this line.
+pub(super) fn begins_key(line: &[u8]) -> Option<usize> {
+    let body = key_body(line, find(line, BEGIN)?)?;
+    find(line.get(body..)?, END).is_none().then_some(body)
+}
+
+/// Whether the body of something in PEM that is not secret begins on the next line.
+pub(super) fn begins_public(line: &[u8]) -> bool {
+    let Some(label) = find(line, BEGIN).and_then(|at| line.get(at + BEGIN.len()..)) else {
+        return false;
+    };
+    is_public(label) && label.trim_ascii_end().ends_with(b"-----") && find(label, END).is_none()
+}
+
+fn is_public(label: &[u8]) -> bool {
+    const LABELS: [&[u8]; 6] =
+        [b"CERTIFICATE", b"TRUSTED CERT", b"PUBLIC KEY", b"RSA PUBLIC", b"X509 CRL", b"DH PARAM"];
+    LABELS.iter().any(|known| label.starts_with(known))
+}
+
+/// Where certificates and public keys stand whose lines are joined by `\n`.
+pub(super) fn public_blocks(line: &[u8]) -> Vec<(usize, usize)> {
+    let mut blocks = Vec::new();
+    let mut from = 0;
+    while let Some(at) = line.get(from..).and_then(|rest| find(rest, BEGIN)) {
+        let start = from + at + BEGIN.len();
+        let label = line.get(start..).unwrap_or_default();
+        if let Some(end) = find(label, END).filter(|_| is_public(label)) {
+            blocks.push((start, start + end));
+        }
+        from = start;
+    }
+    blocks
+}
+
 /// A private key whose lines are joined by `\n`, as JSON and environments hold it.
 fn pem_on_one_line(line: &[u8], at: usize) -> Found {
     let start = key_body(line, at)?;
     let body = line.get(start..)?;
     let end = find(body, END).unwrap_or(body.len());
-    (end > 0).then_some((start, start + end, Kind::Key))
+    (!is_redacted(body.get(..end)?)).then_some((start, start + end, Kind::Key))
+}
+
+/// Whether nothing is left of what stood here but the mark of that.
+fn is_redacted(text: &[u8]) -> bool {
+    let is_around = |byte: &u8| byte.is_ascii_whitespace() || b"\\nr\"'".contains(byte);
+    let start = text.iter().position(|byte| !is_around(byte)).unwrap_or(text.len());
+    let text = text.get(start..).unwrap_or_default();
+    text.is_empty() || text.starts_with(b"[redacted:")
 }
 
 fn token(line: &[u8], at: usize) -> Found {
@@ -144,18 +216,45 @@ fn token(line: &[u8], at: usize) -> Found {
 /// A token that begins as its maker's tokens do; a JSON web token has its dots.
 fn provider(line: &[u8], at: usize) -> Found {
     let rest = line.get(at..)?;
+    if !begins_one(rest) {
+        return None;
+    }
     let (prefix, least) =
         PREFIXES.iter().find(|(prefix, _)| rest.starts_with(prefix.as_bytes()))?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-./+=".contains(&b);
     let length = run(line, at + prefix.len(), fits);
     let body = line.get(at + prefix.len()..at + prefix.len() + length)?;
-    let has_digit = body.iter().any(u8::is_ascii_digit);
+    let has = |class: fn(&u8) -> bool| body.iter().any(class);
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    let is_made = has(u8::is_ascii_digit) || is_mixed || matches!(*prefix, "AKIA" | "ASIA");
     let is_web = *prefix != "eyJ" || body.iter().filter(|b| **b == b'.').count() >= 1;
-    (length >= *least && has_digit && is_web).then_some((
-        at,
-        at + prefix.len() + length,
-        Kind::Token,
-    ))
+    (length >= *least && is_made && is_web).then_some((at, at + prefix.len() + length, Kind::Token))
+}
+
+/// First two letters of prefixes, as a bit of 2^12: a letter counts by its last six bits.
+const HEADS: [u64; 64] = heads();
+
+const fn heads() -> [u64; 64] {
+    let mut bits = [0; 64];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        let prefix = PREFIXES[at].0.as_bytes();
+        let place = pair(prefix[0], prefix[1]);
+        bits[place >> 6] |= 1 << (place & 63);
+        at += 1;
+    }
+    bits
+}
+
+const fn pair(a: u8, b: u8) -> usize {
+    ((a & 63) as usize) << 6 | (b & 63) as usize
+}
+
+/// A quick look before all prefixes are compared.
+fn begins_one(text: &[u8]) -> bool {
+    let [a, b, ..] = text else { return false };
+    let place = pair(*a, *b);
+    HEADS.get(place >> 6).is_some_and(|bits| bits & (1 << (place & 63)) != 0)
 }
 
 /// `123456789:AA…`, a bot's token.

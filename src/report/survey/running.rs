@@ -17,26 +17,6 @@ const MOST_PROCESSES: usize = 4096;
 /// The largest part of the kernel's log.
 const MOST_LOG: usize = 1 << 20;
 
-/// Since when the box runs.
-pub fn boot(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
-    let uptime = survey.text("/proc/uptime");
-    let seconds = uptime.split('.').next().unwrap_or_default();
-    writeln!(to, "uptime_seconds: {seconds}")?;
-    let stat = survey.text("/proc/stat");
-    for name in ["btime", "processes", "procs_running", "procs_blocked"] {
-        let value = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        writeln!(to, "{name}: {}", value.unwrap_or("unknown"))?;
-    }
-    for path in [
-        "/sys/class/watchdog/watchdog0/bootstatus",
-        "/proc/sys/kernel/random/boot_id",
-        "/sys/power/wakeup_count",
-    ] {
-        writeln!(to, "{path}: {}", survey.text(path).trim())?;
-    }
-    Ok(())
-}
-
 /// The kernel's command line, with the values that are known to be harmless.
 pub fn command_line(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
     let text = survey.text("/proc/cmdline");
@@ -131,8 +111,9 @@ pub fn space(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
         "SIZE KiB", "FREE KiB", "USE%", "INODE%"
     )?;
     for mount in facts::mounts(&survey.text("/proc/self/mountinfo")) {
-        let is_local = LOCAL.split(' ').any(|known| known == mount.kind);
-        if !is_local {
+        // Of a tree only the table is known: its files stand on another box.
+        let is_here = survey.source.root().is_live();
+        if !is_here || !LOCAL.split(' ').any(|known| known == mount.kind) {
             writeln!(
                 to,
                 "{:>14} {:>14} {:>4} {:>6} {:<8} {}",
@@ -196,21 +177,19 @@ pub fn kernel_log(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The situation in text, where there is no display to take a picture of.
+/// The situation in text: what a look at the box would show.
 pub fn situation(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
+    let now = survey.source.clock().now().wall.rfc3339();
+    writeln!(to, "seen at: {now}")?;
     let connectors = survey.source.matches("/sys/class/drm/card*-*/status");
     let connected =
         connectors.iter().filter(|path| survey.text(path).trim() == "connected").count();
-    writeln!(to, "no picture: {} display connectors, {connected} connected", connectors.len())?;
-    writeln!(to, "load: {}", survey.text("/proc/loadavg").trim())?;
-    for name in ["MemTotal", "MemAvailable", "SwapTotal", "SwapFree"] {
-        let text = survey.text("/proc/meminfo");
-        let line = text.lines().find(|line| line.starts_with(name));
-        writeln!(to, "{}", line.unwrap_or_default())?;
-    }
+    writeln!(to, "display connectors: {}, with a display: {connected}", connectors.len())?;
+    load(survey, to)?;
+    memory(survey, to)?;
     let mut largest = all(survey);
     largest.sort_by_key(|one| core::cmp::Reverse(one.memory_kib));
-    writeln!(to, "largest processes:")?;
+    writeln!(to, "processes: {}; the largest:", largest.len())?;
     for one in largest.iter().take(10) {
         writeln!(to, "  {:>10} KiB  {} ({})", one.memory_kib, one.name, one.id)?;
     }
@@ -219,4 +198,37 @@ pub fn situation(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
         writeln!(to, "waits without end: {} ({}) in {}", one.name, one.id, one.waits_in)?;
     }
     Ok(())
+}
+
+fn load(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
+    let text = survey.text("/proc/loadavg");
+    let Some(three) = text.splitn(4, ' ').collect::<Vec<_>>().get(..3).map(|three| three.join(" "))
+    else {
+        return Ok(());
+    };
+    let stat = survey.text("/proc/stat");
+    let is_one = |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| !rest.starts_with(' '));
+    let processors = u32::try_from(stat.lines().filter(is_one).count()).unwrap_or(1).max(1);
+    let five: f64 = three.split(' ').nth(1).and_then(|load| load.parse().ok()).unwrap_or_default();
+    // Work for twice the processors over five minutes: people notice.
+    let mark =
+        if five > f64::from(processors) * 2.0 { ", more than the processors can do" } else { "" };
+    writeln!(to, "load: {three} on {processors} processors{mark}")
+}
+
+fn memory(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
+    let text = survey.text("/proc/meminfo");
+    let kib = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    for name in ["MemTotal", "MemAvailable", "SwapTotal", "SwapFree"] {
+        if let Some(kib) = kib(name) {
+            writeln!(to, "{name}: {kib} KiB")?;
+        }
+    }
+    let (Some(all), Some(free)) = (kib("MemTotal"), kib("MemAvailable")) else { return Ok(()) };
+    let percent = free.saturating_mul(100).checked_div(all).unwrap_or_default();
+    let mark = if percent < 5 { ", memory is short" } else { "" };
+    writeln!(to, "memory: {percent} % of {} MiB can be used{mark}", all / 1024)
 }
