@@ -283,6 +283,24 @@ pub enum Exit {
     Off,
     /// The hub cannot be reached.
     HubUnreachable,
+    /// The license holds, and its lease should have been renewed by now.
+    Grace,
+    /// The license is over.
+    Expired,
+    /// The license has not begun.
+    NotYet,
+    /// The lease is another box's.
+    HwMismatch,
+    /// The license was revoked.
+    Revoked,
+    /// A signature of the license does not fit.
+    BadSignature,
+    /// The license is signed by a key this device does not trust.
+    UnknownKey,
+    /// The license is not a document this device understands.
+    Malformed,
+    /// There is no lease that is fresh enough.
+    LeaseStale,
 }
 
 impl Exit {
@@ -297,6 +315,15 @@ impl Exit {
         Self::Busy,
         Self::Off,
         Self::HubUnreachable,
+        Self::Grace,
+        Self::Expired,
+        Self::NotYet,
+        Self::HwMismatch,
+        Self::Revoked,
+        Self::BadSignature,
+        Self::UnknownKey,
+        Self::Malformed,
+        Self::LeaseStale,
     ];
 
     /// The number the process exits with.
@@ -311,6 +338,15 @@ impl Exit {
             Self::Busy => 6,
             Self::Off => 7,
             Self::HubUnreachable => 8,
+            Self::Grace => 10,
+            Self::Expired => 20,
+            Self::NotYet => 21,
+            Self::HwMismatch => 22,
+            Self::Revoked => 23,
+            Self::BadSignature => 24,
+            Self::UnknownKey => 25,
+            Self::Malformed => 26,
+            Self::LeaseStale => 27,
         }
     }
 }

@@ -146,7 +146,10 @@ impl Now {
 
 /// Where `Now` comes from: the system, or a test's own time.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Now + Send + Sync>,
+    shown: Arc<dyn Fn() -> Wall + Send + Sync>,
+}
 
 impl Clock {
     /// The system's clocks. `last_good` is a wall time known to have passed (from saved state).
@@ -158,21 +161,31 @@ impl Clock {
     /// of the build, and above what it has said before.
     pub fn above(last_good: Wall, wall: impl Fn() -> Wall + Send + Sync + 'static) -> Self {
         let floor = AtomicU64::new(last_good.max(BUILT).unix_seconds());
-        Self(Arc::new(move || {
+        let shown: Arc<dyn Fn() -> Wall + Send + Sync> = Arc::new(wall);
+        let wall = Arc::clone(&shown);
+        let now = Arc::new(move || {
             let wall = wall().max(Wall::from_unix_seconds(floor.load(Ordering::Relaxed)));
             floor.fetch_max(wall.unix_seconds(), Ordering::Relaxed);
             Now { boot: Boot(read(ClockId::CLOCK_BOOTTIME)), wall, dice: dice() }
-        }))
+        });
+        Self { now, shown }
     }
 
     /// A clock that a test moves.
     pub fn from_fn(now: impl Fn() -> Now + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        let now: Arc<dyn Fn() -> Now + Send + Sync> = Arc::new(now);
+        let wall = Arc::clone(&now);
+        Self { now, shown: Arc::new(move || wall().wall) }
     }
 
     /// The present moment.
     pub fn now(&self) -> Now {
-        (self.0)()
+        (self.now)()
+    }
+
+    /// What the wall clock shows, believed or not.
+    pub fn shown(&self) -> Wall {
+        (self.shown)()
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub use crate::daemon::control::read_request;
 pub use crate::egress::dns::fuzz as dns_answer;
+pub use crate::features::license::foreign_license;
 pub use crate::features::link::services::fuzz as service_url;
 pub use crate::features::registration::url::fuzz as hub_url;
 pub use crate::platform::parse::fuzz as kernel_messages;

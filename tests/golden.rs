@@ -9,6 +9,7 @@ use qcloud_agent::clock::Wall;
 use qcloud_agent::egress::catalogue;
 use qcloud_agent::features::ALL;
 use qcloud_agent::wire::ddns::{self, Update, Updated};
+use qcloud_agent::wire::license;
 use qcloud_agent::wire::link::{self, Hello, Origin, ToDevice, ToHub, Visitor};
 use qcloud_agent::wire::lookup::Lookup;
 use qcloud_agent::wire::privacy::{self, Page, Restrictable, Restrictions};
@@ -136,6 +137,11 @@ fn every_request_is_what_the_other_side_reads() {
     body::<privacy::Export>();
     body::<privacy::Fix>();
     body::<privacy::Restrict>();
+    body::<license::Activate>();
+    body::<license::Renew>();
+    body::<license::Return>();
+    body::<license::Revoked>();
+    body::<license::Forget>();
     for parcel in qcloud_agent::wire::TO_HUB {
         let file = format!("tests/golden/wire/{}.json", parcel.id);
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(), "{file}");
@@ -267,4 +273,75 @@ fn a_receipt_is_what_the_owner_can_show() {
     let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
     let receipt = signed::sign(&receipt, receipt::TYPE, &key);
     message("receipt-answer", &Forgotten { receipt });
+}
+
+/// Each kind of document of a license as a hub signs it, by keys that anybody can make.
+#[test]
+fn the_documents_of_a_license_are_what_they_were() {
+    use license::{
+        Binding, Documents, Entitlement, KeyCertificate, Lease, LicenseId, Model, Opened, Plan,
+        Product, Released, Revocations, SignedTime, Trust, Use, jws,
+    };
+    use ring::signature::KeyPair;
+    let pair = |seed: u8| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+    let public = |seed: u8| <[u8; 32]>::try_from(pair(seed).public_key().as_ref()).unwrap();
+    let at = |days: u64| Wall::from_unix_seconds(1_795_341_600 + days * 86_400);
+    let lid = LicenseId::of([9; 16]);
+    let uses = vec![Use::Entitlement, Use::Lease, Use::Revocations, Use::Time];
+    let key = data_encoding::BASE64URL_NOPAD.encode(&public(2));
+    let certificate = KeyCertificate { v: 1, key, uses, nbf: at(0), exp: at(400) };
+    let entitlement = Entitlement {
+        v: 1,
+        lid: lid.clone(),
+        holder: "holder".into(),
+        product: Product::parse("surveillance").unwrap(),
+        plan: Plan::Subscription,
+        model: Model::Device,
+        seats: 2,
+        features: BTreeMap::from([("channels".into(), "8".into())]),
+        iat: at(0),
+        nbf: at(0),
+        exp: Some(at(365)),
+        maintained_until: Some(at(365)),
+        transferable: true,
+        offline: true,
+    };
+    let signed = jws::sign(&entitlement, &pair(2), &public(2));
+    let facts = license::Facts {
+        key: public(4).to_vec(),
+        serial: Some("Q205I01234".into()),
+        macs: vec!["24:5E:BE:00:00:01".into()],
+    };
+    let bind: Binding = facts.bound([7; 16]);
+    let lease = Lease {
+        v: 1,
+        lid: lid.clone(),
+        entitlement: jws::fingerprint(&signed),
+        bind,
+        seat: 1,
+        seq: 4,
+        offline: false,
+        iat: at(0),
+        next: at(7),
+        exp: at(30),
+        grace_until: at(44),
+        epoch: 3,
+    };
+    let list = Revocations { v: 1, epoch: 3, iat: at(0), lids: vec![lid], kids: Vec::new() };
+    let time = SignedTime { v: 1, nonce: "A".repeat(22), iat: at(0) };
+    let documents = vec![
+        jws::sign(&certificate, &pair(1), &public(1)),
+        signed,
+        jws::sign(&lease, &pair(2), &public(2)),
+        jws::sign(&list, &pair(2), &public(2)),
+        jws::sign(&time, &pair(2), &public(2)),
+    ];
+    message("license.renew-answer", &Documents { documents: documents.clone() });
+    message("license.release-answer", &Released { freed: true });
+    let mut trust = Trust::pinned([public(1)]);
+    trust.vouch(&documents[0]).unwrap();
+    let opened: Opened<Lease> = trust.open(&documents[2]).unwrap();
+    assert!(opened.claims == lease && opened.claims.bind.fits(&facts));
+    assert_eq!(trust.open::<Revocations>(&documents[3]).unwrap().claims, list);
+    assert_eq!(trust.open::<SignedTime>(&documents[4]).unwrap().claims, time);
 }

@@ -20,6 +20,10 @@ mod grant;
 mod keeping;
 #[path = "hub/keys.rs"]
 mod keys;
+#[path = "hub/license.rs"]
+mod license;
+#[path = "hub/licensing.rs"]
+mod licensing;
 #[path = "hub/link.rs"]
 mod link;
 #[path = "hub/mail.rs"]
@@ -65,6 +69,14 @@ mod ways_in;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
 const GUARDS: &[(&str, &str)] = &[
+    ("license::fifty_at_once_never_exceed_the_seats", "license-seats"),
+    ("license::a_seat_is_taken_until_its_device_gives_it_back_or_its_time_is_over", "license-own"),
+    ("license::p4_transactions_and_what_is_void_go_when_their_time_is_over", "hub-sweep"),
+    ("license::l9_a_vendor_learns_counts_and_no_small_ones", "license-small-counts"),
+    ("licensing::what_a_device_lies_about_is_refused", "license-bound-key"),
+    ("licensing::l11_a_revoked_license_ends_at_the_next_contact", "license-void-told"),
+    ("licensing::p3_an_account_that_is_deleted_leaves_its_licenses_void", "license-void"),
+    ("licensing::p2_no_number_of_a_card_is_kept", "license-no-card"),
     ("account::q6_who_is_found_decided_it_and_nobody_learns_who_is_there", "people-findable"),
     ("fields::r1_a_parcel_carries_what_it_declares_and_needs_all_of_it", "gate-fields"),
     ("pages::a_wrong_password_is_refused_like_an_unknown_address_and_not_for_ever", "hub-password"),

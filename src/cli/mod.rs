@@ -8,6 +8,7 @@ pub mod consent;
 pub mod doctor;
 pub mod egress;
 pub mod facts;
+mod license;
 pub mod print;
 pub mod privacy;
 mod reconcile;
@@ -98,6 +99,12 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
         Some(("privacy", sub)) => match privacy::own(rows, &options, sub, printer).await {
             Some(exit) => exit,
             None => feature(rows, &options, "privacy", sub, printer).await,
+        },
+        Some(("license", sub)) => match sub.subcommand() {
+            Some((verb, matches)) if !["on", "off", "status"].contains(&verb) => {
+                license::dispatch(rows, &options, verb, matches, printer).await
+            }
+            _ => feature(rows, &options, "license", sub, printer).await,
         },
         #[cfg(feature = "hub")]
         Some(("try", sub)) => {

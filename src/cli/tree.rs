@@ -128,6 +128,8 @@ fn egress() -> Command {
 fn verb(verb: &'static crate::card::Verb) -> Command {
     let args = verb.args.iter().map(|arg| {
         let made = Arg::new(arg.name).help(arg.about);
+        // What is written to has one short name everywhere.
+        let made = if arg.name == "out" { made.short('o').value_name("FILE") } else { made };
         match arg.kind {
             ArgKind::Positional => made.required(true),
             ArgKind::Required => made.long(arg.name).required(true),

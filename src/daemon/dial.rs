@@ -6,6 +6,7 @@ use crate::egress::gate::{Gate, Refused};
 use crate::egress::outside::{Flow, Outside, Reply, SendError, Session};
 use crate::egress::permit::Target;
 use crate::identity::Identity;
+pub use crate::identity::mark::Mark;
 use crate::platform::exec::Exec;
 use crate::platform::root::Root;
 use crate::wire::{Body, ParcelBody};

@@ -164,6 +164,8 @@ pub enum Event {
     /// The owner changed what may leave in this feature's name: what was sent may not stand any more, and what
     /// was refused may pass now.
     RulesChanged(&'static str),
+    /// The license of a product stands otherwise than before (a word of `license check`), or ends within so many days.
+    LicenseChanged(String, &'static str, Option<u64>),
 }
 
 /// Where a hub is and how it is known.

@@ -156,6 +156,9 @@ impl Agent {
             Place::Memory => Some("the state directory cannot be made"),
         };
         self.supervisor.warn(&moving::VOLATILE, why.map(String::from));
+        if let Some(serial) = &standing.serial {
+            self.parts.identity.tell_serial(serial);
+        }
         self.standing = standing;
     }
 

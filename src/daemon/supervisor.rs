@@ -383,6 +383,7 @@ impl Supervisor {
             | Event::CertificateExpired
             | Event::Disowned
             | Event::RulesChanged(_)
+            | Event::LicenseChanged(..)
             | Event::Quarantined(_)
             | Event::Suspected(_) => {}
         }

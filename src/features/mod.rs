@@ -17,4 +17,5 @@ features! {
     ddns::Ddns,
     link::Link,
     privacy::Privacy,
+    license::License,
 }

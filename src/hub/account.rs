@@ -8,6 +8,7 @@ use super::people::farewell::{FAREWELL_LIFE, Farewell};
 use super::people::{PeopleError, Person};
 use super::speech::Language;
 use super::state::Hub;
+use super::store::license::{VOID_KEPT, Whose};
 use super::store::{Device, Scope, StoreError};
 use crate::clock::Wall;
 use crate::wire::receipt::{ACCOUNT_TYPE, AccountReceipt, Kept};
@@ -39,6 +40,8 @@ pub async fn erase(
     for device in &devices {
         hub.presence.forget(device.name.as_str(), WHY);
     }
+    // Before it: of the licenses nothing is known afterwards.
+    let mut kept_of_it = licenses(hub, person.account, hub.clock.now().wall).await?;
     let Some(gone) = hub.store.erase_account(person.account).await? else { return Ok(None) };
     for device in &gone.devices {
         // One that came in meanwhile too.
@@ -53,7 +56,10 @@ pub async fn erase(
         devices: names.clone(),
         erased_at,
         rows: gone.rows,
-        kept: kept(hub, person.account, &gone.devices, erased_at).await?,
+        kept: {
+            kept_of_it.extend(kept(hub, person.account, &gone.devices, erased_at).await?);
+            kept_of_it
+        },
     };
     let document = signed::sign(&receipt, ACCOUNT_TYPE, &hub.keys.receipt);
     let rows = receipt.rows.values().sum();
@@ -91,6 +97,7 @@ pub async fn kept(
             }
         }
     }
+    all.extend(licenses(hub, account, now).await?);
     if hub.people.mails() {
         all.push(Kept {
             what: "your mail address, in memory only".into(),
@@ -99,4 +106,16 @@ pub async fn kept(
         });
     }
     Ok(all)
+}
+
+/// What stays of an account's licenses: that they are void (promises L11, P3).
+async fn licenses(hub: &Hub, account: u64, now: Wall) -> Result<Vec<Kept>, StoreError> {
+    if hub.store.licenses(Whose::Account(account)).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Kept {
+        what: "the random numbers of your licenses, without whose they were".into(),
+        why: "so that the devices that have them learn that they are void".into(),
+        until: Wall(now.0.saturating_add(VOID_KEPT)),
+    }])
 }

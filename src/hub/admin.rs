@@ -38,7 +38,7 @@ use tokio::time::timeout;
 /// The file name of the socket in the hub's directory.
 pub const SOCKET: &str = "hub.sock";
 /// The longest request; the longest real one is below 200 bytes.
-const MAX_REQUEST: u64 = 4096;
+const MAX_REQUEST: u64 = 32 * 1024;
 /// The longest answer: the names of 100,000 devices are below it.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 /// How long either side waits for the other. A revocation is promised within 5 s (S10).

@@ -7,7 +7,7 @@
 //! [`operators`] is what an operator may ask of it, in which role; [`health`], [`metrics`] and [`watch`] are how the
 //! hub stands. [`store`] is what is kept; [`sweep`] holds it to what the wire's parcels promise.
 //! [`speech`] is how people are answered, [`kept`] tells them what is kept, [`export`] gives it to them and [`account`]
-//! is the one way an account ends.
+//! is the one way an account ends. [`license`] signs what devices hold of products, and counts seats.
 //!
 //! The row of a key in the store is the authority over a device: certificates only carry the key. Store
 //! and zone change under one lock for each device, the zone before the answer.
@@ -27,6 +27,7 @@ pub mod hello;
 pub mod keeping;
 pub mod kept;
 pub mod keys;
+pub mod license;
 pub mod limit;
 pub mod listen;
 pub mod log;

@@ -5,13 +5,14 @@
 
 use super::access;
 use super::keeping::stuck::Watch;
+use super::license::notice;
 use super::metrics::SWEPT_AT;
 use super::people;
 use super::state::Hub;
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, license};
 use crate::card::{Parcel, Retention};
 use crate::clock::Wall;
-use crate::wire::{ddns, link, privacy, registration};
+use crate::wire::{ddns, license as wire_license, link, privacy, registration};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
@@ -21,10 +22,14 @@ use std::sync::Arc;
 pub enum Kept {
     /// As long as the device was told by the parcel that brings them.
     As(&'static Parcel),
+    /// So long, by the rule of what they are for: shorter than the device was told by the parcel that brings them.
+    Within(&'static Parcel, Duration),
     /// So long; no device brings them.
     For(Duration),
     /// As long as the account they are of.
     WithAccount,
+    /// Until whoever runs the hub takes them back; they are about nobody.
+    UntilWithdrawn,
 }
 
 /// A table and how long its rows are kept.
@@ -34,6 +39,9 @@ pub struct Rule {
     /// How long.
     pub kept: Kept,
 }
+
+/// A seat is kept no longer than the longest lease with the longest grace.
+const SEATS: Kept = Kept::Within(&wire_license::ACTIVATE, license::SEAT_KEPT);
 
 /// Each table but `meta`.
 pub static RULES: &[Rule] = &[
@@ -68,12 +76,18 @@ pub static RULES: &[Rule] = &[
     Rule { table: "audit_head", kept: Kept::For(people::audit::KEPT) },
     Rule { table: "account_lock", kept: Kept::WithAccount },
     Rule { table: "profile", kept: Kept::WithAccount },
+    Rule { table: "license_product", kept: Kept::UntilWithdrawn },
+    Rule { table: "license_policy", kept: Kept::UntilWithdrawn },
+    Rule { table: "license_seat", kept: SEATS },
+    Rule { table: "license_key", kept: Kept::WithAccount },
+    Rule { table: "license_log", kept: Kept::For(license::LOG_KEPT) },
 ];
 
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
 /// that no parcel promises anything of them and no device's erasure takes them with it; of `held` the receipt of the
 /// erasure told.
-pub static EXPIRING: &[&str] = &["auth_key", "hold", "held"];
+pub static EXPIRING: &[&str] =
+    &["auth_key", "hold", "held", "license_issuer", "license", "license_taken", "license_void"];
 
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -84,8 +98,8 @@ impl Rule {
     /// The parcel a device brings the rows by.
     pub const fn parcel(&self) -> Option<&'static Parcel> {
         match self.kept {
-            Kept::As(parcel) => Some(parcel),
-            Kept::For(_) | Kept::WithAccount => None,
+            Kept::As(parcel) | Kept::Within(parcel, _) => Some(parcel),
+            Kept::For(_) | Kept::WithAccount | Kept::UntilWithdrawn => None,
         }
     }
 
@@ -93,8 +107,8 @@ impl Rule {
     pub fn keeps(&self) -> Option<Duration> {
         let retention = match self.kept {
             Kept::As(parcel) => parcel.retention,
-            Kept::For(duration) => return Some(duration),
-            Kept::WithAccount => return None,
+            Kept::For(duration) | Kept::Within(_, duration) => return Some(duration),
+            Kept::WithAccount | Kept::UntilWithdrawn => return None,
         };
         match retention {
             Retention::For(duration) => Some(duration),
@@ -165,6 +179,9 @@ pub async fn serve(hub: Arc<Hub>) {
     loop {
         let now = hub.clock.now().wall;
         let swept = sweep(hub.store.as_ref(), now).await;
+        if let Err(error) = notice::send(hub.store.as_ref(), &hub.people, now).await {
+            tracing::error!(%error, "holders of licenses that end could not be told");
+        }
         if swept.is_ok() {
             SWEPT_AT.store(now.unix_seconds(), Ordering::Relaxed);
         }

@@ -4,11 +4,12 @@ use super::IdentityError;
 use super::board::{self, Facts};
 use super::key::DeviceKey;
 use super::keyring::Keyring;
+use super::mark::{self, Mark, Sealer};
 use super::pin::HubPin;
 use super::ticket::TicketBook;
 use super::tls::{self, Versions};
 use super::webcert::{self, WebCertificate};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::platform::root::Root;
 use crate::state::{StateDir, StateError};
 use crate::wire::link::Hello;
@@ -16,7 +17,7 @@ use crate::wire::registration::Membership;
 use crate::wire::{API_ALPN, SESSION_ALPN};
 use ring::hmac;
 use rustls::{ClientConfig, ServerConfig};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The key of this device, and where its certificates are kept.
 pub struct Identity {
@@ -25,6 +26,7 @@ pub struct Identity {
     state: Arc<StateDir>,
     clock: Clock,
     root: Root,
+    serial: OnceLock<String>,
 }
 
 /// How this device meets its hub, by occasion.
@@ -53,7 +55,8 @@ impl Identity {
     pub fn open(state: Arc<StateDir>, clock: Clock, root: Root) -> Result<Self, IdentityError> {
         let keys = Keyring::open(&state)?;
         let tickets = Arc::new(TicketBook::open(Arc::clone(&state), &keys.mark()));
-        Ok(Self { keys: Mutex::new(keys), tickets, state, clock, root })
+        let serial = OnceLock::new();
+        Ok(Self { keys: Mutex::new(keys), tickets, state, clock, root, serial })
     }
 
     /// The key.
@@ -161,6 +164,46 @@ impl Identity {
     /// The first words of a session: with the ticket this device holds.
     pub fn hello(&self) -> Hello {
         Hello::new(self.tickets.held())
+    }
+
+    /// Notes the serial number that root's helper read, which this process cannot.
+    pub fn tell_serial(&self, serial: &str) {
+        // The box has one; whoever tells it again tells the same.
+        let _ = self.serial.set(serial.into());
+    }
+
+    /// The serial number that was told.
+    pub fn told_serial(&self) -> Option<String> {
+        self.serial.get().cloned()
+    }
+
+    /// What the wall clock shows, believed or not.
+    pub fn shown_time(&self) -> Wall {
+        self.clock.shown()
+    }
+
+    /// Keeps a time that has passed, beside what the household has of it, and gives it sealed.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_mark(&self, mark: Mark) -> Result<String, StateError> {
+        let sealed = self.sealer().seal(mark);
+        mark::keep(&self.state, &sealed)?;
+        Ok(sealed)
+    }
+
+    /// The latest mark of those whose seal holds: the one kept here and another. The second says whether one of the two
+    /// is missing or false.
+    pub fn marks(&self, other: Option<&str>) -> (Option<Mark>, bool) {
+        let (sealer, kept) = (self.sealer(), mark::kept(&self.state));
+        let open = |text: Option<&str>| text.and_then(|text| sealer.open(text));
+        let both = [open(kept.as_deref()), open(other)];
+        let is_whole = kept.is_none() && other.is_none() || both.iter().all(Option::is_some);
+        (both.into_iter().flatten().max(), !is_whole)
+    }
+
+    fn sealer(&self) -> Sealer {
+        Sealer::new(&self.key().sign(Sealer::MESSAGE))
     }
 
     /// Where the tickets of sessions are kept.

@@ -7,6 +7,7 @@ pub mod device;
 pub mod id;
 pub mod key;
 mod keyring;
+pub mod mark;
 pub mod pin;
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,6 @@
 //! The picture of the display in the archive. Whatever goes wrong with it, there is a report (promise X3).
 
-use super::bundle::{Entry, Status, Truncated};
+use super::bundle::{Entry, Sink, Status, Truncated};
 use super::make::{Making, extra};
 use super::picture;
 use super::recipe::Section;
@@ -84,7 +84,7 @@ impl Making<'_> {
         text: &str,
         missing: Option<String>,
     ) -> io::Result<()> {
-        let fill = |to: &mut dyn Write| to.write_all(text.as_bytes());
+        let fill = |to: &mut dyn Sink| to.write_all(text.as_bytes());
         let written = self.bundle.entry(path, self.scrubber, &mut io::sink(), fill)?;
         let status = if missing.is_some() { Status::Absent } else { Status::Ok };
         self.entries.push(Entry {

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The zone of every test; `.test` names nothing real (RFC 6761 section 6.2).
 pub const ZONE: &str = "nas.example.test";
 /// The tables that hold something of devices.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 13] = [
     "pending",
     "device",
     "ddns",
@@ -25,6 +25,7 @@ pub const TABLES: [&str; 12] = [
     "visibility",
     "share",
     "share_invitation",
+    "license_seat",
 ];
 
 const SOON: Duration = Duration::from_secs(20);

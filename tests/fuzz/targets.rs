@@ -42,6 +42,7 @@ const AGENT: &[Target] = &[
     ("hub_request", hub_request),
     ("hub_url", hub_url),
     ("label", label),
+    ("license", license_documents),
     ("ledger", ledger_lines),
     ("mdstat", mdstat),
     ("mountinfo", mountinfo),
@@ -282,6 +283,39 @@ fn signed_receipt(data: &[u8]) {
     let text = text_of(data);
     let holds = receipt::verify(text.trim_end(), key, demand).is_ok();
     assert_eq!(holds, text.trim_end() == golden, "{text}");
+}
+
+/// Nothing but the documents of the golden files is taken, as their keys have signed no others; and what devices say of
+/// themselves, and files of other makers, are read without a panic.
+fn license_documents(data: &[u8]) {
+    use qcloud_agent::wire::license::{
+        Documents, Entitlement, Lease, Release, Request, Revocations, SignedTime, Trust, bundle,
+        jws,
+    };
+    static GOLDEN: LazyLock<(Vec<String>, [u8; 32])> = LazyLock::new(|| {
+        use ring::signature::{Ed25519KeyPair, KeyPair};
+        let text = include_str!("../golden/wire/license.renew-answer.json");
+        let golden: Documents = serde_json::from_str(text).expect("the golden documents");
+        let key = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).expect("a seed is 32 bytes");
+        (golden.documents, key.public_key().as_ref().try_into().expect("32 bytes"))
+    });
+    let (golden, key) = &*GOLDEN;
+    let text = text_of(data);
+    let lines = bundle(&text).unwrap_or_default();
+    let mut trust = Trust::pinned([*key]);
+    trust.vouch_all([golden[0].as_str()]);
+    for line in lines {
+        let taken = [
+            trust.open::<Entitlement>(line).is_ok(),
+            trust.open::<Lease>(line).is_ok(),
+            trust.open::<Revocations>(line).is_ok(),
+            trust.open::<SignedTime>(line).is_ok(),
+            Trust::pinned([*key]).vouch(line).is_ok(),
+        ];
+        assert_eq!(taken.contains(&true), golden.iter().any(|known| known == line), "{line}");
+    }
+    let _ = (jws::open_own::<Request>(&text), jws::open_own::<Release>(&text));
+    fuzz::foreign_license(&text);
 }
 
 /// A text is the same in whatever pieces it comes, also where a line is longer than the window; a known secret is

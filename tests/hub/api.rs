@@ -12,10 +12,11 @@ use qcloud_agent::wire::{MAX_BODY, TO_HUB};
 use serde_json::json;
 
 /// Rows of a device that registered and moved, and had no session.
-const ERASED: [(&str, u64); 12] = [
+const ERASED: [(&str, u64); 13] = [
     ("ddns", 1),
     ("device", 1),
     ("device_key", 0),
+    ("license_seat", 0),
     ("link_log", 0),
     ("pending", 1),
     ("quarantine", 0),

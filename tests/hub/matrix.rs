@@ -28,6 +28,7 @@ struct Ids {
     browser: String,
     share: String,
     offer: String,
+    license: String,
 }
 
 /// How a page is tried.
@@ -121,6 +122,10 @@ const PAGES: &[Tried] = &[
     page("GET", "/security/provider/{number}", Needs::Person),
     form("/security/provider/{number}", |_| vec![pair("password", "x")]),
     form("/security/provider/{number}/off", |ids| vec![pair("which", ids.browser.as_str())]),
+    page("GET", "/licenses", Needs::Person),
+    form("/licenses/file", |_| vec![pair("file", "x")]),
+    form("/licenses/add", |_| vec![pair("key", "x")]),
+    form("/licenses/give", |ids| vec![pair("license", ids.license.as_str())]),
 ];
 
 impl Tried {
@@ -244,6 +249,9 @@ fn ids_of(hub: &Hub, device: &str, browser: &Browser) -> Ids {
         browser: BASE64URL_NOPAD.encode(ticket.as_ref()),
         share: one("SELECT number FROM share"),
         offer: one("SELECT number FROM share_invitation"),
+        license: database(hub)
+            .query_row("SELECT lid FROM license", [], |row| row.get(0))
+            .unwrap_or_else(|_| "aaaaaaaaaaaaaaaaaaaaaaaaaa".into()),
     }
 }
 
@@ -253,6 +261,7 @@ fn nothings() -> Ids {
         browser: BASE64URL_NOPAD.encode(&[9; 32]),
         share: "999999".into(),
         offer: "999999".into(),
+        license: "aaaaaaaaaaaaaaaaaaaaaaaaaa".into(),
     }
 }
 
@@ -276,6 +285,9 @@ async fn s7_another_accounts_ids_are_answered_like_ids_of_nothing() {
     let own = owned(&hub, &mut ben, "attic").await;
     super::sharing::shared(&hub, &mut anna, &device, "guest@mail.example.org").await;
     let mark = anna.get("/").await.mark();
+    hub.json(&["license", "product", "add", "app"]);
+    hub.json(&["license", "policy", "add", "app", "year", "--days", "365"]);
+    hub.json(&["license", "issue", "app", "year", "--holder", EMAIL]);
     let invite = [("mark", mark.as_str()), ("email", "later@mail.example.org")];
     anna.post(&format!("/device/{device}/invite"), &invite).await;
     let (theirs, nothing) = (ids_of(&hub, &device, &anna), nothings());
@@ -312,7 +324,16 @@ async fn s7_another_accounts_ids_are_answered_like_ids_of_nothing() {
 /// All rows that a form could change.
 fn everything(hub: &Hub) -> Vec<String> {
     let database = database(hub);
-    let tables = ["device", "visibility", "share", "share_invitation", "browser", "quarantine"];
+    let tables = [
+        "device",
+        "visibility",
+        "share",
+        "share_invitation",
+        "browser",
+        "quarantine",
+        "license",
+        "license_key",
+    ];
     let mut all = Vec::new();
     for table in tables {
         let mut statement = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
@@ -362,8 +383,8 @@ async fn every_name_that_means_nobody_is_refused_in_the_same_bytes() {
 }
 
 /// The parcels that a device whose certificate is over may still send, and the one that a forgotten device may.
-const OUTLASTS: [&str; 4] =
-    ["registration.renew", "registration.forget", "ddns.forget", "link.forget"];
+const OUTLASTS: [&str; 5] =
+    ["registration.renew", "registration.forget", "ddns.forget", "link.forget", "license.forget"];
 
 /// A device whose certificate ended.
 fn over(hub: &Hub, device: &Device) -> Device {

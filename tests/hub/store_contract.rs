@@ -231,6 +231,7 @@ async fn an_erasure_counts_each_table_and_touches_no_other_device() {
         ("ddns", 1),
         ("device", 1),
         ("device_key", 1),
+        ("license_seat", 0),
         ("link_log", 0),
         ("pending", 1),
         ("quarantine", 1),

@@ -64,6 +64,23 @@ fn h1_what_says_when_it_goes_is_gone_by_then() {
                 "INSERT INTO held (number, subject, about, rows, expires_at, made_at)
                  VALUES (unicode(?1), CAST(?1 AS BLOB), x'00', x'00', unixepoch() + ?2, unixepoch() - 600)"
             }
+            "license_issuer" => {
+                "INSERT INTO license_issuer (kid, key, expires_at, made_at)
+                 VALUES (?1, 'x', unixepoch() + ?2, unixepoch() - 600)"
+            }
+            "license" => {
+                "INSERT INTO license
+                 (lid, product, policy, terms, seq, noticed, starts_at, expires_at, made_at)
+                 VALUES (?1, 'app', 'year', '{}', 0, 0, 0, unixepoch() + ?2, unixepoch() - 600)"
+            }
+            "license_taken" => {
+                "INSERT INTO license_taken (lid, seat, expires_at, made_at)
+                 VALUES ('good', unicode(?1), unixepoch() + ?2, unixepoch() - 600)"
+            }
+            "license_void" => {
+                "INSERT INTO license_void (lid, epoch, expires_at, made_at)
+                 VALUES (?1, 1, unixepoch() + ?2, unixepoch() - 600)"
+            }
             other => panic!("the rows of {other} are not tried here"),
         };
         for (id, left) in [("over", -1), ("good", 600)] {

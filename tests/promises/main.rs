@@ -42,7 +42,9 @@ mod k2;
 mod k3;
 mod k5;
 mod k6;
+mod l11;
 mod l5;
+mod l8;
 mod leave;
 mod m1;
 mod m2;
@@ -90,6 +92,7 @@ mod y3;
 
 /// Which guard each test stands behind.
 const GUARDS: &[(&str, &str)] = &[
+    ("l8::l8_with_no_license_installed_there_is_no_timer_and_no_packet", "license-idle"),
     (
         "g1::g1_where_the_hub_stands_is_shown_before_anything_of_the_device_is_sent",
         "operator-first",
@@ -117,6 +120,7 @@ const GUARDS: &[(&str, &str)] = &[
     ("d2::d2_the_name_answers_with_the_address_of_the_line", "hub-observed"),
     ("d2::d2_a_private_address_is_never_published", "hub-publishable"),
     ("d5::d5_switched_off_the_name_is_gone_within_a_second", "hub-unname"),
+    ("l11::l11_an_account_that_is_deleted_ends_its_licenses_at_the_next_contact", "license-void"),
     ("l5::l5_switched_off_the_session_ends_even_when_the_hub_hangs", "feature-close"),
     ("m1::m1_every_change_of_address_port_or_url_reaches_the_hub", "link-services"),
     ("m2::m2_a_visitor_needs_only_the_name", "hub-link-name"),

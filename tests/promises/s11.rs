@@ -172,6 +172,9 @@ async fn operated(hub: &Hub, anna: &mut Browser) {
         let output = hub.command(&["user", verb, MOVED]);
         assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
     }
+    hub.json(&["license", "product", "add", "app"]);
+    hub.json(&["license", "policy", "add", "app", "week", "--days", "7"]);
+    hub.json(&["license", "issue", "app", "week", "--holder", MOVED]);
     let mut thief = Browser::new(hub);
     thief.moved(hub, 17);
     for _ in 0..4 {
@@ -220,6 +223,7 @@ const fn cause(what: Happened) -> &'static str {
         Happened::Unusual => "many wrong passwords",
         Happened::ProfileChanged => "another profile",
         Happened::Exported => "a download",
+        Happened::LicenseEnds | Happened::LicenseChanged => "a license that was given for days",
     }
 }
 

@@ -1,5 +1,6 @@
 //! A hub that answers permits by parcel id, from memory.
 
+use super::issuer::Issuer;
 use super::power::Power;
 use super::registry::Registry;
 use core::net::IpAddr;
@@ -72,6 +73,8 @@ pub struct Inner {
     pub sessions: usize,
     /// Whose keys it knows; without one it takes everybody for the device.
     pub registry: Option<Registry>,
+    /// Whose licenses it gives out.
+    pub issuer: Option<Issuer>,
     /// Counts what the device sends, and may take its power away.
     pub power: Option<Power>,
     /// The answer that gets lost, counted from 1.
@@ -98,6 +101,7 @@ impl Hub {
             dials: Vec::new(),
             sessions: 0,
             registry: None,
+            issuer: None,
             power: None,
             lost: None,
             device: device.into(),
@@ -166,6 +170,9 @@ impl Inner {
             return scripted;
         }
         if let Some(reply) = self.registry.as_mut().and_then(|r| r.answer(parcel, body)) {
+            return reply;
+        }
+        if let Some(reply) = self.issuer.as_mut().and_then(|issuer| issuer.answer(parcel, body)) {
             return reply;
         }
         if self.forgetful && !parcel.starts_with("registration.") {

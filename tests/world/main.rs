@@ -11,6 +11,8 @@ mod erasure;
 mod fleet;
 mod grant;
 mod hub;
+mod issuer;
+mod license;
 mod life;
 mod link;
 mod offline;
@@ -32,6 +34,23 @@ const GUARDS: &[(&str, &str)] = &[
     ("clones::a_key_on_another_board_is_noticed_and_a_repair_is_not", "board-facts"),
     ("fleet::a_key_file_that_others_can_read_is_not_used", "private-file"),
     ("fleet::no_ledger_and_no_body_kept_shows_the_key", "gate-secret"),
+    (
+        "license::l8_without_a_license_there_is_no_timer_and_no_contact_in_sixty_days",
+        "license-idle",
+    ),
+    ("license::l7_a_lease_is_renewed_by_the_moment_it_names", "license-next"),
+    ("license::l6_a_box_says_what_it_is_at_activation_only_and_in_hashes", "license-facts"),
+    ("license::l10_what_is_installed_is_shown_without_a_hub", "license-list-local"),
+    (
+        "license::a_hub_that_is_away_costs_nothing_for_thirty_days_and_little_for_fourteen_more",
+        "license-grace",
+    ),
+    ("license::a_clock_set_back_gains_nothing_and_one_of_1970_is_flagged", "license-clock"),
+    ("license::a_repaired_box_keeps_its_lease_and_a_copy_of_its_state_does_not", "license-binding"),
+    (
+        "license::a_revocation_is_seen_at_the_next_contact_and_by_a_box_its_hub_has_forgotten",
+        "license-revoked",
+    ),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 

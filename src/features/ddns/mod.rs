@@ -163,6 +163,7 @@ impl Feature for Ddns {
                 | Event::CertificateExpired
                 | Event::Disowned
                 | Event::Restricted(..)
+                | Event::LicenseChanged(..)
                 | Event::Quarantined(_)
                 | Event::Suspected(_)
                 | Event::SameBoard

@@ -275,6 +275,7 @@ impl Feature for Link {
                 | Event::CertificateExpired
                 | Event::Disowned
                 | Event::Restricted(..)
+                | Event::LicenseChanged(..)
                 | Event::Quarantined(_)
                 | Event::Suspected(_)
                 | Event::SameBoard

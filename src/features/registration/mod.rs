@@ -397,6 +397,7 @@ impl Registration {
             | Event::Addresses(_)
             | Event::Resumed
             | Event::Restricted(..)
+            | Event::LicenseChanged(..)
             | Event::SameBoard
             | Event::Anew(_)
             | Event::RulesChanged(_) => {}

@@ -1,4 +1,4 @@
-//! The three demands to forget. The answer is a signed receipt of what was erased.
+//! The demands to forget. The answer is a signed receipt of what was erased.
 
 use super::refusal::Refusal;
 use super::registration::json;
@@ -8,9 +8,10 @@ use crate::hub::keeping::hold;
 use crate::hub::state::Hub;
 use crate::hub::store::people::Happened;
 use crate::hub::store::{Device, Scope, StoreError};
-use crate::wire::receipt::{Forgotten, Receipt, TYPE};
+use crate::wire::receipt::{Forgotten, Kept, Receipt, TYPE};
 use crate::wire::{
-    ddns as wire_ddns, link as wire_link, registration as wire_registration, signed,
+    ddns as wire_ddns, license as wire_license, link as wire_link,
+    registration as wire_registration, signed,
 };
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -41,6 +42,13 @@ pub(super) fn link(hub: Arc<Hub>, call: Call) -> Reply {
     })
 }
 
+pub(super) fn license(hub: Arc<Hub>, call: Call) -> Reply {
+    Box::pin(async move {
+        let demand: wire_license::Forget = call.read()?;
+        forget(&hub, &call, Scope::License, demand.nonce).await
+    })
+}
+
 /// Answers a demand to forget a device that is forgotten already: the receipt of the first time was lost on
 /// its way. The certificate proves that the device was ours once, by the id in it; that it has no rows is no secret
 /// from it.
@@ -50,7 +58,7 @@ pub(super) async fn again(hub: &Hub, device: &str, body: &[u8]) -> Result<Value,
     check(&demand.nonce)?;
     let scope = Scope::Registration;
     let rows = scope.tables().iter().map(|table| (table.to_string(), 0)).collect();
-    sign(hub, device.to_owned(), scope, demand.nonce, rows).await
+    sign(hub, device.to_owned(), scope, demand.nonce, (rows, Vec::new())).await
 }
 
 fn check(nonce: &str) -> Result<(), Refusal> {
@@ -67,15 +75,39 @@ async fn forget(hub: &Hub, call: &Call, scope: Scope, nonce: String) -> Result<V
     let why = match scope {
         Scope::Registration => "this device was unregistered",
         Scope::Link => "link was switched off",
-        Scope::Ddns => "",
+        Scope::Ddns | Scope::License => "",
     };
     let owner = hub.store.owner_of(device.id.clone()).await?;
-    let rows = erase(hub, &device, scope, why).await?;
+    let (freed, seats) = leave_seats(hub, &device, scope).await?;
+    let mut rows = erase(hub, &device, scope, why).await?;
+    if freed > 0 {
+        *rows.entry("license_seat".into()).or_default() += freed;
+    }
     if scope == Scope::Registration {
         tell_owner(hub, owner, &device, Happened::Left).await;
     }
     tracing::info!(feature = scope.feature(), "a device's data was erased on its demand");
-    sign(hub, device.id.clone(), scope, nonce, rows).await
+    sign(hub, device.id.clone(), scope, nonce, (rows, seats)).await
+}
+
+/// Frees the seats of a device that says it destroys its leases; how many. Those whose leases were carried to it by hand
+/// stay taken, and the receipt says so.
+async fn leave_seats(
+    hub: &Hub,
+    device: &Device,
+    scope: Scope,
+) -> Result<(u64, Vec<Kept>), StoreError> {
+    if !scope.tables().contains(&"license_seat") {
+        return Ok((0, Vec::new()));
+    }
+    let now = hub.clock.now().wall;
+    let freed = hub.store.free_seats_of(device.id.clone(), now).await?;
+    let kept = hub.store.seats_of(device.id.clone(), now).await?.into_iter().map(|seat| Kept {
+        what: "that a seat of a license is taken, without by which device".into(),
+        why: "its lease was carried away in a file and may be in use until then".into(),
+        until: seat.ends_at,
+    });
+    Ok((freed, kept.collect()))
 }
 
 /// Erases what is kept of a device and what it is served by; the rows by table. `why` is what its session is told.
@@ -93,7 +125,7 @@ pub(in crate::hub) async fn erase(
     match scope {
         Scope::Registration if crate::sabotage::off("hub-revoke-cut") => {}
         Scope::Registration | Scope::Link => hub.presence.forget(device.name.as_str(), why),
-        Scope::Ddns => {}
+        Scope::Ddns | Scope::License => {}
     }
     let rows = hub.store.erase(device.clone(), scope).await?;
     hub.restrictions.forget(&device.id, scope);
@@ -101,7 +133,7 @@ pub(in crate::hub) async fn erase(
         Scope::Registration => hub.zone.change(|zone| zone.remove(&device.name)),
         Scope::Ddns if crate::sabotage::off("hub-unname") => {}
         Scope::Ddns => hub.zone.change(|zone| zone.set(&device.name, None)),
-        Scope::Link => {}
+        Scope::Link | Scope::License => {}
     }
     Ok(rows)
 }
@@ -111,10 +143,11 @@ async fn sign(
     device: String,
     scope: Scope,
     nonce: String,
-    rows: BTreeMap<String, u64>,
+    (rows, seats): (BTreeMap<String, u64>, Vec<Kept>),
 ) -> Result<Value, Refusal> {
     let erased_at = hub.clock.now().wall;
-    let kept = hold::kept(hub, &device, erased_at).await?;
+    let mut kept = hold::kept(hub, &device, erased_at).await?;
+    kept.extend(seats);
     let receipt = Receipt { device, feature: scope.feature().into(), nonce, erased_at, rows, kept };
     json(&Forgotten { receipt: signed::sign(&receipt, TYPE, &hub.keys.receipt) })
 }

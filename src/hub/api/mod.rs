@@ -5,6 +5,7 @@
 mod ddns;
 mod fleet;
 pub(in crate::hub) mod forget;
+mod license;
 mod link;
 mod privacy;
 pub mod refusal;
@@ -21,8 +22,8 @@ use super::store::{Device, Hash};
 use super::tls::{Faces, Judge, device_in, key_hash};
 use crate::card::{Caller, Carriage, Parcel};
 use crate::wire::{
-    MAX_BODY, ddns as wire_ddns, link as wire_link, privacy as wire_privacy,
-    registration as wire_registration,
+    MAX_BODY, ddns as wire_ddns, license as wire_license, link as wire_link,
+    privacy as wire_privacy, registration as wire_registration,
 };
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -73,10 +74,19 @@ pub static ROUTES: &[Route] = &[
     Route { parcel: &wire_ddns::FORGET, handler: forget::ddns },
     Route { parcel: &wire_link::FORGET, handler: forget::link },
     Route { parcel: &wire_link::SERVICES, handler: link::services },
+    Route { parcel: &wire_license::ACTIVATE, handler: license::activate },
+    Route { parcel: &wire_license::RENEW, handler: license::renew },
+    Route { parcel: &wire_license::RELEASE, handler: license::release },
+    Route { parcel: &wire_license::REVOKED, handler: license::revoked },
+    Route { parcel: &wire_license::FORGET, handler: forget::license },
     Route { parcel: &wire_privacy::EXPORT, handler: privacy::export },
     Route { parcel: &wire_privacy::FIX, handler: privacy::fix },
     Route { parcel: &wire_privacy::RESTRICT, handler: privacy::restrict },
 ];
+
+/// What takes back what the hub holds.
+static FORGETS: &[&Parcel] =
+    &[&wire_registration::FORGET, &wire_ddns::FORGET, &wire_link::FORGET, &wire_license::FORGET];
 
 impl Route {
     /// Where it is served; `None` for a parcel that does not come by HTTPS.
@@ -90,8 +100,7 @@ impl Route {
     /// Whether it is served to a device whose certificate is over: what brings another certificate, and what takes
     /// back what the hub holds.
     fn outlasts_certificate(&self) -> bool {
-        let forgets = [&wire_registration::FORGET, &wire_ddns::FORGET, &wire_link::FORGET];
-        self.parcel == &wire_registration::RENEW || forgets.contains(&self.parcel)
+        self.parcel == &wire_registration::RENEW || FORGETS.contains(&self.parcel)
     }
 }
 
@@ -255,8 +264,7 @@ async fn known_device(hub: &Hub, peer: &Peer) -> Result<Device, Refusal> {
 
 /// A device that is set aside may only have itself erased.
 async fn in_use(hub: &Hub, route: &Route, device: Device) -> Result<Device, Refusal> {
-    let forgets = [&wire_registration::FORGET, &wire_ddns::FORGET, &wire_link::FORGET];
-    if !forgets.contains(&route.parcel) && hub.store.is_quarantined(device.id.clone()).await? {
+    if !FORGETS.contains(&route.parcel) && hub.store.is_quarantined(device.id.clone()).await? {
         return Err(Refusal::quarantined());
     }
     Ok(device)

@@ -45,6 +45,11 @@ impl Refusal {
         Self { hint: Some(hint), ..self }
     }
 
+    /// Adds what programs go by.
+    pub fn code(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
     /// No such thing is served, whatever was asked for.
     pub fn nothing_here() -> Self {
         Self::new(StatusCode::NOT_FOUND, "nothing is served here")

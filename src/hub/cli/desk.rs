@@ -86,7 +86,7 @@ pub(super) async fn release(args: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 /// Asks the hub that serves here, or does it where none does.
-async fn ask(args: &ArgMatches, act: &Act) -> Result<Value, Failure> {
+pub(super) async fn ask(args: &ArgMatches, act: &Act) -> Result<Value, Failure> {
     asked(args, act).await.map(|(value, _)| value)
 }
 
@@ -234,7 +234,7 @@ pub(super) async fn health(args: &ArgMatches) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn shown(args: &ArgMatches, value: Value, act: &Act) -> Result<Exit, Failure> {
+pub(super) fn shown(args: &ArgMatches, value: Value, act: &Act) -> Result<Exit, Failure> {
     if flag(args, "json") {
         print(&format!("{value}\n"));
     } else {

@@ -6,6 +6,7 @@ mod desk;
 mod fleet;
 mod init;
 mod keeping;
+mod license;
 mod table;
 mod tree;
 
@@ -112,6 +113,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("access-log", args)) => runtime.block_on(access::access_log(args)),
         Some(("backup", args)) => runtime.block_on(keeping::backup(args)),
         Some(("restore", args)) => keeping::restore(args),
+        Some(("license", args)) => runtime.block_on(license::license(args)),
         Some(("hold", args)) => runtime.block_on(keeping::hold(args)),
         Some(_) | None => Err(Failure::new("no such command")),
     };

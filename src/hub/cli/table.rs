@@ -28,15 +28,16 @@ pub(super) fn of(act: &Act, value: &Value) -> String {
             value["number"],
             word(&value["hash"])
         ),
+        Act::License { what } => super::license::table(what, value),
         Act::UserShow { .. } | Act::DeviceShow { .. } | Act::DeviceRevoke { .. } => fields(value),
     }
 }
 
-fn lines(list: &Value, line: impl Fn(&Value) -> String) -> String {
+pub(super) fn lines(list: &Value, line: impl Fn(&Value) -> String) -> String {
     list.as_array().into_iter().flatten().flat_map(|row| [line(row), "\n".into()]).collect()
 }
 
-fn word(value: &Value) -> &str {
+pub(super) fn word(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
@@ -92,7 +93,7 @@ fn noted(row: &Value) -> String {
     )
 }
 
-fn fields(value: &Value) -> String {
+pub(super) fn fields(value: &Value) -> String {
     let mut text = String::new();
     for (key, value) in value.as_object().into_iter().flatten() {
         let all = value.as_array().filter(|all| all.iter().all(Value::is_string));

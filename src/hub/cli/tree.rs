@@ -42,6 +42,7 @@ pub fn tree() -> Command {
                 .arg(json()),
         )
         .subcommands(super::keeping::commands())
+        .subcommand(super::license::command())
         .subcommand(device())
         .subcommand(audit())
         .subcommand(

@@ -52,6 +52,8 @@ pub enum Deletion<'a> {
     Account(u64),
     /// A hold that was ended, by its subject.
     Hold(&'a [u8]),
+    /// A license that was made void, by its number.
+    License(&'a str),
     /// A person's word on what may be done with a feature's data of a device (promise R9).
     Restriction {
         /// The device id.
@@ -72,6 +74,7 @@ impl Deletion<'_> {
             Self::AuthKey(_) => "authkey",
             Self::Account(_) => "account",
             Self::Hold(_) => "hold",
+            Self::License(_) => "void",
             Self::Restriction { feature: Restrictable::Ddns, on: true, .. } => "restrict-ddns",
             Self::Restriction { feature: Restrictable::Ddns, on: false, .. } => "lift-ddns",
             Self::Restriction { feature: Restrictable::Link, on: true, .. } => "restrict-link",
@@ -108,6 +111,7 @@ impl Keeping {
                 self.seal.index("journal.hold", &BASE64URL_NOPAD.encode(subject))
             }
             Deletion::AuthKey(id) => self.seal.index("journal.authkey", id),
+            Deletion::License(lid) => self.seal.index("journal.license", lid),
             Deletion::Account(number) => self.seal.index("journal.account", &number.to_string()),
         };
         BASE64URL_NOPAD.encode(&hash)

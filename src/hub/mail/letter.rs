@@ -165,6 +165,8 @@ fn subject(what: Happened, about: Option<&str>) -> String {
         Happened::Unusual => format!("Something unusual happened with your account: {about}"),
         Happened::ProfileChanged => "Your profile was changed".into(),
         Happened::Exported => "Everything kept of you was downloaded".into(),
+        Happened::LicenseEnds => format!("A license of yours ends soon: {about}"),
+        Happened::LicenseChanged => format!("A license of yours changed: {about}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an operator can ask, and which role may.
 
 use super::Role;
+use super::license::LicenseAct;
 use crate::wire::label::{Label, printable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,6 +66,11 @@ pub enum Act {
     AuditList {},
     /// Whether they are all there.
     AuditVerify {},
+    /// Something with licenses.
+    License {
+        /// What.
+        what: LicenseAct,
+    },
 }
 
 /// An act that is not done.
@@ -108,6 +114,7 @@ impl Act {
             Self::DeviceRelease { .. } => "device release",
             Self::AuditList {} => "audit list",
             Self::AuditVerify {} => "audit verify",
+            Self::License { what } => what.word(),
         }
     }
 
@@ -121,7 +128,7 @@ impl Act {
                 | Self::DeviceShow { .. }
                 | Self::AuditList {}
                 | Self::AuditVerify {}
-        )
+        ) || matches!(self, Self::License { what } if what.is_look())
     }
 
     /// Whether a role may, and sees what is not masked.
@@ -136,7 +143,7 @@ impl Act {
                 | Self::UserSignOut { .. }
                 | Self::DeviceList {}
                 | Self::DeviceShow { .. }
-        );
+        ) || matches!(self, Self::License { what } if what.is_look());
         let allowed = match role {
             Role::Support => support,
             Role::Privacy => self.is_look(),

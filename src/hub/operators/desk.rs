@@ -46,6 +46,8 @@ pub(super) enum Target {
     Invited(Box<(Person, Account)>, Ticket),
     Everybody(Vec<(Person, Account)>),
     Device(Box<Device>, Option<u64>),
+    /// The account that holds a license, or is to.
+    Holder(Option<u64>),
 }
 
 impl Target {
@@ -55,21 +57,25 @@ impl Target {
         match self {
             Self::Person(found) | Self::Invited(found, _) => found.1.password.is_none(),
             Self::Device(..) => true,
-            Self::Nothing | Self::Everybody(_) => false,
+            Self::Nothing | Self::Everybody(_) | Self::Holder(_) => false,
         }
     }
 
     fn device(&self) -> Option<&Device> {
         match self {
             Self::Device(device, _) => Some(device),
-            Self::Nothing | Self::Person(_) | Self::Invited(..) | Self::Everybody(_) => None,
+            Self::Nothing
+            | Self::Person(_)
+            | Self::Invited(..)
+            | Self::Everybody(_)
+            | Self::Holder(_) => None,
         }
     }
 
     fn accounts(&self, unmasked: bool) -> Vec<u64> {
         match self {
             Self::Person(found) | Self::Invited(found, _) => vec![found.0.account],
-            Self::Device(_, owner) => owner.iter().copied().collect(),
+            Self::Device(_, owner) | Self::Holder(owner) => owner.iter().copied().collect(),
             // Masked and all at once: nobody was looked at.
             Self::Everybody(all) if unmasked => all.iter().map(|(p, _)| p.account).collect(),
             Self::Everybody(_) | Self::Nothing => Vec::new(),
@@ -187,6 +193,7 @@ impl Desk<'_> {
             | Act::DeviceList {}
             | Act::AuditList {}
             | Act::AuditVerify {} => Target::Nothing,
+            Act::License { what } => self.holder(what).await?,
         })
     }
 
@@ -212,7 +219,7 @@ impl Desk<'_> {
         json!({ "account": person.account, "email": person.email.as_str(), "invitation": link })
     }
 
-    async fn person(&self, typed: &str) -> Result<(Person, Account), Refused> {
+    pub(super) async fn person(&self, typed: &str) -> Result<(Person, Account), Refused> {
         let found = match (typed.parse::<u64>(), Email::parse(typed)) {
             (Ok(number), _) => {
                 let all = self.people.all().await.map_err(|e| failed(&e))?;
@@ -230,6 +237,10 @@ impl Desk<'_> {
         let device = found.ok_or_else(none)?;
         let owner = self.store.owner_of(device.id.clone()).await.map_err(|e| failed(&e))?;
         Ok(Target::Device(Box::new(device), owner))
+    }
+
+    pub(super) async fn tell_holder(&self, account: u64, about: &str) -> Result<(), Refused> {
+        self.tell(account, Happened::LicenseChanged, about).await
     }
 
     async fn tell(&self, account: u64, what: Happened, about: &str) -> Result<(), Refused> {
@@ -257,6 +268,7 @@ impl Desk<'_> {
             (Act::UserLock { .. }, _) => (acted, "it is locked"),
             (Act::UserUnlock { .. }, _) => (acted, "it is not locked any more"),
             (Act::UserSignOut { .. }, _) => (acted, "all browsers were signed out"),
+            (Act::License { what }, _) => (Happened::LicenseChanged, what.word()),
             _ => return None,
         })
     }
@@ -278,6 +290,7 @@ impl Desk<'_> {
             (Act::DeviceRelease { name }, target) => self.release(name.as_ref(), &target).await,
             (Act::AuditList {}, _) => self.list_acts().await,
             (Act::AuditVerify {}, _) => self.verify_acts().await,
+            (Act::License { what }, target) => self.license(what, &target, unmasked).await,
             (_, Target::Person(found)) => self.change(act, &found.0, unmasked).await,
             _ => Err(Refused::new("this is not done")),
         }
@@ -318,7 +331,8 @@ impl Desk<'_> {
             | Act::DeviceRevoke { .. }
             | Act::DeviceRelease { .. }
             | Act::AuditList {}
-            | Act::AuditVerify {} => Err(Refused::new("this changes nothing")),
+            | Act::AuditVerify {}
+            | Act::License { .. } => Err(Refused::new("this changes nothing")),
         }
     }
 

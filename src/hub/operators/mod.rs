@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod desk;
+pub mod license;
 pub mod settings;
 mod shown;
 mod volume;

@@ -82,6 +82,7 @@ pub(super) async fn show(
         @for (device, reach, level) in &all.own { (card(device, reach, *level)) }
         (offers::section(&pages, &visit, &all.offers, &all.shared))
         p { a href="/find" { "Find a device by its name" } }
+        p { a href="/licenses" { "Licenses" } }
         (kept::rules_in_words())
     };
     layout::framed(&pages, &visit, StatusCode::OK, ("Devices", "/"), body)

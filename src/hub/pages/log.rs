@@ -147,5 +147,7 @@ fn words(what: Happened) -> &'static str {
         Happened::Unusual => "Something unusual:",
         Happened::ProfileChanged => "Profile changed:",
         Happened::Exported => "Everything kept was downloaded",
+        Happened::LicenseEnds => "A license ends:",
+        Happened::LicenseChanged => "A license changed:",
     }
 }

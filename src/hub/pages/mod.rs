@@ -10,6 +10,7 @@ mod approve;
 mod device;
 mod devices;
 mod layout;
+mod licenses;
 mod log;
 mod oidc;
 mod privacy;

@@ -113,7 +113,12 @@ fn until(rule: &Rule) -> String {
             "bis das Gerät entfernt wird",
             "tills enheten tas bort",
         ),
-        Kept::For(_) | Kept::WithAccount => said(
+        Kept::UntilWithdrawn => said(
+            "until whoever runs the hub takes it back",
+            "bis der Betreiber es zurücknimmt",
+            "tills den som driver hubben tar tillbaka det",
+        ),
+        Kept::For(_) | Kept::Within(..) | Kept::WithAccount => said(
             "until the account is deleted",
             "bis das Konto gelöscht wird",
             "tills kontot raderas",

@@ -4,11 +4,12 @@
 use super::sign_in::stale;
 use super::visit::{Visit, to_sign_in};
 use super::{
-    Pages, Routes, account, approve, broken, device, devices, layout, log, oidc, privacy, second,
-    security, sign_in,
+    Pages, Routes, account, approve, broken, device, devices, layout, licenses, log, oidc, privacy,
+    second, security, sign_in,
 };
 use axum::body::{Body, Bytes};
-use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use axum::extract::{Form, FromRequest, FromRequestParts, Multipart, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
@@ -107,6 +108,10 @@ pub static ROUTES: &[Page] = &[
     shows("/security/provider/{number}", Needs::Person, || get(security::provider::show)),
     takes("/security/provider/{number}", Needs::Person, || post(security::provider::link)),
     takes("/security/provider/{number}/off", Needs::Person, || post(security::provider::unlink)),
+    shows("/licenses", Needs::Person, || get(licenses::show)),
+    takes("/licenses/file", Needs::Person, || post(licenses::file::take)),
+    takes("/licenses/add", Needs::Person, || post(licenses::change::add)),
+    takes("/licenses/give", Needs::Person, || post(licenses::change::give)),
 ];
 
 /// The table as axum takes it, each page behind what it needs.
@@ -169,8 +174,13 @@ async fn marked(
     let request = Request::from_parts(parts.clone(), body);
     let form = Bytes::from_request(request, pages).await.map_err(IntoResponse::into_response)?;
     let again = Request::from_parts(parts.clone(), Body::from(form.clone()));
-    let read = Form::<Marked>::from_request(again, pages).await;
-    let Form(Marked { mark }) = read.map_err(IntoResponse::into_response)?;
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let mark = if kind.is_some_and(|kind| kind.starts_with("multipart/form-data")) {
+        mark_beside_file(again, pages).await?
+    } else {
+        let read = Form::<Marked>::from_request(again, pages).await;
+        read.map_err(IntoResponse::into_response)?.0.mark
+    };
     if visit.made(pages, &mark) { Ok(form) } else { Err(stale()) }
 }
 
@@ -185,4 +195,16 @@ fn back(page: &Page, uri: &Uri) -> String {
         (false, Some(_)) => uri.path().into(),
         (false, None) => "/".into(),
     }
+}
+
+/// The mark of a form that brings a file.
+async fn mark_beside_file(request: Request, pages: &Arc<Pages>) -> Result<String, Response> {
+    let form = Multipart::from_request(request, pages).await;
+    let mut form = form.map_err(IntoResponse::into_response)?;
+    while let Ok(Some(part)) = form.next_field().await {
+        if part.name() == Some("mark") {
+            return Ok(part.text().await.unwrap_or_default());
+        }
+    }
+    Ok(String::new())
 }

@@ -343,6 +343,12 @@ impl People {
         self.seal.is_index("browser.form", ticket, mark)
     }
 
+    /// What licenses call an account: the same for all of its licenses, and nothing to anybody without the key.
+    pub fn license_holder(&self, account: u64) -> String {
+        let mark = self.seal.index("license.holder", &account.to_string());
+        BASE64URL_NOPAD.encode(mark.get(..16).unwrap_or_default())
+    }
+
     /// The account with this address.
     ///
     /// # Errors

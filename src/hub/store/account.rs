@@ -4,8 +4,8 @@ use super::people::account as read_account;
 use super::sqlite::{SqliteStore, engine, many, one, write};
 use super::worker::Kind;
 use super::{Answer, Device, Kept, Scope, StoreError};
-use super::{classes, hold, keep, schema};
-use crate::clock::Wall;
+use super::{classes, hold, keep, license, schema};
+use crate::clock::{Wall, system_wall};
 use crate::hub::keeping::{Deletion, Keeping};
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
@@ -40,6 +40,13 @@ const fn own(name: &'static str, withheld: &'static [(&'static str, &'static str
     Table { name, whose: "account = ?1", withheld }
 }
 
+const fn of_license(
+    name: &'static str,
+    withheld: &'static [(&'static str, &'static str)],
+) -> Table {
+    Table { name, whose: "lid IN (SELECT lid FROM license WHERE account = ?1)", withheld }
+}
+
 /// Every table with rows of accounts, in the order they are erased: children first. Those of devices are in
 /// [`Scope::tables`].
 pub static TABLES: &[Table] = &[
@@ -60,6 +67,17 @@ pub static TABLES: &[Table] = &[
     own("identity", &[]),
     own("share", &[]),
     own("account_lock", &[]),
+    of_license("license_log", &[]),
+    of_license("license_key", &[("hash", "a hash, of which only you have the original")]),
+    // Those of own devices go and are shown with the device.
+    Table {
+        name: "license_seat",
+        whose: "lid IN (SELECT lid FROM license WHERE account = ?1)
+            AND device NOT IN (SELECT id FROM device WHERE account = ?1)",
+        withheld: &[],
+    },
+    of_license("license_taken", &[]),
+    own("license", &[]),
     own("profile", &[]),
     own(
         "pending",
@@ -201,6 +219,8 @@ fn erase_account(
     let mut rows: BTreeMap<String, u64> = all.map(|table| (table.to_owned(), 0)).collect();
     let mut count = |table: &str, more: u64| *rows.entry(table.to_owned()).or_default() += more;
     keep::note(connection, keeping, Deletion::Account(account))?;
+    let now = keeping.map_or_else(system_wall, |keeping| keeping.clock.now().wall);
+    license::void_account(connection, number, now)?;
     let is_held = match keeping {
         Some(keeping) => set_aside(connection, keeping, account)?,
         None => false,

@@ -10,7 +10,7 @@
 //!
 //! Every column of every table stands here: a test finds the one that does not.
 
-use Class::{Chain, Count, Hash, Id, Key, Mark, Masked, Number, Sealed, Time, Word};
+use Class::{Chain, Count, Hash, Id, Key, Mark, Masked, Number, Sealed, Term, Time, Word};
 
 /// How a column's values lie in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Class {
     Word,
     /// An address without its host part.
     Masked,
+    /// What the vendor sells and how, in the operator's own words: about nobody.
+    Term,
     /// A line of a chain: its number, time and hash, and its details sealed within.
     Chain,
 }
@@ -113,6 +115,25 @@ pub static CLASSES: &[Table] = &[
         ("number", Id), ("subject", Mark), ("about", Mark), ("rows", Sealed), ("expires_at", Time),
         ("made_at", Time),
     ]),
+    ("license_issuer", &[
+        ("kid", Id), ("key", Sealed), ("certificate", Key), ("expires_at", Time), ("made_at", Time),
+    ]),
+    ("license_product", &[("product", Term), ("name", Term), ("made_at", Time)]),
+    ("license_policy", &[("product", Term), ("policy", Term), ("terms", Term), ("made_at", Time)]),
+    ("license", &[
+        ("lid", Id), ("product", Term), ("policy", Term), ("account", Id), ("terms", Term), ("seq", Count),
+        ("noticed", Count), ("starts_at", Time), ("ends_at", Time), ("expires_at", Time), ("made_at", Time),
+    ]),
+    ("license_seat", &[
+        ("lid", Id), ("device", Id), ("seat", Count), ("bind", Sealed), ("ip", Sealed), ("owner", Id),
+        ("seq", Count), ("offline", Count), ("ends_at", Time), ("made_at", Time),
+    ]),
+    ("license_taken", &[
+        ("number", Id), ("lid", Id), ("seat", Count), ("expires_at", Time), ("made_at", Time),
+    ]),
+    ("license_key", &[("hash", Hash), ("lid", Id), ("gives", Count), ("made_at", Time)]),
+    ("license_log", &[("number", Id), ("lid", Id), ("what", Word), ("made_at", Time)]),
+    ("license_void", &[("lid", Id), ("epoch", Count), ("expires_at", Time), ("made_at", Time)]),
 ];
 
 /// The columns of a table as whoever they are about is shown them: opened, and without the marks.
@@ -124,7 +145,7 @@ pub(super) fn shown(table: &str) -> String {
         Sealed => Some(format!("opened('{table}.{name}', {name}) AS {name}")),
         Number => Some(format!("CAST(opened('{table}.{name}', {name}) AS INTEGER) AS {name}")),
         Mark => None,
-        Hash | Id | Key | Count | Time | Word | Masked | Chain => Some((*name).to_owned()),
+        Hash | Id | Key | Count | Time | Word | Term | Masked | Chain => Some((*name).to_owned()),
     };
     columns.iter().filter_map(column).collect::<Vec<_>>().join(", ")
 }
@@ -186,7 +207,7 @@ mod tests {
                 Hash | Mark | Key => &["BLOB"],
                 Id => &["TEXT", "BLOB", "INTEGER"],
                 Count | Time => &["INTEGER"],
-                Word | Masked | Chain => &["TEXT"],
+                Word | Term | Masked | Chain => &["TEXT"],
             };
             assert!(fits.contains(&kind.as_str()), "{name} is {kind} and of class {class:?}");
         }

@@ -79,11 +79,15 @@ pub enum Happened {
     ProfileChanged,
     /// Everything that is kept was downloaded.
     Exported,
+    /// A license ends soon.
+    LicenseEnds,
+    /// A license came to the account or left it, or a seat of it was taken or freed at the pages.
+    LicenseChanged,
 }
 
 impl Happened {
     /// All there are, with the codes they are kept as.
-    pub const ALL: [(&'static str, Self); 38] = [
+    pub const ALL: [(&'static str, Self); 40] = [
         ("password_set", Self::PasswordSet),
         ("signed_in", Self::SignedIn),
         ("sign_in_failed", Self::SignInFailed),
@@ -122,6 +126,8 @@ impl Happened {
         ("unusual", Self::Unusual),
         ("profile_changed", Self::ProfileChanged),
         ("exported", Self::Exported),
+        ("license_ends", Self::LicenseEnds),
+        ("license_changed", Self::LicenseChanged),
     ];
 
     /// As it is kept.
@@ -157,7 +163,9 @@ impl Happened {
             | Self::OperatorActed
             | Self::SecondReset
             | Self::Unusual
-            | Self::Exported => true,
+            | Self::Exported
+            | Self::LicenseEnds
+            | Self::LicenseChanged => true,
             Self::SignedIn
             | Self::SignInFailed
             | Self::SignedOut

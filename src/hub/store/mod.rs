@@ -16,6 +16,7 @@ pub mod identity;
 pub mod keep;
 mod keys;
 pub mod known;
+pub mod license;
 mod opening;
 pub mod operator;
 pub mod people;
@@ -274,6 +275,8 @@ pub enum Scope {
     Ddns,
     /// What it publishes, and its connection log.
     Link,
+    /// The seats it has.
+    License,
 }
 
 impl Scope {
@@ -283,12 +286,14 @@ impl Scope {
             Self::Registration => "registration",
             Self::Ddns => "ddns",
             Self::Link => "link",
+            Self::License => "license",
         }
     }
 
     /// From its word.
     pub fn of(feature: &str) -> Option<Self> {
-        [Self::Registration, Self::Ddns, Self::Link].into_iter().find(|it| it.feature() == feature)
+        let all = [Self::Registration, Self::Ddns, Self::Link, Self::License];
+        all.into_iter().find(|it| it.feature() == feature)
     }
 
     /// The tables it erases from, children first; of the restrictions only the feature's own.
@@ -306,6 +311,7 @@ impl Scope {
                     "visibility",
                     "share",
                     "share_invitation",
+                    "license_seat",
                     "pending",
                     "device",
                 ];
@@ -313,6 +319,7 @@ impl Scope {
             }
             Self::Ddns => &["ddns", "restriction"],
             Self::Link => &["service", "link_log", "restriction"],
+            Self::License => &["license_seat"],
         }
     }
 }
@@ -329,6 +336,7 @@ pub trait Store:
     + operator::Operators
     + account::Own
     + keep::Keep
+    + license::Licenses
 {
     /// Notes a request for registration unless `most` stand already.
     fn open_code(&self, row: Pending, most: u64) -> Answer<'_, Opened>;

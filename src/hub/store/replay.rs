@@ -3,7 +3,8 @@
 use super::hold::erase_noted;
 use super::sqlite::{engine, many, one, write};
 use super::{
-    Device, Scope, StoreError, auth, dump, hold, keep, opening, rights, schema, sealing, ticket,
+    Device, Scope, StoreError, auth, dump, hold, keep, license, opening, rights, schema, sealing,
+    ticket,
 };
 use crate::hub::keeping::journal::Entry;
 use crate::hub::keeping::{Deletion, Keeping};
@@ -94,6 +95,9 @@ fn carry_out(
     let auth_keys = auth::all(connection)?.into_iter().map(|row| row.id);
     let auth_keys: HashMap<_, _> =
         auth_keys.map(|id| (keeping.id_of(Deletion::AuthKey(&id)), id)).collect();
+    let licenses = many(connection, "SELECT lid FROM license", [], schema::only_text)?.into_iter();
+    let licenses: HashMap<_, _> =
+        licenses.map(|lid| (keeping.id_of(Deletion::License(&lid)), lid)).collect();
     let holds = hold::all(connection)?.into_iter().map(|hold| hold.subject);
     let holds: HashMap<_, _> =
         holds.map(|hash| (keeping.id_of(Deletion::Hold(&hash)), hash)).collect();
@@ -109,7 +113,10 @@ fn carry_out(
         } else if let ("account", Some(number)) = (kind.as_str(), accounts.get(id)) {
             let sql = "DELETE FROM account WHERE number = ?1";
             let number = schema::integer(*number);
+            license::void_account(connection, number, keeping.clock.now().wall)?;
             done.accounts += write(connection, "delete an account", sql, [number])?;
+        } else if let ("void", Some(lid)) = (kind.as_str(), licenses.get(id)) {
+            license::revoke_noted(connection, None, lid, *at)?;
         } else if let ("hold", Some(subject)) = (kind.as_str(), holds.get(id)) {
             hold::end(connection, None, subject)?;
         } else if let (Some(word), Some(device)) = (restriction(kind), by_id.get(id)) {

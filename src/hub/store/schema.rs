@@ -37,6 +37,7 @@ pub const STEPS: &[&str] = &[
     super::operator::CREATE,
     super::account::CREATE,
     super::hold::CREATE,
+    super::license::CREATE,
 ];
 
 const SERVICE: &str = "

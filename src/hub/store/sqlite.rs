@@ -6,7 +6,7 @@ use super::{
     Addresses, Admitted, Answer, Decided, Device, Enrolled, Hash, Kept, Opened, Pending,
     Quarantined, Renamed, Scope, Staged, State, Store, StoreError, Visit, ZoneRow,
 };
-use super::{AuthKeyRow, auth, hold, keys, rights, schema, services, share, ticket};
+use super::{AuthKeyRow, auth, hold, keys, license, rights, schema, services, share, ticket};
 use crate::clock::Wall;
 use crate::hub::keeping::Keeping;
 use crate::hub::seal::Seal;
@@ -258,6 +258,9 @@ pub(super) fn erase(
             let sql = "DELETE FROM restriction WHERE device = ?1 AND feature = ?2";
             write(connection, "erase a restriction", sql, [&device.id, scope.feature()])?
         } else {
+            if table == "license_seat" {
+                license::void_later(connection, &device.id)?;
+            }
             let column = if table == "device" { "id" } else { "device" };
             let sql = format!("DELETE FROM {table} WHERE {column} = ?1");
             write(connection, "erase a device", &sql, [&device.id])?

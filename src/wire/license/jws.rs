@@ -11,7 +11,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The largest document that is looked at, in bytes.
-pub const MAX_DOCUMENT: usize = 12 * 1024;
+pub const MAX_DOCUMENT: usize = 8 * 1024;
 /// How deep a payload may nest; the deepest of ours has two levels.
 const MAX_DEPTH: usize = 4;
 /// An Ed25519 public key (RFC 8032 section 5.1.5).

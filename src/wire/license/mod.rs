@@ -55,7 +55,7 @@ pub const NEXT: Duration = Duration::from_secs(7 * DAY.as_secs());
 pub const NEXT_JITTER_PERCENT: u32 = 20;
 
 /// The largest file of documents that is read, in bytes.
-pub const MAX_BUNDLE: usize = 64 * 1024;
+pub const MAX_BUNDLE: usize = 12 * 1024;
 /// The most documents in it.
 pub const MAX_DOCUMENTS: usize = 64;
 

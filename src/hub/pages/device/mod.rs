@@ -11,6 +11,7 @@ use super::visit::Visit;
 use super::{Pages, Shared, broken, layout, nothing_here};
 use crate::hub::people::sharing::Guests;
 use crate::hub::people::{PeopleError, Person};
+use crate::hub::store::license::SeatRow;
 use crate::hub::store::share::Visibility;
 use crate::hub::store::{self, Device, Quarantined, StoreError};
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -92,6 +93,7 @@ struct Seen {
     visits: Vec<store::Visit>,
     aside: Option<Quarantined>,
     kept: Vec<kept::Counted>,
+    seats: Vec<SeatRow>,
 }
 
 async fn seen(pages: &Pages, device: &Device) -> Result<Seen, PeopleError> {
@@ -107,6 +109,7 @@ async fn seen(pages: &Pages, device: &Device) -> Result<Seen, PeopleError> {
         visits,
         aside,
         kept: kept::counted(hub, device).await?,
+        seats: hub.store.seats_of(device.id.clone(), hub.clock.now().wall).await?,
     })
 }
 
@@ -139,6 +142,7 @@ async fn page(
         (services(&seen.reach))
         (share::section(pages, visit, device, seen.level, &seen.guests))
         (visits(&seen.visits))
+        @if !seen.seats.is_empty() { (licenses(&seen.seats)) }
         (kept::section(pages, device, &seen.kept))
         (ways_out(device))
     };
@@ -216,6 +220,23 @@ fn visits(visits: &[store::Visit]) -> Markup {
                 }
                 p.hint { "Addresses are kept without their last part." }
             }
+        }
+    }
+}
+
+fn licenses(seats: &[SeatRow]) -> Markup {
+    html! {
+        section.card {
+            h2 { "Licenses" }
+            ul {
+                @for seat in seats {
+                    li {
+                        code { (seat.lid) } ", seat " (seat.seat) ", taken until " (layout::moment(seat.ends_at))
+                        @if seat.offline { ", by a file" }
+                    }
+                }
+            }
+            p { a href="/licenses" { "All licenses" } }
         }
     }
 }

@@ -1,0 +1,192 @@
+//! The hub's own key, and what it signs.
+
+use crate::clock::Wall;
+use crate::hub::keys::{KeyError, random};
+use crate::hub::people::PeopleError;
+use crate::hub::store::Store;
+use crate::hub::store::license::{IssuerRow, LicenseRow, SeatRow};
+use crate::wire::license::jws::{self, BadLicense, Claims, KEY_BYTES, Sealed};
+use crate::wire::license::{
+    Entitlement, KeyCertificate, Lease, LicenseId, NEXT, NEXT_JITTER_PERCENT, Plan, Product,
+    Revocations, SignedTime, kid_of,
+};
+use core::time::Duration;
+use data_encoding::BASE64URL_NOPAD;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How long a key waits for its certificate.
+const WAITS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A lease is renewed this many times in its life at least.
+const RENEWALS: u32 = 4;
+/// The most licenses in one list: it fits into one document.
+const MOST_LISTED: usize = 250;
+
+/// A key that signs at this moment.
+pub struct Signing {
+    key: Ed25519KeyPair,
+    certificate: String,
+    now: Wall,
+}
+
+/// A key that was made; its certificate is still to come.
+pub struct Made {
+    /// Its id.
+    pub kid: String,
+    /// The public key, for the issuer to certify.
+    pub key: String,
+}
+
+fn from_seed(seed: &str) -> Option<Ed25519KeyPair> {
+    let seed = BASE64URL_NOPAD.decode(seed.as_bytes()).ok()?;
+    Ed25519KeyPair::from_seed_unchecked(&seed).ok()
+}
+
+/// Makes a key. It signs nothing before it is certified.
+///
+/// # Errors
+/// The store's, and the system's when it gives no random bytes.
+pub async fn make(store: &dyn Store, now: Wall) -> Result<Made, PeopleError> {
+    let seed = BASE64URL_NOPAD.encode(&random::<32>()?);
+    let pair = from_seed(&seed).ok_or(KeyError::Random)?;
+    let public = pair.public_key().as_ref();
+    let (kid, key) = (kid_of(public), BASE64URL_NOPAD.encode(public));
+    let expires_at = Wall(now.0.saturating_add(WAITS));
+    let row =
+        IssuerRow { kid: kid.clone(), key: seed, certificate: None, expires_at, made_at: now };
+    store.add_issuer(row).await?;
+    Ok(Made { kid, key })
+}
+
+/// The key a certificate is for, if this issuer signed it and it still holds.
+///
+/// # Errors
+/// [`BadLicense`].
+pub fn certified(
+    document: &str,
+    issuer: &[u8; KEY_BYTES],
+    now: Wall,
+) -> Result<(String, KeyCertificate), BadLicense> {
+    let certificate: KeyCertificate = Sealed::read(document)?.open(issuer)?;
+    if certificate.exp <= now {
+        return Err(BadLicense::Malformed("it is over".into()));
+    }
+    Ok((kid_of(&jws::public_key(&certificate.key)?), certificate))
+}
+
+/// What a certificate says that was verified when it was installed.
+pub fn read_certificate(document: &str) -> Option<KeyCertificate> {
+    let payload = document.split('.').nth(1)?;
+    serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?).ok()
+}
+
+impl Signing {
+    /// The newest key that may sign at this moment.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn load(store: &dyn Store, now: Wall) -> Result<Option<Self>, PeopleError> {
+        let usable = |row: IssuerRow| {
+            let document = row.certificate?;
+            let certificate = read_certificate(&document)?;
+            let holds = certificate.nbf <= now && now < certificate.exp;
+            let key = from_seed(&row.key).filter(|_| holds)?;
+            Some(Self {
+                key,
+                certificate: document,
+                now: Wall::from_unix_seconds(now.unix_seconds()),
+            })
+        };
+        Ok(store.issuers().await?.into_iter().find_map(usable))
+    }
+
+    fn sign(&self, claims: &impl Claims) -> String {
+        jws::sign(claims, &self.key, self.key.public_key().as_ref())
+    }
+
+    /// The issuer's word for this key.
+    pub fn certificate(&self) -> String {
+        self.certificate.clone()
+    }
+
+    /// What was bought. `holder` says nothing to anybody but this hub.
+    pub fn entitlement(&self, row: &LicenseRow, lid: LicenseId, holder: String) -> Option<String> {
+        let terms = &row.terms;
+        let updates = terms.days.filter(|_| terms.plan == Plan::Perpetual);
+        let days = |days: u64| DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX));
+        let maintained_until =
+            updates.map(|number| Wall(row.starts_at.0.saturating_add(days(number))));
+        Some(self.sign(&Entitlement {
+            v: 1,
+            lid,
+            holder,
+            product: Product::parse(&row.product).ok()?,
+            plan: terms.plan,
+            model: terms.model,
+            seats: terms.seats,
+            features: terms.features.clone(),
+            iat: self.now,
+            nbf: row.starts_at,
+            exp: row.ends_at,
+            maintained_until,
+            transferable: terms.transferable,
+            offline: terms.offline,
+        }))
+    }
+
+    /// The seat a device sits on.
+    ///
+    /// # Errors
+    /// [`KeyError::Random`] when the system gives no random bytes.
+    pub fn lease(
+        &self,
+        (row, lid): (&LicenseRow, LicenseId),
+        seat: &SeatRow,
+        entitlement: &str,
+        epoch: u64,
+    ) -> Result<String, KeyError> {
+        let days = |days: u64| DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX));
+        let good = days(row.terms.lease_days);
+        let exp = Wall(self.now.0.saturating_add(good));
+        let next = jittered((good / RENEWALS).min(NEXT))?.min(good);
+        Ok(self.sign(&Lease {
+            v: 1,
+            lid,
+            entitlement: jws::fingerprint(entitlement),
+            bind: seat.bind.clone(),
+            seat: seat.seat,
+            seq: seat.seq,
+            offline: seat.offline,
+            iat: self.now,
+            next: Wall::from_unix_seconds(self.now.0.saturating_add(next).as_secs()),
+            exp,
+            grace_until: Wall(exp.0.saturating_add(days(row.terms.grace_days))),
+            epoch,
+        }))
+    }
+
+    /// What is void among the licenses whose ids begin so.
+    pub fn revocations(&self, epoch: u64, void: &[String], prefix: &str) -> String {
+        let meant = void.iter().rev().filter(|lid| lid.starts_with(prefix)).take(MOST_LISTED);
+        let mut lids: Vec<_> = meant.filter_map(|lid| LicenseId::parse(lid).ok()).collect();
+        lids.sort();
+        lids.dedup();
+        if crate::sabotage::off("license-void-told") {
+            lids.clear();
+        }
+        self.sign(&Revocations { v: 1, epoch, iat: self.now, lids, kids: Vec::new() })
+    }
+
+    /// The time, for whoever made this nonce.
+    pub fn time(&self, nonce: &str) -> String {
+        self.sign(&SignedTime { v: 1, nonce: nonce.into(), iat: self.now })
+    }
+}
+
+/// A span, give or take [`NEXT_JITTER_PERCENT`] hundredths.
+fn jittered(span: Duration) -> Result<Duration, KeyError> {
+    let [dice] = random::<1>()?;
+    let width = 2 * NEXT_JITTER_PERCENT;
+    let percent = 100 - NEXT_JITTER_PERCENT + u32::from(dice) * width / u32::from(u8::MAX);
+    Ok(span.saturating_mul(percent) / 100)
+}
