@@ -140,6 +140,7 @@ const fn happened(event: &Event) -> &'static str {
         Event::SameBoard => "same board",
         Event::Anew(_) => "anew",
         Event::RulesChanged(_) => "rules changed",
+        Event::LicenseChanged(..) => "license changed",
     }
 }
 
