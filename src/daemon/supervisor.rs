@@ -12,7 +12,6 @@ use super::feature::{
 };
 use super::household::Household;
 use super::quarantine::Broken;
-use super::tape::Tape;
 use crate::card::{Card, Switch, Warning};
 use crate::clock::{Boot, Now};
 use crate::egress::backoff::Backoff;
@@ -88,7 +87,7 @@ pub struct Supervisor {
     /// Why the key is not used: this is another board than it was made on.
     pub(super) suspected: Option<String>,
     pub(super) starting: bool,
-    pub(super) tape: Tape,
+    pub(super) tape: super::tape::Tape,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -146,7 +145,7 @@ impl Supervisor {
             started: false,
             suspected: None,
             starting: false,
-            tape: Tape::default(),
+            tape: Default::default(),
             inbox: VecDeque::new(),
             incarnations: 0,
         }
