@@ -29,6 +29,9 @@ use told::Shown;
 /// Where reports are kept on a data volume.
 const FOLDER: &str = "qcloud-reports";
 
+/// How long a report stands back behind everything else; one of a healthy box is long done by then.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Runs it.
 pub async fn dispatch(options: &Options, matches: &ArgMatches, printer: &Printer) -> Exit {
     if let Some(("view", sub)) = matches.subcommand() {
@@ -83,11 +86,15 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
     })
 }
 
-/// Ends this process when a report takes several times its time: then something in the kernel does not answer, and there is
+/// Takes part again as other programs do when a report is late on a busy box, which must be seen as well; and ends this
+/// process when it takes several times its time: then something in the kernel does not answer, and there is
 /// nobody to wait for it. Nothing is left behind, as after any other end.
 fn watch(time: Duration) -> Sender<()> {
     let (alive, ended) = channel();
     std::thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            priority::step_forward();
+        }
         if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
             err(
                 "qcloud-agent: the report was given up: the system does not answer\nhint: dmesg | tail",
