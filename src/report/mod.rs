@@ -12,6 +12,7 @@
 
 pub mod age;
 pub mod bundle;
+pub mod crash;
 mod digest;
 mod display;
 mod fill;
@@ -19,6 +20,7 @@ pub mod findings;
 mod forms;
 mod gauges;
 mod make;
+mod manifest;
 pub mod options;
 pub mod output;
 mod page;
@@ -34,4 +36,4 @@ pub mod survey;
 mod tar;
 pub mod view;
 
-pub use make::{Made, Order, Progress, ReportError, TIME, make};
+pub use make::{Made, Order, Progress, ReportError, make};
