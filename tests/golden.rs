@@ -279,8 +279,8 @@ fn a_receipt_is_what_the_owner_can_show() {
 #[test]
 fn the_documents_of_a_license_are_what_they_were() {
     use license::{
-        Binding, Documents, Entitlement, KeyCertificate, Lease, LicenseId, Model, Opened, Plan,
-        Product, Released, Revocations, SignedTime, Trust, Use, jws,
+        Binding, Documents, KeyCertificate, Lease, LicenseId, Opened, Released, Revocations,
+        SignedTime, Trust, Use, jws,
     };
     use ring::signature::KeyPair;
     let pair = |seed: u8| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
@@ -290,22 +290,7 @@ fn the_documents_of_a_license_are_what_they_were() {
     let uses = vec![Use::Entitlement, Use::Lease, Use::Revocations, Use::Time];
     let key = data_encoding::BASE64URL_NOPAD.encode(&public(2));
     let certificate = KeyCertificate { v: 1, key, uses, nbf: at(0), exp: at(400) };
-    let entitlement = Entitlement {
-        v: 1,
-        lid: lid.clone(),
-        holder: "holder".into(),
-        product: Product::parse("surveillance").unwrap(),
-        plan: Plan::Subscription,
-        model: Model::Device,
-        seats: 2,
-        features: BTreeMap::from([("channels".into(), "8".into())]),
-        iat: at(0),
-        nbf: at(0),
-        exp: Some(at(365)),
-        maintained_until: Some(at(365)),
-        transferable: true,
-        offline: true,
-    };
+    let entitlement = bought(lid.clone());
     let signed = jws::sign(&entitlement, &pair(2), &public(2));
     let facts = license::Facts {
         key: public(4).to_vec(),
@@ -344,4 +329,26 @@ fn the_documents_of_a_license_are_what_they_were() {
     assert!(opened.claims == lease && opened.claims.bind.fits(&facts));
     assert_eq!(trust.open::<Revocations>(&documents[3]).unwrap().claims, list);
     assert_eq!(trust.open::<SignedTime>(&documents[4]).unwrap().claims, time);
+}
+
+/// What was bought.
+fn bought(lid: license::LicenseId) -> license::Entitlement {
+    use license::{Entitlement, Model, Plan, Product};
+    let at = |days: u64| Wall::from_unix_seconds(1_795_341_600 + days * 86_400);
+    Entitlement {
+        v: 1,
+        lid,
+        holder: "holder".into(),
+        product: Product::parse("surveillance").unwrap(),
+        plan: Plan::Subscription,
+        model: Model::Device,
+        seats: 2,
+        features: BTreeMap::from([("channels".into(), "8".into())]),
+        iat: at(0),
+        nbf: at(0),
+        exp: Some(at(365)),
+        maintained_until: Some(at(365)),
+        transferable: true,
+        offline: true,
+    }
 }

@@ -89,6 +89,7 @@ fn has_timer(world: &World) -> bool {
 /// The power goes and comes back, and the box is looked at on its own tree.
 async fn restarted(world: World) -> World {
     let mut world = world.restart();
+    world.run_for(MINUTE).await;
     world.event(Event::Resumed);
     world.run_for(MINUTE).await;
     world
