@@ -25,9 +25,9 @@ use crate::card::Exit;
 use crate::daemon::control::Request;
 use crate::daemon::feature::{Answer, Row};
 use crate::daemon::run::Options;
-use crate::platform::helper;
 use crate::platform::memory;
 use crate::platform::privilege;
+use crate::platform::{cores, helper};
 use clap::ArgMatches;
 use core::pin::Pin;
 use print::Printer;
@@ -92,6 +92,7 @@ async fn dispatch(rows: &'static [Row], matches: &ArgMatches, printer: &Printer)
         Some(("status", _)) => status::print(rows, &options, None, printer).await,
         Some(("doctor", _)) => doctor::run(rows, &options, printer).await,
         Some(("facts", _)) => facts::print(&options, printer),
+        Some((cores::VERB, sub)) => report::cores::take(&options, sub),
         Some(("report", sub)) => report::dispatch(&options, sub, printer).await,
         Some(("egress", sub)) => egress::dispatch(rows, &options, sub, printer).await,
         Some(("consent", sub)) => consent::dispatch(rows, &options, sub, printer).await,

@@ -47,6 +47,8 @@ async fn serve(rows: &'static [Row], options: Options) -> Result<(), Failure> {
         agent.keep_identity()?;
         agent.set_standing(standing);
         let dir = state.path().map_or_else(|| start::run_dir(&options), PathBuf::from);
+        // Before anybody can ask for anything.
+        agent.keep_journal(&dir);
         if listens_in.as_ref() != Some(&dir) {
             let listener = Listener::open(&dir);
             let listener = listener.map_err(|error| Failure::Socket(dir.clone(), error))?;

@@ -16,6 +16,7 @@ pub fn command(rows: &'static [Row]) -> Command {
         .args(global())
         .subcommand(Command::new("run").about("Run the agent in the foreground"))
         .subcommand(root_helper())
+        .subcommand(super::report::cores::taker())
         .subcommand(
             Command::new("reset")
                 .about("Have the hub erase this device, then remove its key and state")

@@ -40,6 +40,7 @@ pub(super) fn answer(agent: &mut Agent, verb: &str, args: &Value, uid: u32, now:
             Answer::done("", json!({ "line": line, "body": body }))
         }
         "reconcile" => reconcile(agent),
+        "tape" => Answer::done("", json!(agent.supervisor().tape.last(usize::MAX))),
         "examine" => Answer::done("", super::examine::examine(agent, now)),
         "preview" => {
             let id = arg("parcel");

@@ -5,6 +5,7 @@
 //! directory that already has a key is another state, perhaps of this very box before its disks were taken
 //! out: it wins over a state in RAM that is registered nowhere, and nothing is ever written over it.
 
+use super::journal;
 use super::records::HOUSEHOLD;
 use super::start::{RunError, Standing};
 use crate::card::Warning;
@@ -119,6 +120,11 @@ pub fn move_to(dir: &Path, from: Arc<StateDir>, standing: &mut Standing) -> Arc<
 /// # Errors
 /// Those of the state directory.
 pub fn start_anew(state: &StateDir) -> Result<(), StateError> {
+    if let Some(dir) = state.path()
+        && let Err(source) = journal::forget(dir)
+    {
+        return Err(StateError::Io { tried: "empty", path: dir.join(journal::DIR), source });
+    }
     wipe(state)
 }
 

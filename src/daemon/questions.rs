@@ -21,6 +21,13 @@ impl Agent {
         Ok(self.parts.identity.keep()?)
     }
 
+    /// Keeps a journal of panics and fatal signals below this directory, from here on.
+    pub fn keep_journal(&self, dir: &std::path::Path) {
+        if let Err(error) = super::journal::keep(dir, &self.clock, &self.supervisor.tape) {
+            tracing::warn!(%error, "a crash of this agent would leave no trace");
+        }
+    }
+
     /// Whether the key is on the disk.
     pub fn has_identity(&self) -> bool {
         self.parts.identity.is_kept()

@@ -87,6 +87,7 @@ pub struct Supervisor {
     /// Why the key is not used: this is another board than it was made on.
     pub(super) suspected: Option<String>,
     pub(super) starting: bool,
+    pub(super) tape: super::tape::Tape,
     inbox: VecDeque<(&'static str, Mail)>,
     incarnations: u32,
 }
@@ -144,6 +145,7 @@ impl Supervisor {
             started: false,
             suspected: None,
             starting: false,
+            tape: Default::default(),
             inbox: VecDeque::new(),
             incarnations: 0,
         }
@@ -444,6 +446,7 @@ impl Supervisor {
 
     fn deliver(&mut self, name: &'static str, input: Input<'_, AnyNote>, now: Now) {
         let Some(live) = self.live.get_mut(name) else { return };
+        self.tape.note(now.boot, name, &input);
         let handle = || (live.feature.handle(input, now), live.feature.next_wake());
         match catch_unwind(AssertUnwindSafe(handle)) {
             Ok((effects, wake)) => {

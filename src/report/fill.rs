@@ -1,7 +1,6 @@
 //! What a section is filled with, and what became of that.
 
 use super::bundle::{Sink, Status, Truncated, Written};
-use super::make::TIME;
 use super::options::{Form, Options};
 use super::recipe::{Section, Take};
 use super::source::{Keep, Source};
@@ -22,24 +21,25 @@ pub(super) struct Bounds {
     pub(super) file: u64,
     /// Of all of them.
     pub(super) section: u64,
+    /// How long the whole report may take.
+    pub(super) time: Duration,
 }
 
 impl Bounds {
     /// Those of a report.
     pub(super) fn of(options: &Options) -> Self {
+        let time = options.time();
         match options.form {
-            Form::TarAll => Self { file: 8 << 20, section: 8 << 20 },
+            Form::TarAll => Self { file: 8 << 20, section: 8 << 20, time },
             Form::Text | Form::Zip | Form::ZipImage | Form::Kernel => {
-                Self { file: 1 << 20, section: 4 << 20 }
+                Self { file: 1 << 20, section: 4 << 20, time }
             }
         }
     }
-}
 
-impl Bounds {
     /// The same, where no more than so much is left.
     pub(super) fn within(self, left: u64) -> Self {
-        Self { file: self.file.min(left), section: self.section.min(left) }
+        Self { file: self.file.min(left), section: self.section.min(left), ..self }
     }
 }
 
@@ -78,8 +78,8 @@ pub(super) fn take(
             files(survey.source, patterns, outcome, to)
         }
         Take::Tools(lines) => tools(survey.source, lines, outcome, to),
-        // It is no text, and has its own way into the archive.
-        Take::Picture => Ok(()),
+        // They are no text, and have their own way into the archive.
+        Take::Picture | Take::Binaries(_) => Ok(()),
     }
 }
 
@@ -260,7 +260,9 @@ pub(super) fn judged(outcome: &Outcome, written: &Written) -> (Status, Option<St
     failures.truncate(8);
     let reason = (!failures.is_empty()).then(|| failures.join("; "));
     match (outcome.late, reason, written.bytes) {
-        (true, _, _) => (Status::Timeout, Some(format!("not done within {} s", TIME.as_secs()))),
+        (true, _, _) => {
+            (Status::Timeout, Some(format!("not done within {} s", outcome.bounds.time.as_secs())))
+        }
         (_, None, 0) => (Status::Absent, None),
         (_, None, _) => (Status::Ok, None),
         (_, Some(why), 0) => (Status::Error, Some(why)),

@@ -1,6 +1,7 @@
 //! Making a report.
 
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
+use super::crash;
 use super::digest;
 use super::fill::{Bounds, Outcome, judged, take};
 use super::findings::{Finding, Watcher};
@@ -21,7 +22,6 @@ use super::survey::Survey;
 use crate::clock::Clock;
 use crate::platform::facts::Facts;
 use crate::platform::root::Root;
-use core::time::Duration;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -33,9 +33,6 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How long a report may take.
-pub const TIME: Duration = Duration::from_secs(60);
 
 /// Less room than this is no room for a section; and so much is kept for what is made of all of them.
 const LEAST: u64 = 256 << 10;
@@ -115,7 +112,7 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
     let output = Output::open(order.dir, order.name.as_deref())?;
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).map_err(|_| ReportError::Random)?;
-    let source = Source::new(order.root, order.clock, TIME);
+    let source = Source::new(order.root, order.clock, order.options.time());
     let scrubber = Scrubber::new(secrets::known(&source), &random);
     let names = Pseudonyms::new(&order.options.pseudonymize, &source, order.facts);
     let survey =
@@ -211,6 +208,9 @@ fn left_out(section: &Section, options: &Options) -> Option<&'static str> {
     if options.exclude.iter().any(is_out) {
         return Some("excluded");
     }
+    if matches!(section.take, Take::Binaries(_)) && !options.pseudonymize.is_empty() {
+        return Some("what is in it has no other names");
+    }
     (section.path.starts_with("image/") && !options.image).then_some("no picture is wanted")
 }
 
@@ -221,8 +221,8 @@ pub(super) struct Making<'a> {
     pub(super) bundle: Bundle<'a, Scratch>,
     text: Scratch,
     /// How large the archive may grow, and how large it and the text of it all are.
-    room: u64,
-    size: Arc<AtomicU64>,
+    pub(super) room: u64,
+    pub(super) size: Arc<AtomicU64>,
     text_size: Arc<AtomicU64>,
     watcher: Watcher,
     gauges: Gauges,
@@ -244,7 +244,7 @@ impl Making<'_> {
                 continue;
             }
             if self.survey.source.is_late() {
-                let why = format!("not begun within {} s", TIME.as_secs());
+                let why = format!("not begun within {} s", options.time().as_secs());
                 self.entries.push(line(section, Status::Timeout, Some(why), None, 0));
                 continue;
             }
@@ -253,7 +253,9 @@ impl Making<'_> {
                 self.entries.push(line(section, Status::Partial, Some(why), None, 0));
                 continue;
             }
-            if matches!(section.take, Take::Picture) {
+            if let Take::Binaries(make) = &section.take {
+                self.binaries(section, *make)?;
+            } else if matches!(section.take, Take::Picture) {
                 self.display(section)?;
             } else {
                 self.section(section)?;
@@ -307,7 +309,8 @@ impl Making<'_> {
         let gauges = core::mem::take(&mut self.gauges);
         let device = &order.agent["status"]["device"];
         let summary = digest::summary(&facts, &gauges, &findings, &self.entries, device);
-        self.whole("README.txt", README.as_bytes())?;
+        let more = if order.options.crash { crash::README } else { "" };
+        self.whole("README.txt", format!("{README}{more}").as_bytes())?;
         // Its parts were scrubbed on their way there.
         self.text.seek(SeekFrom::Start(0))?;
         let head = digest::head(&facts, &gauges, &findings, &made);
@@ -387,7 +390,7 @@ Passwords, keys and tokens were taken out: `[redacted:password#a3f]` stands for 
 Names of users are in it.
 ";
 
-fn line(
+pub(super) fn line(
     section: &'static Section,
     status: Status,
     reason: Option<String>,
@@ -397,7 +400,7 @@ fn line(
     let source = match &section.take {
         Take::Files(paths) | Take::Values(paths) => paths.join(" "),
         Take::Logs(dirs) => dirs.iter().map(|(dir, _)| *dir).collect::<Vec<_>>().join(" "),
-        Take::Made(_) => "put together".into(),
+        Take::Made(_) | Take::Binaries(_) => "put together".into(),
         Take::Both(_, paths) => format!("put together from {}", paths.join(" ")),
         Take::Tools(lines) => {
             lines.iter().map(|argv| argv.join(" ")).collect::<Vec<_>>().join("; ")

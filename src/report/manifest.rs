@@ -3,7 +3,7 @@
 use super::age::Recipient;
 use super::bundle::{Entry, Status};
 use super::fill::Bounds;
-use super::make::{Order, TIME};
+use super::make::Order;
 use super::options::{Acknowledged, Options};
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(super) fn of(order: &Order<'_>, entries: &[Entry], room: u64) -> Value {
         "argv": argv,
         "complete": is_complete(entries),
         "limits": {
-            "file_bytes": bounds.file, "section_bytes": bounds.section, "seconds": TIME.as_secs(), "archive_bytes": room,
+            "file_bytes": bounds.file, "section_bytes": bounds.section, "seconds": order.options.time().as_secs(), "archive_bytes": room,
         },
         "entries": entries,
     })

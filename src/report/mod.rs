@@ -12,6 +12,7 @@
 
 pub mod age;
 pub mod bundle;
+pub mod crash;
 mod digest;
 mod display;
 mod fill;
@@ -35,4 +36,4 @@ pub mod survey;
 mod tar;
 pub mod view;
 
-pub use make::{Made, Order, Progress, ReportError, TIME, make};
+pub use make::{Made, Order, Progress, ReportError, make};

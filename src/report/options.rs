@@ -2,7 +2,14 @@
 
 use super::age::Recipient;
 use super::pseudonym::Kind;
+use crate::platform::capture::Wanted;
+use core::time::Duration;
 use serde::Serialize;
+use std::path::PathBuf;
+
+/// How long a report may take, and one with the crash part.
+const TIME: Duration = Duration::from_secs(60);
+const CRASH_TIME: Duration = Duration::from_secs(120);
 
 /// In which form a report is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,6 +79,17 @@ pub struct Options {
     pub recipients: Vec<Recipient>,
     /// How somebody agreed to what is in it.
     pub acknowledged: Acknowledged,
+    /// What of the network is looked at, with the crash part.
+    pub pcap: Option<Wanted>,
+    /// Where the agent keeps its state, and its crashes.
+    pub state_dir: PathBuf,
     /// How it was called, for the manifest.
     pub argv: Vec<String>,
+}
+
+impl Options {
+    /// How long it may take.
+    pub const fn time(&self) -> Duration {
+        if self.crash { CRASH_TIME } else { TIME }
+    }
 }

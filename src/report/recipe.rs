@@ -1,6 +1,7 @@
 //! The recipe: every section of a report, in the order of its pages.
 
 use super::bundle::Sensitivity::{self, Low, Personal};
+use super::crash::{Binary, CRASH};
 use super::options::{Form, Options};
 use super::survey::{self, Survey};
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ pub enum Take {
     Logs(&'static [(&'static str, &'static [&'static str])]),
     /// Something that is put together.
     Made(Make),
+    /// Entries of their own below its path, none of them text.
+    Binaries(MakeBinaries),
     /// The same, with the files it was made of behind it.
     Both(Make, &'static [&'static str]),
     /// What the box's own programs say, of those that are there: an extra, without which a report is whole.
@@ -35,7 +38,7 @@ pub struct Section {
     pub take: Take,
 }
 
-const fn files(
+pub(super) const fn files(
     path: &'static str,
     title: &'static str,
     sensitivity: Sensitivity,
@@ -44,7 +47,11 @@ const fn files(
     Section { path, title, sensitivity, take: Take::Files(from) }
 }
 
-const fn values(path: &'static str, title: &'static str, from: &'static [&'static str]) -> Section {
+pub(super) const fn values(
+    path: &'static str,
+    title: &'static str,
+    from: &'static [&'static str],
+) -> Section {
     Section { path, title, sensitivity: Low, take: Take::Values(from) }
 }
 
@@ -58,8 +65,10 @@ const fn logs(
 
 /// Puts a section together.
 pub type Make = fn(&Survey<'_>, &mut dyn Write) -> io::Result<()>;
+/// Makes entries that are no text.
+pub type MakeBinaries = fn(&Survey<'_>) -> io::Result<Vec<Binary>>;
 
-const fn made(
+pub(super) const fn made(
     path: &'static str,
     title: &'static str,
     sensitivity: Sensitivity,
@@ -85,10 +94,14 @@ const fn both(
     Section { path, title, sensitivity: Personal, take: Take::Both(make, from) }
 }
 
-/// The sections of a report: all of them, or what the kernel says.
+/// The sections of a report: all of them, or what the kernel says; with the crash part, that one beside them
+/// (promise X5).
 pub fn chosen(options: &Options) -> Vec<&'static Section> {
     let whole = options.form != Form::Kernel && !crate::sabotage::off("report-recipe");
-    SERVER.iter().filter(|section| whole || KERNEL.contains(&section.path)).collect()
+    let with_crash = options.crash && !crate::sabotage::off("report-crash-part");
+    let crash = CRASH.iter().filter(|_| with_crash);
+    let server = SERVER.iter().filter(|section| whole || KERNEL.contains(&section.path));
+    server.chain(crash).collect()
 }
 
 /// What the kernel says, and what it runs on.
@@ -331,7 +344,7 @@ pub static SERVER: &[Section] = &[
             ("/var/log/qcloud-agent", &["agent"]),
     ]),
     files("logs/pstore.txt", "What the kernel said before it stopped", Personal, &[
-        "/sys/fs/pstore/*", "/var/lib/systemd/pstore/*", "/var/crash/*.txt",
+        "/sys/fs/pstore/*", "/var/lib/systemd/pstore/*",
     ]),
     Section {
         path: "image/screen.png", title: "What the display shows", sensitivity: Personal, take: Take::Picture,

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test starts programs and looks at the clock")]
 
 mod consent;
+mod crash;
 mod equal;
 mod faults;
 mod forms;
@@ -83,6 +84,24 @@ const GUARDS: &[(&str, &str)] = &[
         "report-second-look",
     ),
     ("faults::nothing_that_lies_in_a_log_directory_leads_out_of_it", "report-links"),
+    (
+        "crash::x5_a_crash_report_has_all_of_a_server_report_and_what_crashed_and_no_secret",
+        "report-crash-part",
+    ),
+    (
+        "crash::x6_a_crash_report_needs_a_typed_word_and_says_which_of_its_parts_tell_of_people",
+        "report-acknowledged",
+    ),
+    (
+        "crash::an_agent_that_a_signal_ends_leaves_a_minidump_without_arguments_environment_or_any_text",
+        "dump-defaced",
+    ),
+    (
+        "crash::of_another_programs_image_stacks_are_kept_that_can_be_walked_and_not_read",
+        "core-defaced",
+    ),
+    ("crash::the_kernels_line_for_images_is_taken_and_given_back", "cores-taken"),
+    ("crash::of_packets_the_heads_are_kept_and_nothing_that_was_said", "pcap-heads"),
     ("holds::x1_the_system_who_signed_in_and_what_happened_are_in_it", "report-section"),
     ("holds::x2_the_lists_of_parameters_and_the_network_are_in_it", "report-recipe"),
     (

@@ -17,8 +17,8 @@ const MOST: u64 = 256 * 1024;
 /// The part of the ledger that is read: its end.
 const MOST_LEDGER: u64 = 512 * 1024;
 
-/// Status, ledger and settings. Nothing of a stopped agent is touched.
-pub async fn said(options: &Options, root: &Root) -> Value {
+/// Status, ledger and settings, and for the crash part the tape. Nothing of a stopped agent is touched.
+pub async fn said(options: &Options, root: &Root, crash: bool) -> Value {
     let configured = configured(options, root);
     if !root.is_live() {
         return json!({ "configured": configured });
@@ -36,7 +36,8 @@ pub async fn said(options: &Options, root: &Root) -> Value {
     let known: BTreeSet<String> = lines.iter().cloned().collect();
     lines.extend(told.filter(|line| !known.contains(*line)).map(String::from));
     let ledger = if lines.is_empty() && status.is_null() { Value::Null } else { json!(lines) };
-    json!({ "status": status, "ledger": ledger, "configured": configured })
+    let tape = if crash { ask("tape").await } else { Value::Null };
+    json!({ "status": status, "ledger": ledger, "configured": configured, "tape": tape })
 }
 
 /// The last lines of a file; none where there is none.

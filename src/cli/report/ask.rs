@@ -3,6 +3,9 @@
 use super::super::Failed;
 use super::super::acknowledge::acknowledge;
 use crate::card::Exit;
+use crate::daemon::run;
+use crate::platform::capture::Wanted;
+use crate::platform::root::Root;
 use crate::report::age::{Recipient, RecipientError};
 use crate::report::options::{Acknowledged, Form, Options};
 use crate::report::pseudonym::Kind;
@@ -10,6 +13,7 @@ use crate::wire::label::printable;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// What a crash report says before it asks for its word.
 const CRASH: &str = "\
@@ -30,6 +34,7 @@ pub fn noun() -> Command {
         )
         .args(arguments())
         .args_conflicts_with_subcommands(true)
+        .subcommand(super::cores::noun())
         .subcommand(
             Command::new("view")
                 .about("List what is in a report and check it, or show one part of it")
@@ -65,6 +70,9 @@ fn arguments() -> Vec<Arg> {
         value("recipient", "KEY", "Encrypt it for this age key, or those in this file")
             .action(ArgAction::Append),
         flag("no-image", "Leave the picture of the screen out"),
+        value("pcap", "IF:SECS:BYTES", "With --crash, look at the heads of an interface's packets")
+            .value_parser(Wanted::from_str)
+            .requires("crash"),
         flag("yes", "Agree to what a word would be asked for, in scripts"),
     ]
 }
@@ -73,7 +81,7 @@ fn arguments() -> Vec<Arg> {
 ///
 /// # Errors
 /// [`Exit::Consent`] when nobody agreed to what needs it.
-pub fn options(matches: &ArgMatches) -> Result<Options, Failed> {
+pub fn options(matches: &ArgMatches, run: &run::Options) -> Result<Options, Failed> {
     let form = matches.get_one::<String>("format").and_then(|name| Form::parse(name));
     let form = form.unwrap_or_default();
     let recipients = recipients(matches)?;
@@ -93,8 +101,16 @@ pub fn options(matches: &ArgMatches) -> Result<Options, Failed> {
         recipients,
         exclude: matches.get_many("exclude").into_iter().flatten().cloned().collect(),
         acknowledged,
+        pcap: matches.get_one::<Wanted>("pcap").cloned(),
+        state_dir: state_dir(run),
         argv: std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
     })
+}
+
+/// Where the agent of this box keeps its state: one that is named is meant as it is named.
+fn state_dir(run: &run::Options) -> PathBuf {
+    let is_default = run.state_dir == Path::new(run::DEFAULT_STATE);
+    if is_default { Root::new(&run.root).path(run::DEFAULT_STATE) } else { run.state_dir.clone() }
 }
 
 fn kinds(matches: &ArgMatches) -> Vec<Kind> {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod ask;
+pub mod cores;
 mod look;
 mod told;
 
@@ -15,9 +16,10 @@ use crate::platform::facts::live::rooms;
 use crate::platform::priority;
 use crate::platform::root::Root;
 use crate::platform::seccomp::close_network;
-use crate::report::{Order, TIME, make};
+use crate::report::{Order, make};
 pub use ask::noun;
 use clap::ArgMatches;
+use core::time::Duration;
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -26,6 +28,9 @@ use told::Shown;
 
 /// Where reports are kept on a data volume.
 const FOLDER: &str = "qcloud-reports";
+
+/// How long a report stands back behind everything else; one of a healthy box is long done by then.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs it.
 pub async fn dispatch(options: &Options, matches: &ArgMatches, printer: &Printer) -> Exit {
@@ -36,6 +41,9 @@ pub async fn dispatch(options: &Options, matches: &ArgMatches, printer: &Printer
             None => look::list(&file, printer),
         };
     }
+    if let Some(("cores", sub)) = matches.subcommand() {
+        return cores::dispatch(options, sub, printer);
+    }
     match made(options, matches, printer).await {
         Ok(exit) => exit,
         Err(failed) => printer.fail(failed.exit, &failed.text),
@@ -43,14 +51,14 @@ pub async fn dispatch(options: &Options, matches: &ArgMatches, printer: &Printer
 }
 
 async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failed> {
-    let asked = ask::options(matches)?;
+    let asked = ask::options(matches, options)?;
     if matches.get_flag("list") {
         return Ok(look::preview(&asked, printer));
     }
     let root = Root::new(&options.root);
     // Nothing is sent while a report is made, by whatever it starts either: the box's own programs are not trusted
     // with that. Where the kernel has no filter, it is only that nothing here sends.
-    close_network(false);
+    close_network(asked.pcap.is_some());
     // A box in trouble must not get more of it.
     priority::stand_back();
     let facts = Facts::read(&root);
@@ -58,7 +66,7 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         Some(out) => ask::place(out)?,
         None => default_place(&root, &facts),
     };
-    let agent = agent::said(options, &root).await;
+    let agent = agent::said(options, &root, asked.crash).await;
     let order = Order {
         root: &root,
         clock: &Clock::system(Wall::default()),
@@ -69,7 +77,7 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         options: &asked,
     };
     let shown = Shown::of(printer);
-    let _watched = watch();
+    let _watched = watch(5 * asked.time());
     let made = make(&order, &mut |progress| shown.draw(&progress));
     shown.clear();
     Ok(match made {
@@ -78,12 +86,16 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
     })
 }
 
-/// Ends this process when a report takes several times its time: then something in the kernel does not answer, and there is
+/// Takes part again as other programs do when a report is late on a busy box, which must be seen as well; and ends this
+/// process when it takes several times its time: then something in the kernel does not answer, and there is
 /// nobody to wait for it. Nothing is left behind, as after any other end.
-fn watch() -> Sender<()> {
+fn watch(time: Duration) -> Sender<()> {
     let (alive, ended) = channel();
     std::thread::spawn(move || {
-        if ended.recv_timeout(5 * TIME) == Err(RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            priority::step_forward();
+        }
+        if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
             err(
                 "qcloud-agent: the report was given up: the system does not answer\nhint: dmesg | tail",
             );

@@ -1,6 +1,8 @@
 //! How the disks are, asked of each by itself and of all at once, so that one that hangs holds up no other.
 
 use super::Survey;
+use crate::platform::health::ata::{Attribute, Identity};
+use crate::platform::health::nvme::Health;
 use crate::platform::health::{Told, ask_ata, ask_nvme};
 use core::time::Duration;
 use std::fmt::Write as _;
@@ -81,74 +83,74 @@ fn device(block: &str) -> Option<String> {
 }
 
 fn lines(path: &str, told: &Told) -> String {
-    let mut text = String::new();
-    // Writing to a String does not fail.
-    let _ = match told {
-        Told::Sleeps => {
-            writeln!(text, "{path} kind=ata verdict=unknown (it sleeps, and was not woken)")
-        }
-        Told::Ata(identity, verdict, attributes) => {
-            let raw = |id: u8| attributes.iter().find(|one| one.id == id).map(|one| one.raw);
-            let failing = *verdict == Some(false) || attributes.iter().any(|one| one.is_failing());
-            let verdict = match (failing, verdict, attributes.is_empty()) {
-                (true, _, _) => "FAILING",
-                (false, None, true) => "unknown",
-                (false, _, _) => "ok",
-            };
-            let _ = write!(text, "{path} kind=ata verdict={verdict}");
-            if let Some(raw) = raw(194).or_else(|| raw(190)) {
-                let _ = write!(text, " temperature={}", raw & 0xff);
-            }
-            if let Some(hours) = raw(9) {
-                let _ = write!(text, " hours={}", hours & 0xffff_ffff);
-            }
-            match identity.rotation {
-                Some(0) => text.push_str(" solid-state"),
-                Some(turns) => drop(write!(text, " rpm={turns}")),
-                None => {}
-            }
-            let (model, serial, firmware) = (&identity.model, &identity.serial, &identity.firmware);
-            let _ = writeln!(text, " model=\"{model}\" serial={serial} firmware={firmware}");
-            attributes.iter().try_for_each(|one| {
-                let mark = if one.is_failing() { " verdict=FAILING" } else { "" };
-                writeln!(
-                    text,
-                    "{path} attribute {} {} value={} worst={} threshold={}{mark} raw={}",
-                    one.id,
-                    one.name(),
-                    one.value,
-                    one.worst,
-                    one.threshold,
-                    one.raw
-                )
-            })
-        }
-        Told::Nvme([serial, model, firmware], health) => {
-            let verdict = if health.is_failing() { "FAILING" } else { "ok" };
-            let _ = write!(text, "{path} kind=nvme verdict={verdict}");
-            if let Some(degrees) = health.temperature {
-                let _ = write!(text, " temperature={degrees}");
-            }
-            writeln!(
-                text,
-                " hours={} solid-state model=\"{model}\" serial={serial} firmware={firmware}\n\
-                 {path} used_percent={} spare_percent={} spare_least_percent={} written_bytes={} read_bytes={} \
-                 power_cycles={} unsafe_shutdowns={} error_entries={} warnings={:#04x} media_errors={}",
-                health.hours,
-                health.used_percent,
-                health.spare_percent,
-                health.spare_least_percent,
-                health.written_bytes,
-                health.read_bytes,
-                health.power_cycles,
-                health.unsafe_shutdowns,
-                health.error_entries,
-                health.warnings,
-                health.media_errors
-            )
-        }
+    match told {
+        Told::Sleeps => format!("{path} kind=ata verdict=unknown (it sleeps, and was not woken)\n"),
+        Told::Ata(identity, verdict, attributes) => ata_lines(path, identity, *verdict, attributes),
+        Told::Nvme(who, health) => nvme_lines(path, who, health),
+    }
+}
+
+fn ata_lines(
+    path: &str,
+    identity: &Identity,
+    verdict: Option<bool>,
+    attributes: &[Attribute],
+) -> String {
+    let raw = |id: u8| attributes.iter().find(|one| one.id == id).map(|one| one.raw);
+    let failing = verdict == Some(false) || attributes.iter().any(Attribute::is_failing);
+    let verdict = match (failing, verdict, attributes.is_empty()) {
+        (true, _, _) => "FAILING",
+        (false, None, true) => "unknown",
+        (false, _, _) => "ok",
     };
+    let mut text = format!("{path} kind=ata verdict={verdict}");
+    // Writing to a String does not fail.
+    if let Some(raw) = raw(194).or_else(|| raw(190)) {
+        let _ = write!(text, " temperature={}", raw & 0xff);
+    }
+    if let Some(hours) = raw(9) {
+        let _ = write!(text, " hours={}", hours & 0xffff_ffff);
+    }
+    match identity.rotation {
+        Some(0) => text.push_str(" solid-state"),
+        Some(turns) => drop(write!(text, " rpm={turns}")),
+        None => {}
+    }
+    let (model, serial, firmware) = (&identity.model, &identity.serial, &identity.firmware);
+    let _ = writeln!(text, " model=\"{model}\" serial={serial} firmware={firmware}");
+    for one in attributes {
+        let mark = if one.is_failing() { " verdict=FAILING" } else { "" };
+        let Attribute { id, value, worst, threshold, raw, .. } = one;
+        let name = one.name();
+        let _ = writeln!(
+            text,
+            "{path} attribute {id} {name} value={value} worst={worst} threshold={threshold}{mark} raw={raw}"
+        );
+    }
     text
+}
+
+fn nvme_lines(path: &str, [serial, model, firmware]: &[String; 3], health: &Health) -> String {
+    let verdict = if health.is_failing() { "FAILING" } else { "ok" };
+    let warm = health.temperature.map(|degrees| format!(" temperature={degrees}"));
+    format!(
+        "{path} kind=nvme verdict={verdict}{} hours={} solid-state model=\"{model}\" serial={serial} \
+         firmware={firmware}\n\
+         {path} used_percent={} spare_percent={} spare_least_percent={} written_bytes={} read_bytes={} \
+         power_cycles={} unsafe_shutdowns={} error_entries={} warnings={:#04x} media_errors={}\n",
+        warm.unwrap_or_default(),
+        health.hours,
+        health.used_percent,
+        health.spare_percent,
+        health.spare_least_percent,
+        health.written_bytes,
+        health.read_bytes,
+        health.power_cycles,
+        health.unsafe_shutdowns,
+        health.error_entries,
+        health.warnings,
+        health.media_errors
+    )
 }
 
 #[cfg(test)]
