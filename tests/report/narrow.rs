@@ -49,7 +49,7 @@ impl Drop for Group {
 fn a_report_fits_into_64_megabytes_and_into_24() {
     let dir = scratch("narrow");
     let root = dir.join("root");
-    super::plant::lay(&root, 3);
+    super::plant::lay(&root, super::plant::CORPORA[0].1, 3);
     let logs = root.join("var/log");
     let line = "Nov 20 10:00:00 nas kernel: [12345.678901] a line of a log that is long enough\n";
     fs::write(logs.join("messages"), line.repeat(6_000)).unwrap();

@@ -86,7 +86,7 @@ fn a_file_system_without_nameless_files_gives_a_report_and_a_kill_leaves_nothing
     assert!(agent(&["report", "view", path.to_str().unwrap()]).output().unwrap().status.success());
     fs::remove_file(&path).unwrap();
 
-    super::plant::lay(&root, 7);
+    super::plant::lay(&root, super::plant::CORPORA[0].1, 7);
     let args = ["report", "--root", root.to_str().unwrap(), "--out", out.to_str().unwrap()];
     without(&old, || {
         for number in 0_u64..12 {
