@@ -78,12 +78,12 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
     })
 }
 
-/// Ends this process when a report takes twice its time: then something in the kernel does not answer, and there is
+/// Ends this process when a report takes several times its time: then something in the kernel does not answer, and there is
 /// nobody to wait for it. Nothing is left behind, as after any other end.
 fn watch() -> Sender<()> {
     let (alive, ended) = channel();
     std::thread::spawn(move || {
-        if ended.recv_timeout(2 * TIME) == Err(RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(5 * TIME) == Err(RecvTimeoutError::Timeout) {
             err(
                 "qcloud-agent: the report was given up: the system does not answer\nhint: dmesg | tail",
             );
