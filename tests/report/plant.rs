@@ -214,8 +214,8 @@ impl Writer {
             "k" => random.text(ALNUM, count.unwrap_or(40)),
             "r" => format!("{}-{}", random.text(HEX, 5), random.text(HEX, 5)),
             "j" => {
-                let header = "eyJhbGciOiJIUzI1NiJ9";
-                format!("{header}.eyJ{}.{}", random.text(ALNUM, 30), random.text(ALNUM, 43))
+                ["eyJhbGciOiJIUzI1NiJ9.eyJ", &random.text(ALNUM, 30), ".", &random.text(ALNUM, 43)]
+                    .concat()
             }
             "u" => {
                 let parts: Vec<_> = [8, 4, 4, 4, 12].map(|n| random.text(HEX, n)).into();

@@ -8,7 +8,8 @@ use super::{Kind, Span, find as position};
 pub fn find(line: &[u8], speaks: bool, spans: &mut Vec<Span>) {
     let is_flag = |two: &[u8]| matches!(two, [b' ' | b'"' | b'\'' | b'\t' | 0, b'-' | b'/']);
     let may_hold = speaks || line.windows(2).any(is_flag) || position(line, b"<<<").is_some();
-    if !may_hold && !(line.contains(&b'|') && position(line, b"echo").is_some()) {
+    let is_piped = line.contains(&b'|') && position(line, b"echo").is_some();
+    if !may_hold && !is_piped {
         return;
     }
     let tokens = tokens(line);

@@ -1,6 +1,7 @@
 //! Secrets that are known by their own shape, wherever they stand.
 
 use super::{Kind, Layer, Span, find, holds_key};
+use std::sync::LazyLock;
 
 /// How the head of something in PEM begins, and how its foot does.
 pub(super) const BEGIN: &[u8] = b"-----BEGIN ";
@@ -232,22 +233,20 @@ fn provider(line: &[u8], at: usize) -> Found {
 }
 
 /// First two letters of prefixes, as a bit of 2^12: a letter counts by its last six bits.
-const HEADS: [u64; 64] = heads();
-
-const fn heads() -> [u64; 64] {
+static HEADS: LazyLock<[u64; 64]> = LazyLock::new(|| {
     let mut bits = [0; 64];
-    let mut at = 0;
-    while at < PREFIXES.len() {
-        let prefix = PREFIXES[at].0.as_bytes();
-        let place = pair(prefix[0], prefix[1]);
-        bits[place >> 6] |= 1 << (place & 63);
-        at += 1;
+    for (prefix, _) in PREFIXES {
+        let [a, b, ..] = prefix.as_bytes() else { continue };
+        let place = pair(*a, *b);
+        if let Some(word) = bits.get_mut(place >> 6) {
+            *word |= 1 << (place & 63);
+        }
     }
     bits
-}
+});
 
-const fn pair(a: u8, b: u8) -> usize {
-    ((a & 63) as usize) << 6 | (b & 63) as usize
+fn pair(a: u8, b: u8) -> usize {
+    usize::from(a & 63) << 6 | usize::from(b & 63)
 }
 
 /// A quick look before all prefixes are compared.

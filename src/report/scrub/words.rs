@@ -1,7 +1,7 @@
 //! Names behind which secrets stand, and values that are none.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// Letters of identifiers; bytes above ASCII are letters of other languages.
 pub(super) fn is_word_byte(byte: u8) -> bool {
@@ -45,7 +45,7 @@ impl List {
     /// Whether a word is in it, whatever its capitals.
     pub(super) fn has(&self, word: &[u8]) -> bool {
         let table = self.table();
-        if !table.firsts.get(word.len()).is_some_and(|firsts| firsts & bit(word) != 0) {
+        if table.firsts.get(word.len()).is_none_or(|firsts| firsts & bit(word) == 0) {
             return false;
         }
         let mut small = [0; LONGEST];
@@ -66,32 +66,30 @@ const STEMS: &str = "\
     dga nha asa rol htw ras psw cod val ssi wpa wep pwo ntr tan mfa";
 
 /// Three letters in a row, as a bit of 2^15: a letter counts by its last five bits, whatever its capital.
-const TRIGRAMS: [u64; 512] = trigrams(STEMS.as_bytes());
-
-const fn trigrams(stems: &[u8]) -> [u64; 512] {
+static TRIGRAMS: LazyLock<[u64; 512]> = LazyLock::new(|| {
     let mut bits = [0; 512];
-    let (mut at, mut in_word) = (0, 0);
-    while at < stems.len() {
-        in_word = if stems[at] == b' ' { 0 } else { in_word + 1 };
-        if in_word == 3 {
-            let place = trigram(stems[at - 2], stems[at - 1], stems[at]);
-            bits[place >> 6] |= 1 << (place & 63);
+    for stem in STEMS.split(' ') {
+        if let [a, b, c] = stem.as_bytes() {
+            let place = trigram(*a, *b, *c);
+            if let Some(word) = bits.get_mut(place >> 6) {
+                *word |= 1 << (place & 63);
+            }
         }
-        at += 1;
     }
     bits
-}
+});
 
-const fn trigram(a: u8, b: u8, c: u8) -> usize {
-    ((a & 31) as usize) << 10 | ((b & 31) as usize) << 5 | (c & 31) as usize
+fn trigram(a: u8, b: u8, c: u8) -> usize {
+    usize::from(a & 31) << 10 | usize::from(b & 31) << 5 | usize::from(c & 31)
 }
 
 /// A quick look before the slow one: whether a name has three letters of a stem, or a `pw`.
 fn may_be(name: &[u8]) -> bool {
+    let trigrams = &*TRIGRAMS;
     let (mut a, mut b) = (0, 0);
     for c in name {
         let place = trigram(a, b, *c);
-        let speaks = TRIGRAMS.get(place >> 6).is_some_and(|bits| bits & (1 << (place & 63)) != 0);
+        let speaks = trigrams.get(place >> 6).is_some_and(|bits| bits & (1 << (place & 63)) != 0);
         // Letters above ASCII are those of other languages' words.
         if speaks || *c == 0xc3 || matches!((b, *c), (b'p' | b'P', b'w' | b'W')) {
             return true;
