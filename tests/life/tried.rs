@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "registered",
     "name-answers",
     "page-through-relay",
     "device-page",
     "unpublished-refused",
     "address-followed",
+    "license",
     "ledger-verified",
     "switch-off-erases",
 ];
@@ -78,7 +79,8 @@ fn while_it_is_tried_nothing_listens_outside_loopback() {
 fn each_part_that_is_broken_on_purpose_shows_in_its_steps_and_no_others() {
     let net = Net::new(Line::Direct);
     let dns = ["name-answers", "address-followed", "switch-off-erases"];
-    let of_hub = ["page-through-relay", "device-page", "unpublished-refused", "unregistered"];
+    let of_hub =
+        ["page-through-relay", "device-page", "unpublished-refused", "license", "unregistered"];
     let hub = [&dns[..], &of_hub].concat();
     let expected: [(&str, Vec<&str>); 4] = [
         ("hub", hub),
