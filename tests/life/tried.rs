@@ -14,6 +14,7 @@ const STEPS: [&str; 9] = [
     "device-page",
     "unpublished-refused",
     "address-followed",
+    "license",
     "ledger-verified",
     "report",
     "switch-off-erases",
@@ -79,7 +80,8 @@ fn while_it_is_tried_nothing_listens_outside_loopback() {
 fn each_part_that_is_broken_on_purpose_shows_in_its_steps_and_no_others() {
     let net = Net::new(Line::Direct);
     let dns = ["name-answers", "address-followed", "switch-off-erases"];
-    let of_hub = ["page-through-relay", "device-page", "unpublished-refused", "unregistered"];
+    let of_hub =
+        ["page-through-relay", "device-page", "unpublished-refused", "license", "unregistered"];
     let hub = [&dns[..], &of_hub].concat();
     let expected: [(&str, Vec<&str>); 5] = [
         ("hub", hub),

@@ -6,6 +6,7 @@
 
 mod browser;
 mod gateway;
+mod license;
 mod page;
 mod stage;
 mod steps;

@@ -2,6 +2,7 @@
 
 use super::browser::PAGES;
 use super::gateway::Gateway;
+use super::license;
 use super::page::Page;
 use crate::cli::text;
 use crate::daemon::control::{self, DAEMON, Request};
@@ -24,6 +25,8 @@ pub(super) const NAME: &str = "box";
 pub(super) const FIRST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// See [`FIRST`].
 pub(super) const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// The key of the issuer of licenses.
+const ISSUER: &str = "issuer.key";
 /// The longest a process may take to be ready.
 const READY: Duration = Duration::from_secs(10);
 
@@ -74,7 +77,8 @@ impl Stage {
         };
         let (hub_address, dns) = (at("listen")?, at("dns")?);
         gateway.lead_to(hub_address);
-        let agent = start_agent(&agent.unwrap_or_else(|| program.clone()), &dir)?;
+        let issuer = license::issuer(&program, &dir.join(ISSUER)).await?;
+        let agent = start_agent(&agent.unwrap_or_else(|| program.clone()), &dir, &issuer)?;
         let pin = text(&ready, "pin").to_string();
         let stage = Self { dir, program, hub, hub_address, dns, agent, page, gateway, pin };
         stage.wait_for_agent().await?;
@@ -165,6 +169,11 @@ impl Stage {
         self.dir.join("device.pem")
     }
 
+    /// The issuer's key, which is no business of the hub's.
+    pub(super) fn issuer_path(&self) -> PathBuf {
+        self.dir.join(ISSUER)
+    }
+
     /// Where visitors reach the hub.
     pub(super) fn hub(&self) -> SocketAddr {
         self.hub_address
@@ -210,10 +219,14 @@ fn directory() -> Result<PathBuf, String> {
 }
 
 async fn hub_once(program: &Path, dir: &Path, args: &[&str]) -> Result<Output, String> {
-    let (program, dir) = (program.to_string_lossy(), dir.to_string_lossy());
-    let mut argv = vec![program.as_ref(), "hub"];
-    argv.extend_from_slice(args);
-    argv.extend_from_slice(&["--dir", dir.as_ref()]);
+    let dir = dir.to_string_lossy();
+    program_once(program, &[args, &["--dir", dir.as_ref()]].concat()).await
+}
+
+/// Runs a command of the hub's program.
+pub(super) async fn program_once(program: &Path, args: &[&str]) -> Result<Output, String> {
+    let program = program.to_string_lossy();
+    let argv = [&[program.as_ref(), "hub"], args].concat();
     Exec.run(&argv, Limits { timeout: READY, output_bytes: 64 * 1024 })
         .await
         .map_err(|e| e.to_string())
@@ -236,10 +249,10 @@ async fn serve(program: &Path, dir: &Path, log: &Path) -> Result<(Child, Value),
     }
 }
 
-fn start_agent(program: &Path, dir: &Path) -> Result<Child, String> {
+fn start_agent(program: &Path, dir: &Path, issuer: &str) -> Result<Child, String> {
     let config = dir.join("agent.toml");
     let text = format!(
-        "[agent]\nhosts = {{ \"hub.{ZONE}\" = \"127.0.0.1\" }}\n\n[ddns]\naddresses = \"observed\"\n\n[link]\nheartbeat_seconds = 1\n"
+        "[agent]\nhosts = {{ \"hub.{ZONE}\" = \"127.0.0.1\" }}\n\n[ddns]\naddresses = \"observed\"\n\n[link]\nheartbeat_seconds = 1\n\n[license]\nissuers = [\"{issuer}\"]\n"
     );
     std::fs::write(&config, text).map_err(|e| format!("cannot write {}: {e}", config.display()))?;
     let (state, config) = (dir.join("agent"), config.to_string_lossy().into_owned());

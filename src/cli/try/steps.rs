@@ -1,6 +1,7 @@
 //! What `try` does and checks, step by step. Each step checks for itself what it claims, from outside.
 
 use super::browser::{self, Browser};
+use super::license;
 use super::stage::{FIRST, NAME, SECOND, Stage};
 use super::visitor::{self, Answered};
 use crate::card::Exit;
@@ -103,6 +104,8 @@ pub(super) async fn all(
     add(step("unpublished-refused", begun, unpublished(stage).await));
     let begun = Instant::now();
     add(step("address-followed", begun, address_followed(stage, dns).await));
+    let begun = Instant::now();
+    add(step("license", begun, license::step(stage).await));
     let begun = Instant::now();
     add(step("ledger-verified", begun, ledger_verified(stage).await));
     let begun = Instant::now();
