@@ -28,8 +28,8 @@ static HARMLESS: List = List::new(
 /// The random tokens of a line.
 pub fn find(line: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
-    // What names a token stands up to three words before it: `HEAD is now at …`.
-    let mut previous: [&[u8]; 3] = [b""; 3];
+    // What names a token stands up to four words before it: `HEAD is now at …`.
+    let mut previous: [&[u8]; 4] = [b""; 4];
     while at < line.len() {
         let token = line.get(at..).unwrap_or_default();
         let length = token.iter().take_while(|byte| is_token_byte(**byte)).count();
@@ -47,16 +47,16 @@ pub fn find(line: &[u8], spans: &mut Vec<Span>) {
         }
         // `=` ends base64 and joins keys to values: what stands before it names what follows.
         if token.iter().any(|byte| *byte != b'=') {
-            previous = [previous[1], previous[2], token];
+            previous = [previous[1], previous[2], previous[3], token];
         }
         at += length;
     }
 }
 
 /// Of what is no hexadecimal number only the word right before it counts.
-fn is_named_harmless(token: &[u8], [first, second, last]: &[&[u8]; 3]) -> bool {
+fn is_named_harmless(token: &[u8], [before @ .., last]: &[&[u8]; 4]) -> bool {
     let is_hex = token.iter().all(u8::is_ascii_hexdigit);
-    is_harmless_after(last) || is_hex && (is_harmless_after(first) || is_harmless_after(second))
+    is_harmless_after(last) || is_hex && before.iter().any(|word| is_harmless_after(word))
 }
 
 /// A path is judged by its parts, and a key with a value by the value.

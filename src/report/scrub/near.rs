@@ -173,7 +173,7 @@ fn made(line: &[u8], words: &[(usize, usize)], spoken: &[usize], spans: &mut Vec
     let mut last = 0;
     for (number, (start, end)) in words.iter().enumerate() {
         // The nearest that speaks, before or behind.
-        while spoken.get(last + 1).is_some_and(|at| *at <= *start) {
+        while spoken.get(last + 1).is_some_and(|at| *at < *start) {
             last += 1;
         }
         let (before, behind) = (spoken.get(last), spoken.get(last + 1));

@@ -63,6 +63,8 @@ const SECRETS: &[&str] = &[
     "key0=«Zx81kdmQ0a7Yt5Lp»",
     "--api-key «K3y-v4lue»",
     "kennwort: «Käse99»",
+    // A secret that ends as names of secrets do.
+    "charon: loaded IKE secret for %any: «Rnlfaupw08»",
     "redis-cli -a «r3d1spw» info",
     "LC_PASSWORD='«it''s»'",
 ];
@@ -99,6 +101,7 @@ const KEEPERS: &[&str] = &[
     "mac 24:5e:be:11:22:33 dev eth0",
     "host_key_algorithms ssh-ed25519",
     "commit 9fceb02d0ae598e95dc970b74767f19372d61af8",
+    "git: HEAD is now at 9fceb02d0ae598e95dc970b74767f19372d61af8 fix token refresh",
 ];
 
 #[test]
