@@ -200,10 +200,19 @@ fn feature(stand: &Stand<'_>) -> Vec<String> {
     let restricted = if stand.restricted { ", restricted: kept and not used" } else { "" };
     let nothing = if stand.held { "" } else { ", nothing kept" };
     let mut lines = vec![format!("{:<14}{}{restricted}{nothing}", stand.card.name, stand.state)];
+    // Those that are kept alike share a line.
+    let mut alike: Vec<(String, String)> = Vec::new();
     for parcel in kept(stand.card).filter(|_| stand.held) {
-        let what = format!("at {}: {}", catalogue::recipient(parcel.to), parcel.id);
-        lines.push(format!("  {what:<40} {}", catalogue::kept(parcel.retention)));
+        let until = catalogue::kept(parcel.retention);
+        match alike.last_mut().filter(|(_, other)| *other == until) {
+            Some((what, _)) => *what = format!("{what}, {}", parcel.id),
+            None => {
+                let what = format!("at {}: {}", catalogue::recipient(parcel.to), parcel.id);
+                alike.push((what, until));
+            }
+        }
     }
+    lines.extend(alike.into_iter().map(|(what, until)| format!("  {what:<40} {until}")));
     let commands = switch(stand);
     if !commands.is_empty() {
         lines.push(format!("  {}", commands.join(", ")));

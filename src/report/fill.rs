@@ -38,6 +38,13 @@ impl Bounds {
     }
 }
 
+impl Bounds {
+    /// The same, where no more than so much is left.
+    pub(super) fn within(self, left: u64) -> Self {
+        Self { file: self.file.min(left), section: self.section.min(left), ..self }
+    }
+}
+
 /// What became of the files of a section.
 #[derive(Default)]
 pub(super) struct Outcome {
@@ -116,7 +123,7 @@ fn files(
         }
         match source.open(&path) {
             Ok(file) => {
-                writeln!(to, "# {path}")?;
+                writeln!(to, "# {}", shown(Path::new(&path)))?;
                 copy(source, file, Path::new(&path), Keep::Head, outcome, to);
                 writeln!(to)?;
             }
@@ -130,6 +137,15 @@ fn files(
         }
     }
     Ok(())
+}
+
+/// A path in which nothing ends a line or turns one around: whoever may write to a directory chose its names.
+fn shown(path: &Path) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    path.to_string_lossy().chars().map(|c| if acts(c) { '?' } else { c }).collect()
 }
 
 /// What the box's own programs say, of those that are there.
@@ -229,7 +245,7 @@ fn logs(
             let path = Path::new(dir).join(&relative);
             match source.open_log(dir, &relative) {
                 Ok(file) => {
-                    writeln!(to, "# {}", path.display())?;
+                    writeln!(to, "# {}", shown(&path))?;
                     copy(source, file, &path, Keep::Tail, outcome, to);
                     writeln!(to)?;
                 }
@@ -253,5 +269,47 @@ pub(super) fn judged(outcome: &Outcome, written: &Written) -> (Status, Option<St
         (_, None, _) => (Status::Ok, None),
         (_, Some(why), 0) => (Status::Error, Some(why)),
         (_, Some(why), _) => (Status::Partial, Some(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Wall};
+    use crate::platform::root::{Root, tests::scratch};
+    use core::time::Duration;
+    use std::io::Write;
+
+    struct Held(Vec<u8>);
+
+    impl Write for Held {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sink for Held {
+        fn begins(&mut self, _path: &str) {}
+    }
+
+    #[test]
+    fn a_section_ends_where_the_room_does_and_says_so() {
+        let tree = scratch("bounds");
+        std::fs::create_dir_all(tree.join("etc/d")).unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::write(tree.join("etc/d").join(name), "x".repeat(600)).unwrap();
+        }
+        let clock = Clock::system(Wall::default());
+        let source = Source::new(&Root::new(&tree), &clock, Duration::from_secs(60));
+        let bounds = Bounds::of(&Options::default()).within(1000);
+        let (mut outcome, mut text) = (Outcome::new(bounds), Held(Vec::new()));
+        files(&source, &["/etc/d/*"], &mut outcome, &mut text).unwrap();
+        assert_eq!(text.0.iter().filter(|byte| **byte == b'x').count(), 1000);
+        assert_eq!(outcome.cut, Some(Truncated::Tail));
+        assert_eq!(outcome.failures, ["the rest, above 1000 bytes"]);
     }
 }

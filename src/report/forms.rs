@@ -1,10 +1,14 @@
 //! The forms a report is given in, each made of the archive once that is whole and looked through.
 
-use super::options::Form;
+use super::age::Encrypted;
+use super::make::Order;
+use super::options::{Form, Options};
+use super::scratch::Scratch;
 use super::tar;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use zip::ZipArchive;
 
 impl Form {
@@ -18,11 +22,25 @@ impl Form {
     }
 }
 
+/// Writes a report as it was asked for: in its form, and for its recipients alone.
+pub(super) fn give(order: &Order<'_>, archive: &mut Scratch, to: &mut File) -> io::Result<()> {
+    let Options { form, recipients, .. } = order.options;
+    let made = order.clock.now().wall.unix_seconds();
+    let mut to = BufWriter::new(to);
+    if recipients.is_empty() || crate::sabotage::off("report-recipient") {
+        write(*form, archive, made, &mut to)?;
+        return to.flush();
+    }
+    let mut sealed = Encrypted::new(to, recipients)?;
+    write(*form, archive, made, &mut sealed)?;
+    sealed.finish().map(drop)
+}
+
 /// Writes an archive in this form. `made` is the time of its files, in Unix seconds.
 ///
 /// # Errors
 /// The files' own, and `Other` for what is no archive.
-pub fn write<F: Read + Seek>(
+fn write<F: Read + Seek>(
     form: Form,
     archive: &mut F,
     made: u64,

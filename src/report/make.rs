@@ -1,6 +1,5 @@
 //! Making a report.
 
-use super::age::{Encrypted, Recipient};
 use super::bundle::{self, Bundle, Entry, Sensitivity, Status, Truncated, Written};
 use super::crash;
 use super::digest;
@@ -8,7 +7,8 @@ use super::fill::{Bounds, Outcome, judged, take};
 use super::findings::{Finding, Watcher};
 use super::forms;
 use super::gauges::Gauges;
-use super::options::{Acknowledged, Options};
+use super::manifest;
+use super::options::{Form, Options};
 use super::output::{Output, OutputError};
 use super::page::{Page, page};
 use super::pseudonym::{Pseudonyms, Renamed};
@@ -29,11 +29,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Less room than this is no room for a section; and so much is kept for what is made of all of them.
+const LEAST: u64 = 256 << 10;
 
 /// What is asked for.
 pub struct Order<'a> {
@@ -76,6 +78,8 @@ pub struct Made {
     pub whole: usize,
     /// All sections.
     pub sections: usize,
+    /// Whether nothing is missing that this box has and that was asked for.
+    pub complete: bool,
     /// What was found.
     pub findings: Vec<Finding>,
     /// Entries that were removed because a secret was found in them after redaction.
@@ -114,7 +118,14 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
     let survey =
         Survey { source: &source, facts: order.facts, agent: order.agent, options: order.options };
     let scratch = |number| output.nameless(number).and_then(Scratch::new);
-    let archive = scratch(0).map_err(ReportError::Write)?;
+    // The first that is written at all.
+    let archive = scratch(0).map_err(|source| {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return ReportError::Write(source);
+        }
+        OutputError::Directory { dir: order.dir.into(), source }.into()
+    })?;
+    let text = scratch(1).map_err(ReportError::Write)?;
     let mut making = Making {
         survey,
         scrubber: &scrubber,
@@ -122,7 +133,8 @@ pub fn make(order: &Order<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Mad
         room: output.room().min(bundle::MOST_BYTES),
         size: archive.length(),
         bundle: Bundle::new(archive, names.as_ref()),
-        text: scratch(1).map_err(ReportError::Write)?,
+        text_size: text.length(),
+        text,
         watcher: Watcher::default(),
         gauges: Gauges::new(order.clock.now().wall),
         entries: Vec::new(),
@@ -154,7 +166,7 @@ fn finish(
             bundle::without(&mut closed.archive, &removed, into).map_err(ReportError::Write)?;
     }
     let mut given = output.create(3).map_err(ReportError::Write)?;
-    give(order, &mut closed.archive, &mut given.file).map_err(ReportError::Write)?;
+    forms::give(order, &mut closed.archive, &mut given.file).map_err(ReportError::Write)?;
     let bytes = given.file.metadata().map_err(ReportError::Write)?.len();
     let name = order.name.clone().unwrap_or_else(|| name(order).into());
     let open_to_others = output.publish(given, &name).map_err(ReportError::Write)?;
@@ -166,25 +178,12 @@ fn finish(
         manifest_sha256: closed.manifest_sha256,
         whole: closed.entries.iter().filter(|e| e.status == Status::Ok).count(),
         sections: closed.entries.len(),
+        complete: removed.is_empty() && manifest::is_complete(&closed.entries),
         denied: denied.count(),
         findings: closed.findings,
         removed,
         open_to_others,
     })
-}
-
-/// Writes a report as it was asked for: in its form, and for its recipients alone.
-fn give(order: &Order<'_>, archive: &mut Scratch, to: &mut File) -> io::Result<()> {
-    let Options { form, recipients, .. } = order.options;
-    let made = order.clock.now().wall.unix_seconds();
-    let mut to = BufWriter::new(to);
-    if recipients.is_empty() || crate::sabotage::off("report-recipient") {
-        forms::write(*form, archive, made, &mut to)?;
-        return to.flush();
-    }
-    let mut sealed = Encrypted::new(to, recipients)?;
-    forms::write(*form, archive, made, &mut sealed)?;
-    sealed.finish().map(drop)
 }
 
 /// `qcloud-report_TS-453D_7f3a9c21_20261122T101500Z.zip`.
@@ -221,9 +220,10 @@ pub(super) struct Making<'a> {
     names: Option<&'a Pseudonyms>,
     pub(super) bundle: Bundle<'a, Scratch>,
     text: Scratch,
-    /// How large the archive may grow, and how large it is.
+    /// How large the archive may grow, and how large it and the text of it all are.
     pub(super) room: u64,
     pub(super) size: Arc<AtomicU64>,
+    text_size: Arc<AtomicU64>,
     watcher: Watcher,
     gauges: Gauges,
     pub(super) entries: Vec<Entry>,
@@ -236,7 +236,6 @@ impl Making<'_> {
         progress: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         let chosen = chosen(options);
-        let most = Bounds::of(options).section;
         let all = chosen.len();
         for (done, section) in chosen.into_iter().enumerate() {
             progress(Progress { done, all, section: section.title });
@@ -249,7 +248,7 @@ impl Making<'_> {
                 self.entries.push(line(section, Status::Timeout, Some(why), None, 0));
                 continue;
             }
-            if self.size.load(Ordering::Relaxed) + most > self.room {
+            if self.left() < LEAST {
                 let why = format!("the report would grow above {} bytes", self.room);
                 self.entries.push(line(section, Status::Partial, Some(why), None, 0));
                 continue;
@@ -265,13 +264,22 @@ impl Making<'_> {
         Ok(())
     }
 
+    /// How much may still be written, besides what is made of all sections.
+    fn left(&self) -> u64 {
+        let [archive, text] =
+            [&self.size, &self.text_size].map(|size| size.load(Ordering::Relaxed));
+        self.room.saturating_sub(archive + text + LEAST)
+    }
+
     /// Writes a section, to the archive and to `report.txt`, while the findings are looked for.
     fn section(&mut self, section: &'static Section) -> io::Result<()> {
         let clock = self.survey.source.clock();
         let begun = clock.now().boot;
-        let bounds = Bounds::of(self.survey.options);
+        let bounds = Bounds::of(self.survey.options).within(self.left());
         let outcome = RefCell::new(Outcome::new(bounds));
-        let mut body = Shown::new(section, &mut self.watcher, &mut self.gauges, &mut self.text);
+        let is_all = self.survey.options.form == Form::Text;
+        let mut body =
+            Shown::new(section, &mut self.watcher, &mut self.gauges, &mut self.text, is_all);
         let survey = &self.survey;
         let written = self.bundle.entry(section.path, self.scrubber, &mut body, |to| {
             take(survey, section, &mut outcome.borrow_mut(), to)
@@ -316,10 +324,13 @@ impl Making<'_> {
         let page =
             page(&Page { facts: &facts, findings: found, gauges: &gauges, entries, made: &made });
         self.whole("index.html", page.as_bytes())?;
-        let mut manifest = clean(manifest(order, &self.entries, self.room), self.scrubber);
+        let mut said = clean(manifest::of(order, &self.entries, self.room), self.scrubber);
         // What each layer took out, of all sections.
-        manifest["redaction"] = json!(self.scrubber.found());
-        let manifest = renamed(manifest, self.names);
+        said["redaction"] = json!(self.scrubber.found());
+        let manifest = match self.names {
+            Some(names) => names.json(said),
+            None => said,
+        };
         let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
         self.bundle.plain("manifest.json", &mut bytes.as_slice())?;
         let archive = self.bundle.finish()?;
@@ -364,20 +375,6 @@ fn clean(value: Value, scrubber: &Scrubber) -> Value {
     }
 }
 
-/// JSON in whose texts other names stand.
-fn renamed(value: Value, names: Option<&Pseudonyms>) -> Value {
-    let Some(known) = names else { return value };
-    match value {
-        Value::String(text) => known.text(&text).into(),
-        Value::Array(list) => list.into_iter().map(|value| renamed(value, names)).collect(),
-        Value::Object(map) => {
-            let one = |(name, value)| (name, renamed(value, names));
-            map.into_iter().map(one).collect::<serde_json::Map<String, Value>>().into()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => value,
-    }
-}
-
 /// What a support engineer reads first.
 const README: &str = "\
 This archive was made on a NAS by `qcloud-agent report`, and by nobody else: the agent never sends it.
@@ -392,50 +389,6 @@ system/ storage/ network/ services/ cloud/ logs/ image/
 Passwords, keys and tokens were taken out: `[redacted:password#a3f]` stands for each, and equal ones have equal letters.
 Names of users are in it.
 ";
-
-fn manifest(order: &Order<'_>, entries: &[Entry], room: u64) -> Value {
-    let Options { form, crash, pseudonymize, recipients, acknowledged, argv, .. } = order.options;
-    let bounds = Bounds::of(order.options);
-    let complete =
-        entries.iter().all(|e| matches!(e.status, Status::Ok | Status::Absent | Status::Skipped));
-    json!({
-        "schema": 1,
-        "tool": "qcloud-agent",
-        "version": env!("CARGO_PKG_VERSION"),
-        "mode": if *crash { "crash" } else { "server" },
-        "form": form,
-        "recipients": recipients.iter().map(Recipient::as_str).collect::<Vec<_>>(),
-        "consent": consent(*acknowledged, recipients),
-        "pseudonymized": pseudonymize.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
-        "made": order.clock.now().wall.rfc3339(),
-        "argv": argv,
-        "complete": complete,
-        "limits": {
-            "file_bytes": bounds.file, "section_bytes": bounds.section, "seconds": order.options.time().as_secs(), "archive_bytes": room,
-        },
-        "entries": entries,
-    })
-}
-
-/// Who wanted this report, and whom it may be given to.
-fn consent(acknowledged: Acknowledged, recipients: &[Recipient]) -> Value {
-    if crate::sabotage::off("report-consent-note") {
-        return Value::Null;
-    }
-    let meant = match recipients {
-        [] => "it is meant for whomever they hand it to",
-        [..] => "it is meant for the recipients named here, and only they can open it",
-    };
-    json!({
-        "by": format!("uid {}", nix::unistd::getuid()),
-        "how": "qcloud-agent report",
-        "acknowledged": acknowledged,
-        "note": format!(
-            "The owner of this device, or whoever may act for them on it, made this report by hand and was told what \
-             is in it; {meant}. The program did not send it, and nobody but they may be asked for it."
-        ),
-    })
-}
 
 pub(super) fn line(
     section: &'static Section,

@@ -20,6 +20,7 @@ pub mod findings;
 mod forms;
 mod gauges;
 mod make;
+mod manifest;
 pub mod options;
 pub mod output;
 mod page;

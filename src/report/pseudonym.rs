@@ -6,6 +6,7 @@ mod address;
 use super::source::Source;
 use crate::platform::facts::Facts;
 use core::cell::RefCell;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -117,6 +118,19 @@ impl Pseudonyms {
         let mut out = Vec::new();
         self.rename(text.as_bytes(), &mut Counts::new(), &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// JSON with the other names in its texts.
+    pub fn json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => self.text(&text).into(),
+            Value::Array(list) => list.into_iter().map(|value| self.json(value)).collect(),
+            Value::Object(map) => {
+                let one = |(name, value)| (name, self.json(value));
+                map.into_iter().map(one).collect::<serde_json::Map<String, Value>>().into()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
     }
 
     fn name(&self, rest: &[u8]) -> Option<(Kind, usize, usize)> {

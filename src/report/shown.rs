@@ -8,6 +8,8 @@ use std::io::{self, Write};
 
 /// The most bytes of a section in `report.txt`.
 const MOST_TEXT: usize = 64 * 1024;
+/// The same where the text is all there is.
+const MOST_ALL: usize = 4 << 20;
 
 /// Takes a section's clean text: for `report.txt`, and for the findings.
 pub(super) struct Shown<'a> {
@@ -18,6 +20,7 @@ pub(super) struct Shown<'a> {
     line: Vec<u8>,
     number: u64,
     shown: usize,
+    most: usize,
 }
 
 impl<'a> Shown<'a> {
@@ -26,8 +29,10 @@ impl<'a> Shown<'a> {
         watcher: &'a mut Watcher,
         gauges: &'a mut Gauges,
         text: &'a mut Scratch,
+        is_all: bool,
     ) -> Self {
-        Self { section, watcher, gauges, text, line: Vec::new(), number: 0, shown: 0 }
+        let most = if is_all { MOST_ALL } else { MOST_TEXT };
+        Self { section, watcher, gauges, text, line: Vec::new(), number: 0, shown: 0, most }
     }
 
     fn end_line(&mut self) {
@@ -42,7 +47,7 @@ impl<'a> Shown<'a> {
         if !self.line.is_empty() {
             self.end_line();
         }
-        if self.shown >= MOST_TEXT {
+        if self.shown >= self.most {
             writeln!(self.text, "\n[more in {}]", self.section.path)?;
         }
         if self.shown > 0 { writeln!(self.text) } else { Ok(()) }
@@ -54,7 +59,7 @@ impl Write for Shown<'_> {
         if self.shown == 0 && !bytes.is_empty() {
             writeln!(self.text, "----- {} -----", self.section.title)?;
         }
-        let room = MOST_TEXT.saturating_sub(self.shown);
+        let room = self.most.saturating_sub(self.shown);
         let part = bytes.get(..room.min(bytes.len())).unwrap_or_default();
         self.text.write_all(part)?;
         self.shown += part.len();

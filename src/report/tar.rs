@@ -4,8 +4,9 @@ use std::io::{self, Read, Write};
 
 /// A block.
 const BLOCK: usize = 512;
-/// The longest name of a header's first field.
+/// The longest name of a header's first field, and of the one for what stands before it.
 const NAME: usize = 100;
+const BEFORE: usize = 155;
 
 /// Writes a file.
 ///
@@ -37,9 +38,7 @@ pub fn end(to: &mut dyn Write) -> io::Result<()> {
 
 fn header(name: &str, size: u64, made: u64) -> io::Result<[u8; BLOCK]> {
     let mut block = [0; BLOCK];
-    if name.is_empty() || name.len() > NAME {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
+    let (before, name) = halves(name).ok_or(io::ErrorKind::InvalidInput)?;
     let mut put = |at: usize, bytes: &[u8]| {
         if let Some(place) = block.get_mut(at..at + bytes.len()) {
             place.copy_from_slice(bytes);
@@ -55,11 +54,24 @@ fn header(name: &str, size: u64, made: u64) -> io::Result<[u8; BLOCK]> {
     put(148, b"        ");
     put(156, b"0");
     put(257, b"ustar\x0000");
+    put(345, before.as_bytes());
     let sum: u32 = block.iter().copied().map(u32::from).sum();
     if let Some(place) = block.get_mut(148..156) {
         place.copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     }
     Ok(block)
+}
+
+/// A name in the two parts of a header; `None` when it does not fit.
+fn halves(name: &str) -> Option<(&str, &str)> {
+    if !name.is_empty() && name.len() <= NAME {
+        return Some(("", name));
+    }
+    let fits =
+        |(before, name): &(&str, &str)| before.len() <= BEFORE && (1..=NAME).contains(&name.len());
+    name.match_indices('/')
+        .filter_map(|(at, _)| Some((name.get(..at)?, name.get(at + 1..)?)))
+        .find(fits)
 }
 
 fn padding(size: u64) -> usize {
@@ -84,6 +96,10 @@ pub fn each(
             return Ok(());
         }
         let name = field(&block, 0, NAME).ok_or_else(bad)?.to_owned();
+        let name = match field(&block, 345, BEFORE).ok_or_else(bad)? {
+            "" => name,
+            before => format!("{before}/{name}"),
+        };
         let size = field(&block, 124, 12).and_then(|text| u64::from_str_radix(text.trim(), 8).ok());
         let size = size.ok_or_else(bad)?;
         let mut body = (&mut from).take(size);
@@ -106,8 +122,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
+        let long = format!("{}/{}", "a".repeat(90), "b".repeat(90));
         let files: [(&str, &[u8]); 4] =
-            [("a/b.txt", b"hello"), ("empty", b""), ("block", &[7; BLOCK]), ("more", &[8; 700])];
+            [("a/b.txt", b"hello"), ("empty", b""), ("block", &[7; BLOCK]), (&long, &[8; 700])];
         let mut archive = Vec::new();
         for (name, bytes) in files {
             let size = u64::try_from(bytes.len()).unwrap();

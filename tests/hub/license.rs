@@ -61,6 +61,13 @@ fn take(lid: &str, key: u8, by: Right, offline: bool) -> Take {
     Take { lid, device, bind, ip: None, seq: 0, owner: None, by, offline }
 }
 
+/// Has a device sit on a seat of a license of its own.
+pub async fn seated(store: &dyn Store, device: &str, number: u8) {
+    let lid = issued(store, number, None, terms(Model::Device, 1)).await;
+    let take = Take { device: device.into(), ..take(&lid, number, Right::Key, false) };
+    assert!(matches!(store.take_seat(take, at(2)).await.unwrap(), Taken::Yes(_)));
+}
+
 /// An account with this number in a fresh store.
 async fn account(store: &dyn Store, number: u8) -> u64 {
     let ticket = [number; 32];

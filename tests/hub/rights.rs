@@ -114,6 +114,7 @@ async fn a_device_sees_every_row_of_its_own_and_no_other() {
         store.set_services(device.id.clone(), vec![service("web", 443)], at(2)).await.unwrap();
         store.set_visibility(device.id.clone(), Visibility::People, at(2)).await.unwrap();
         shared(&temp, &device.id);
+        super::license::seated(store.as_ref(), &device.id, key).await;
     }
     for rule in RULES.iter().filter(|rule| rule.parcel().is_some()) {
         let rows = store.rows(mine.clone(), rule.table, 0, 99).await.unwrap();

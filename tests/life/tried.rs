@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "registered",
     "name-answers",
     "page-through-relay",
@@ -15,6 +15,7 @@ const STEPS: [&str; 8] = [
     "unpublished-refused",
     "address-followed",
     "ledger-verified",
+    "report",
     "switch-off-erases",
 ];
 
@@ -80,11 +81,12 @@ fn each_part_that_is_broken_on_purpose_shows_in_its_steps_and_no_others() {
     let dns = ["name-answers", "address-followed", "switch-off-erases"];
     let of_hub = ["page-through-relay", "device-page", "unpublished-refused", "unregistered"];
     let hub = [&dns[..], &of_hub].concat();
-    let expected: [(&str, Vec<&str>); 4] = [
+    let expected: [(&str, Vec<&str>); 5] = [
         ("hub", hub),
         ("dns", dns.to_vec()),
         ("service", vec!["page-through-relay", "device-page"]),
         ("receipt", vec!["unregistered"]),
+        ("report", vec!["report"]),
     ];
     for (part, red) in expected {
         let ran = tried(&net.device, &["--break", part]);

@@ -3,23 +3,30 @@
 # 4 KiB and of 32 or 64 KiB, live through all steps of `NATIVE try --once`, and make a report. Emulation proves nothing about
 # alignment, memory or seccomp. One lives in 1970 as well, without network and hub.
 set -euo pipefail
-native=$2
 work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
-chmod 755 "$work"
+chmod 711 "$work"
+# As a user: qemu has a thread of its own, and root is given up only where there is no other. That user cannot go everywhere.
+native=$work/native
+cp "$2" "$native"
+places=$work/user
+mkdir -m 700 "$places"
+chown 60653:60653 "$places"
+user() { HOME=$places TMPDIR=$places exec setpriv --reuid=60653 --regid=60653 --clear-groups "$@"; }
 
 fail() { echo "$*"; exit 1; }
 
 report() { # PROGRAM DIR
     local file
     mkdir "$2"
-    timeout 60 "$1" --state "$2/state" --json report --out "$2" >"$2.json"
+    chown 60653:60653 "$2"
+    (user timeout 200 "$1" --root "$work/box" --state "$2/state" --json report --out "$2") >"$2.json" 2>"$2.err" ||
+        fail "no report: $(cat "$2.json" "$2.err")"
     file=$(ls "$2"/*.zip)
-    timeout 60 "$1" report view "$file" >"$2.txt" || fail "the report cannot be viewed: $(cat "$2.txt")"
+    (user timeout 60 "$1" report view "$file") >"$2.txt" || fail "the report cannot be viewed: $(cat "$2.txt")"
     python3 -m zipfile -t "$file" | grep -q 'Done testing' || fail "the report is no sound archive"
-    python3 -m zipfile -l "$file" | grep -c . >"$2.count"
-    echo "$(basename "$1"): a report of $(cat "$2.count") entries"
+    echo "$(basename "$1"): a report of $(python3 -m zipfile -l "$file" | tail -n +2 | grep -c .) entries"
 }
 
 ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }
@@ -30,11 +37,11 @@ in_1970() { # QEMU BINARY
     (
         export LD_PRELOAD=$work/year1970.so
         [ "$(date +%Y)" = 1970 ] || fail "the clock was not set: $(date)"
-        exec unshare --net "$1" "$2" --state "$work/1970" run 2>"$work/1970.log"
+        user unshare --user --net "$1" "$2" --state "$places/1970" run 2>"$work/1970.log"
     ) &
     pid=$!
     for _ in $(seq 60); do
-        timeout 20 "$1" "$2" --state "$work/1970" --json status >"$work/status" 2>/dev/null && break
+        (user timeout 20 "$1" "$2" --state "$places/1970" --json status) >"$work/status" 2>/dev/null && break
         sleep 0.5
     done
     grep -q '"features"' "$work/status" || fail "in 1970 it does not answer: $(cat "$work/1970.log" "$work/status")"
@@ -43,21 +50,23 @@ in_1970() { # QEMU BINARY
     after=$(ticks)
     # In clock ticks, a hundredth of a second each.
     [ $((after - before)) -le 5 ] || fail "in 1970 it took $((after - before)) ticks of the processor in five seconds"
-    timeout 20 "$1" "$2" --state "$work/1970" --json status >"$work/status" || fail "in 1970 it does not stay up"
+    (user timeout 20 "$1" "$2" --state "$places/1970" --json status) >"$work/status" || fail "in 1970 it does not stay up"
     kill "$pid"
     wait "$pid" || fail "in 1970 it does not end in order: $(cat "$work/1970.log")"
     pid=
     echo "in 1970: up, and $((after - before)) ticks in five seconds"
 }
 
+# A box of QTS, small enough for an emulator.
+cp -r "$(dirname "$0")/../roots/qts-3disk" "$work/box" && chmod -R a+rX "$work/box"
 cc -O1 -shared -fPIC -o "$work/year1970.so" "$(dirname "$0")/year1970.c"
 count=0
 # Of the options of an emulator: no NEON, which boxes with a PJ4 have not.
 for target in aarch64-unknown-linux-musl:qemu-aarch64::4096,65536 \
     armv7-unknown-linux-musleabihf:qemu-arm:-cpu,cortex-a9,neon=off:4096,32768; do
     IFS=: read -r triple qemu options pages <<<"$target"
-    binary=$1/$triple/qcloud-agent
-    if [ ! -e "$binary" ]; then
+    binary=$work/agent-$triple
+    if ! cp "$1/$triple/qcloud-agent" "$binary"; then
         echo "$triple was not built" && continue
     fi
     qemu=$(command -v "$qemu")
@@ -66,11 +75,13 @@ for target in aarch64-unknown-linux-musl:qemu-aarch64::4096,65536 \
         timeout 60 "$qemu" -p "$page" "$binary" --state "$work/none" --json egress catalog | grep -q registration.start
     done
     options=${options/,/ }
-    printf '#!/bin/sh\nexec %s %s %s "$@"\n' "$qemu" "$options" "$(readlink -f "$binary")" >"$work/$triple"
+    printf '#!/bin/sh\nexec %s %s %s "$@"\n' "$qemu" "$options" "$binary" >"$work/$triple"
     chmod 755 "$work/$triple"
-    # A network of its own, with loopback only.
-    timeout 200 unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$native" try --once --json --agent "$work/$triple" \
-        >"$work/try" 2>"$work/try.err" || fail "$triple: $(cat "$work/try" "$work/try.err")"
+    # A network of its own, with nobody else in it. The address is there so that the box is not offline.
+    (export -f user && export places && timeout 200 unshare --net bash -c 'ip link set lo up
+        ip link add line type veth peer name far && ip addr add 192.0.2.7/24 dev line && ip link set line up &&
+            ip link set far up && user "$@"' try \
+        "$native" try --once --json --agent "$work/$triple") >"$work/try" 2>"$work/try.err" || fail "$triple: $(cat "$work/try" "$work/try.err")"
     python3 -c '
 import json, sys
 steps = json.load(open(sys.argv[1]))["steps"]

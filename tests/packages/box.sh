@@ -43,6 +43,10 @@ in_box() { # ROOT SCRIPT [DIR...]
             mount -o remount,bind,ro "$root"
             for dir in run tmp var/run var/log; do mount -t tmpfs -o mode=755 tmpfs "$root/$dir"; done
             mount --bind "$BOX_DISK" "$root/disk"
+            # A line that comes up when the scenario asks for it.
+            { until [ -e "$root/dev/line-please" ]; do sleep 0.2; done
+                ip link add line type veth peer name far && ip addr add 192.0.2.7/24 dev line &&
+                    ip link set line up && ip link set far up; } &
         fi
         exec env -i PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root chroot "$root" "${BOX_SHELL:-/bin/sh}" /scenario.sh
     ' box "$root" "$@"

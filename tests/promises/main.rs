@@ -87,6 +87,7 @@ mod s9;
 mod t2;
 mod tls;
 mod u4;
+mod x13;
 mod y2;
 mod y3;
 
@@ -97,6 +98,7 @@ const GUARDS: &[(&str, &str)] = &[
         "g1::g1_where_the_hub_stands_is_shown_before_anything_of_the_device_is_sent",
         "operator-first",
     ),
+    ("x13::x13_the_hub_has_no_place_for_a_report", "hub-body-most"),
     ("m3::m3_who_may_not_see_a_device_is_told_what_is_told_of_none", "hub-find"),
     ("s2::s2_the_api_is_tls_only", "hub-https"),
     ("s14::s14_only_what_is_published_is_reachable", "link-published"),

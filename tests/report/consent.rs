@@ -68,3 +68,38 @@ fn x12_the_manifest_says_who_agreed_to_what_and_for_whom() {
     assert_eq!(typed["consent"]["acknowledged"], "typed", "{typed}");
     assert_eq!(typed["mode"], "crash");
 }
+
+#[test]
+fn g3_a_report_is_made_by_a_command_of_somebody_and_says_so() {
+    let dir = scratch("by-hand");
+    let out = dir.join("a.zip");
+    let args = ["report", "--root", "/nowhere-at-all", "--json", "--out", out.to_str().unwrap()];
+    made(&agent(&args).output().unwrap());
+    let said = manifest(&out);
+    assert_eq!(said["consent"]["how"], "qcloud-agent report", "{said}");
+    assert_eq!(said["argv"][0], "report", "{said}");
+    // Nothing but the command line can have one made: no timer, no hub, no program at the agent's socket.
+    let mut makers = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut makers);
+    assert!(!makers.is_empty(), "nothing was found");
+    let other = makers.iter().find(|path| !path.contains("/src/cli/report"));
+    assert!(other.is_none(), "{other:?} can make a report");
+    let asked = agent(&["--state", dir.to_str().unwrap(), "report", "make"]).output().unwrap();
+    assert_eq!(asked.status.code(), Some(2), "{asked:?}");
+}
+
+/// The files outside the report's own directory that name its maker.
+fn walk(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("src/report") {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            if text.contains("report::make") || text.contains("report::{") && text.contains("make}")
+            {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+}

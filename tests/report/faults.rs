@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const SECRET: &str = "root:$6$saltsalt$0123456789abcdefghijklmnopqrstuvwxyz:19000:0:99999:7:::";
 
 /// A tree whose log directory was laid out by somebody who wants to see what root can.
-fn hostile(root: &Path) {
+pub(super) fn hostile(root: &Path) {
     let logs = root.join("var/log");
     fs::create_dir_all(&logs).unwrap();
     fs::create_dir_all(root.join("etc")).unwrap();

@@ -7,11 +7,14 @@ mod crash;
 mod equal;
 mod faults;
 mod forms;
+mod hardship;
 mod holds;
 mod layers;
+mod narrow;
 mod plant;
 mod planted;
 mod recipient;
+mod refused;
 mod rotated;
 mod sick;
 mod silent;
@@ -122,6 +125,7 @@ const GUARDS: &[(&str, &str)] = &[
     ),
     ("recipient::x11_only_the_recipients_open_it_with_the_program_age", "report-recipient"),
     ("recipient::x11_nothing_readable_is_ever_written_before_it_is_encrypted", "report-sealed"),
+    ("consent::g3_a_report_is_made_by_a_command_of_somebody_and_says_so", "report-consent-note"),
     ("consent::x12_the_manifest_says_who_agreed_to_what_and_for_whom", "report-consent-note"),
 ];
 

@@ -74,7 +74,7 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
         options: &asked,
     };
     let shown = Shown::of(printer);
-    let _watched = watch(2 * asked.time());
+    let _watched = watch(5 * asked.time());
     let made = make(&order, &mut |progress| shown.draw(&progress));
     shown.clear();
     Ok(match made {
@@ -83,7 +83,7 @@ async fn made(options: &Options, matches: &ArgMatches, printer: &Printer) -> Res
     })
 }
 
-/// Ends this process when a report takes twice its time: then something in the kernel does not answer, and there is
+/// Ends this process when a report takes several times its time: then something in the kernel does not answer, and there is
 /// nobody to wait for it. Nothing is left behind, as after any other end.
 fn watch(time: Duration) -> Sender<()> {
     let (alive, ended) = channel();

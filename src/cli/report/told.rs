@@ -89,11 +89,15 @@ pub fn answer(made: &Made, printer: &Printer) -> Exit {
             made.denied
         );
     }
+    if !made.complete && made.denied == 0 {
+        let _ =
+            writeln!(text, "not all of it is whole: manifest.json says what is missing, and why");
+    }
     let _ =
         writeln!(text, "nothing was sent. hint: qcloud-agent report view {}", made.path.display());
     let json = serde_json::to_value(made).unwrap_or_default();
     printer.show(&text, &json);
-    if made.removed.is_empty() && made.denied == 0 { Exit::Done } else { Exit::Partial }
+    if made.complete && made.denied == 0 { Exit::Done } else { Exit::Partial }
 }
 
 /// Why there is none.

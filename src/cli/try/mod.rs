@@ -23,7 +23,7 @@ use steps::{Break, Step};
 use tokio::time::{Instant, sleep};
 
 /// What `--break` can break.
-pub const BREAKS: [&str; 4] = ["hub", "dns", "service", "receipt"];
+pub const BREAKS: [&str; 5] = ["hub", "dns", "service", "receipt", "report"];
 
 /// How often the status line follows.
 const FOLLOW: Duration = Duration::from_secs(1);

@@ -4,10 +4,12 @@ use super::browser::{self, Browser};
 use super::stage::{FIRST, NAME, SECOND, Stage};
 use super::visitor::{self, Answered};
 use crate::card::Exit;
+use crate::cli::print::chain;
 use crate::cli::text;
 use crate::daemon::control::DAEMON;
 use crate::daemon::feature::Answer;
 use crate::egress::ledger;
+use crate::platform::exec::{Exec, Limits};
 use crate::wire::receipt::{self, Demand, Receipt};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -20,6 +22,8 @@ use tokio::time::{Instant, sleep};
 /// The longest a step waits for what it expects; what DNS is allowed is one second.
 const SOON: Duration = Duration::from_secs(5);
 const PROMPTLY: Duration = Duration::from_secs(1);
+/// What a report may take is a minute, on a machine that does nothing else.
+const REPORT: Duration = Duration::from_secs(120);
 
 /// One step and how it went.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +45,7 @@ pub(super) enum Break {
     Dns,
     Service,
     Receipt,
+    Report,
 }
 
 impl Break {
@@ -50,6 +55,7 @@ impl Break {
             "dns" => Some(Self::Dns),
             "service" => Some(Self::Service),
             "receipt" => Some(Self::Receipt),
+            "report" => Some(Self::Report),
             _ => None,
         }
     }
@@ -84,7 +90,7 @@ pub(super) async fn all(
         Some(Break::Service) => {
             let _ = stage.ask("link", "unpublish", json!({ "name": "web" })).await;
         }
-        Some(Break::Dns | Break::Receipt) | None => {}
+        Some(Break::Dns | Break::Receipt | Break::Report) | None => {}
     }
     let begun = Instant::now();
     add(step("name-answers", begun, name_answers(stage, dns, FIRST).await));
@@ -99,6 +105,9 @@ pub(super) async fn all(
     add(step("address-followed", begun, address_followed(stage, dns).await));
     let begun = Instant::now();
     add(step("ledger-verified", begun, ledger_verified(stage).await));
+    let begun = Instant::now();
+    let tamper = broken == Some(Break::Report);
+    add(step("report", begun, report(stage, tamper).await));
     let begun = Instant::now();
     add(step("switch-off-erases", begun, switch_off(stage, dns, keys.as_ref()).await));
     let begun = Instant::now();
@@ -243,6 +252,43 @@ async fn ledger_verified(stage: &Stage) -> Result<String, String> {
         }
     }
     Ok(format!("{} lines follow each other", head.seq))
+}
+
+/// Makes a report of this machine, and holds every part of it against its manifest.
+async fn report(stage: &Stage, tamper: bool) -> Result<String, String> {
+    let [program, state_dir, path] =
+        [stage.program().to_path_buf(), stage.state_dir(), stage.dir().join("report.zip")]
+            .map(|path| path.display().to_string());
+    let run = async |args: &[&str]| {
+        let argv: Vec<&str> = [&*program, "report"].iter().chain(args).copied().collect();
+        let limits = Limits { timeout: REPORT, output_bytes: 4 << 20 };
+        let output = Exec.run(&argv, limits).await.map_err(|e| chain(&e))?;
+        let code = output.status.and_then(|status| status.code());
+        // An ordinary user's report misses what only root can read.
+        if !matches!(code, Some(0 | 3)) {
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            return Err(format!("`report {}` ended with {code:?}: {said}", args.join(" ")));
+        }
+        serde_json::from_slice::<Value>(&output.stdout).map_err(|e| e.to_string())
+    };
+    let made = run(&["--state", &state_dir, "--out", &path, "--no-image", "--json"]).await?;
+    if tamper {
+        let mut bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
+        let middle = bytes.len() / 2;
+        bytes.iter_mut().skip(middle).take(16).for_each(|byte| *byte = !*byte);
+        std::fs::write(&path, bytes).map_err(|e| e.to_string())?;
+    }
+    let listed = run(&["view", &path, "--json"]).await?;
+    let entries = listed.as_array().ok_or("there is no list of its parts")?;
+    let checked = entries.iter().filter(|entry| entry["verified"] == true).count();
+    // The manifest itself is read over the telephone.
+    if checked + 1 != entries.len() {
+        return Err(format!("{checked} of {} parts are what the manifest says", entries.len()));
+    }
+    Ok(format!(
+        "{checked} parts are what the manifest says, {} KiB",
+        made["bytes"].as_u64().unwrap_or_default() / 1024
+    ))
 }
 
 async fn switch_off(stage: &Stage, dns: SocketAddr, keys: Option<&Keys>) -> Result<String, String> {

@@ -289,7 +289,8 @@ fn bounded(hub: &Hub, route: &Route, peer: &Peer) -> Result<(), Refusal> {
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    match timeout(BODY, axum::body::to_bytes(body, MAX_BODY)).await {
+    let most = if crate::sabotage::off("hub-body-most") { 1 << 20 } else { MAX_BODY };
+    match timeout(BODY, axum::body::to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(Refusal::too_large()),
         Err(_) => Err(Refusal::too_slow()),

@@ -59,6 +59,9 @@ fn replay(
         let sql = format!("DELETE FROM {table}");
         done.sessions += write(connection, "end what was going on", &sql, [])?;
     }
+    // Leases were made since, of which nobody knows: a device takes none that counts below what it has given back.
+    let sql = "UPDATE license SET seq = seq + 1000000";
+    write(connection, "count leases beyond those", sql, [])?;
     let now = keeping.clock.now().wall;
     for device in devices(connection)? {
         ticket::release(connection, &device.id, true, now)?;

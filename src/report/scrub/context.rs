@@ -127,6 +127,7 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
         let is_directory = found.starts_with(b"/") && name.ends_with(b"PWD");
         let keeps = is_directory
             || is_setting(found)
+            || judged == Name::Likely && words::is_version(found)
             || judged == Name::Likely && is_plain_value(name, found)
             || judged == Name::About && (!looks_secret(found) || is_plain_value(name, found));
         let (start, end) =
@@ -139,6 +140,13 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
     }
     let (start, end) = value(line, start);
     let found = line.get(start..end)?;
+    // A package of that name and its version, and what a comment says.
+    let is_comment = line.trim_ascii_start().starts_with(b"#")
+        && found.iter().all(u8::is_ascii_lowercase)
+        && line.get(end..)?.split(|byte| is_blank(*byte)).count() > 3;
+    if words::is_version(found) || is_comment {
+        return None;
+    }
     if judged == Name::Certain {
         if !is_prose(found) && !is_setting(found) && !found.is_empty() && !is_verdict(found) {
             return Some(span(at, (start, end), kind));
@@ -155,7 +163,9 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
             && found.iter().take(at).all(|byte| is_word_byte(*byte))
             && at + 1 < found.len()
     });
-    let fits = (looks_secret(found) || is_flag) && !is_prose(found) && !is_setting(found);
+    let is_list = matches!(found.first(), Some(b'[' | b'('));
+    let fits =
+        (looks_secret(found) || is_flag) && !is_prose(found) && !is_setting(found) && !is_list;
     (fits && !is_pair && !is_plain_value(name, found)).then_some(span(at, (start, end), kind))
 }
 

@@ -100,7 +100,9 @@ fn mixed(token: &[u8], at: usize, spans: &mut Vec<Span>) {
 
 /// Of random letters and digits two in three change the class; a capital before a small letter is a word's beginning.
 fn is_mixed(part: &[u8]) -> bool {
-    if part.len() < SHORTEST_MIXED {
+    // Counters of the kernel, and numbers with their sign.
+    const COUNTERS: [&[u8]; 6] = [b"Ip6", b"Icmp", b"Tcp", b"TCP", b"Udp", b"0x"];
+    if part.len() < SHORTEST_MIXED || COUNTERS.iter().any(|head| part.starts_with(head)) {
         return false;
     }
     let class = |byte: u8| match byte {

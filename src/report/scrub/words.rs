@@ -251,7 +251,7 @@ static SETTINGS: List = List::new(
     yes no true false null nil none on off never always required optional default prohibit-password \
     without-password ask prompt auto enabled disabled plain md5 sha1 sha256 sha512 scram-sha-256 peer trust \
     user ads unset empty (null) * x ! !! - (none) undefined secret password domain share sufficient \
-    requisite",
+    requisite files compat systemd sss nis ldap winbind db amd64 arm64 armhf armel i386 any all noarch x86_64",
 );
 
 /// Whether a value says that there is no secret, or only where one is.
@@ -278,7 +278,7 @@ static PROSE: List = List::new(
     settings should store stored strength sync the then this too update updated user using verification \
     verified via with without will would wrong you your agent requests status dialog directory string \
     service module backend support type level method is was were be being lautet ist war here again works did \
-    form field manager hint rules rule page screen link email mail reminder resets expiration must may",
+    form field manager hint rules rule page screen link email mail reminder resets expiration must may which that routines routine tables table structure data entries map maps",
 );
 
 /// Whether a word belongs to a sentence about secrets.
@@ -297,6 +297,14 @@ pub fn looks_secret(word: &[u8]) -> bool {
     let letters = has(u8::is_ascii_alphabetic);
     let signs = word.iter().any(|b| b.is_ascii_punctuation() && !b"-_.,:;/()[]'\"".contains(b));
     word.len() >= 6 && letters && (has(u8::is_ascii_digit) || signs)
+}
+
+/// Whether a word is the version of a package: `1:4.13+dfsg1-1+deb12u1`.
+pub(super) fn is_version(word: &[u8]) -> bool {
+    let fits = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".+~:-".contains(b);
+    let dot = word.iter().position(|byte| *byte == b'.').unwrap_or_default();
+    let lead = word.get(..dot).unwrap_or_default();
+    dot > 0 && lead.iter().all(|b| b.is_ascii_digit() || *b == b':') && word.iter().all(fits)
 }
 
 /// Whether a token has the shape of a UUID (RFC 9562 section 4).
