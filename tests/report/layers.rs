@@ -59,7 +59,7 @@ fn x4_the_second_look_removes_what_holds_a_secret_and_leaves_the_rest() {
     let mut dictionary = Dictionary::default();
     dictionary.add(b"Wolke7kranich");
     let scrubber = Scrubber::new(dictionary, &[7; 32]);
-    let mut bundle = Bundle::new(Cursor::new(Vec::new()));
+    let mut bundle = Bundle::new(Cursor::new(Vec::new()), None);
     // Where two reads of the second look meet, too.
     let cut = [vec![b'.'; (64 << 10) - 6], b"Wolke7kranich".to_vec()].concat();
     let encoded = data_encoding::BASE64.encode(b"anna:Wolke7kranich");
