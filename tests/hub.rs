@@ -16,6 +16,8 @@ mod fields;
 mod fleet;
 #[path = "hub/grant.rs"]
 mod grant;
+#[path = "hub/issuer.rs"]
+mod issuer;
 #[path = "hub/keeping.rs"]
 mod keeping;
 #[path = "hub/keys.rs"]

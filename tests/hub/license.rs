@@ -94,10 +94,7 @@ async fn fifty_at_once_never_exceed_the_seats() {
     let all = tasks.join_all().await;
     let mut seats: Vec<u32> = all
         .iter()
-        .filter_map(|taken| match taken {
-            Taken::Yes(seat) => Some(seat.seat),
-            _ => None,
-        })
+        .filter_map(|taken| if let Taken::Yes(seat) = taken { Some(seat.seat) } else { None })
         .collect();
     seats.sort_unstable();
     assert_eq!(seats, (1..=10).collect::<Vec<_>>(), "each seat once");
@@ -141,9 +138,9 @@ async fn terms_say_who_sits_where() {
     let (anna, ben) = (account(store.as_ref(), 1).await, account(store.as_ref(), 2).await);
     let lid = issued(store.as_ref(), 1, Some(anna), terms(Model::User, 1)).await;
     let ask = |key, by, owner| store.take_seat(Take { owner, ..take(&lid, key, by, false) }, at(1));
-    let seat = |taken: Taken| match taken {
-        Taken::Yes(seat) => seat.seat,
-        other => panic!("{other:?}"),
+    let seat = |taken: Taken| {
+        let Taken::Yes(seat) = &taken else { panic!("{taken:?}") };
+        seat.seat
     };
     assert_eq!(ask(1, Right::Key, None).await.unwrap(), Taken::NoOwner);
     assert_eq!(seat(ask(1, Right::Owner, Some(anna)).await.unwrap()), 1);

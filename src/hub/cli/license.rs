@@ -418,6 +418,17 @@ pub(super) fn table(act: &LicenseAct, value: &Value) -> String {
             "{}\n\nOn the machine that has the issuer's key:\n  qcloud-hub license certify {0} --root FILE -o CERTIFICATE\n",
             word(&value["key"])
         ),
-        _ => fields(value),
+        LicenseAct::SignerInstall { .. }
+        | LicenseAct::SignerDrop { .. }
+        | LicenseAct::ProductAdd { .. }
+        | LicenseAct::PolicyAdd { .. }
+        | LicenseAct::Issue { .. }
+        | LicenseAct::Show { .. }
+        | LicenseAct::Revoke { .. }
+        | LicenseAct::Transfer { .. }
+        | LicenseAct::Prolong { .. }
+        | LicenseAct::KeyMake { .. }
+        | LicenseAct::SeatFree { .. }
+        | LicenseAct::Answer { .. } => fields(value),
     }
 }

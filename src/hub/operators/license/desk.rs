@@ -35,10 +35,7 @@ impl Desk<'_> {
         target: &Target,
         unmasked: bool,
     ) -> Done {
-        let account = match target {
-            Target::Holder(account) => *account,
-            _ => None,
-        };
+        let account = if let Target::Holder(account) = target { *account } else { None };
         match act {
             LicenseAct::SignerNew {}
             | LicenseAct::SignerList {}
@@ -63,10 +60,16 @@ impl Desk<'_> {
             LicenseAct::Stats {} => {
                 stats::counts(self.store, self.now).await.map_err(|e| failed(&e))
             }
-            _ => self.change_license(act).await,
+            LicenseAct::Revoke { .. }
+            | LicenseAct::Transfer { .. }
+            | LicenseAct::Prolong { .. }
+            | LicenseAct::KeyMake { .. }
+            | LicenseAct::SeatFree { .. }
+            | LicenseAct::Answer { .. } => self.change_license(act).await,
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "it gets the acts of its kind only")]
     async fn signer(&self, act: &LicenseAct) -> Done {
         match act {
             LicenseAct::SignerNew {} => {
@@ -108,6 +111,7 @@ impl Desk<'_> {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "it gets the acts of its kind only")]
     async fn catalog(&self, act: &LicenseAct) -> Done {
         let name = |typed: &str| {
             let product = key::Product::parse(typed).map_err(|e| failed(&e))?;
@@ -191,6 +195,7 @@ impl Desk<'_> {
         Ok(key.expose())
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "it gets the acts of its kind only")]
     async fn change_license(&self, act: &LicenseAct) -> Done {
         match act {
             LicenseAct::Revoke { lid } => {

@@ -168,16 +168,17 @@ impl LicenseAct {
     }
 
     fn lid(&self) -> Option<&str> {
-        match self {
-            Self::Show { lid }
-            | Self::Revoke { lid }
-            | Self::Transfer { lid, .. }
-            | Self::Prolong { lid, .. }
-            | Self::KeyMake { lid }
-            | Self::SeatFree { lid, .. }
-            | Self::Answer { lid: Some(lid), .. } => Some(lid),
-            _ => None,
+        if let Self::Show { lid }
+        | Self::Revoke { lid }
+        | Self::Transfer { lid, .. }
+        | Self::Prolong { lid, .. }
+        | Self::KeyMake { lid }
+        | Self::SeatFree { lid, .. }
+        | Self::Answer { lid: Some(lid), .. } = self
+        {
+            return Some(lid);
         }
+        None
     }
 }
 
@@ -210,7 +211,7 @@ fn is_card_number(text: &str) -> bool {
             _ => digit * 2 / 10 + digit * 2 % 10,
         };
         let sum: u32 = digits.iter().rev().enumerate().map(doubled).sum();
-        (13..=19).contains(&digits.len()) && sum % 10 == 0
+        (13..=19).contains(&digits.len()) && sum.is_multiple_of(10)
     })
 }
 

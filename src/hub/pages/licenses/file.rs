@@ -82,7 +82,12 @@ fn status(denied: &Denied) -> StatusCode {
         }
         Denied::Unknown => StatusCode::NOT_FOUND,
         Denied::NoKey => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
+        Denied::Ended
+        | Denied::Released
+        | Denied::OnlineOnly
+        | Denied::NoOwner
+        | Denied::Bad(_)
+        | Denied::Broken(_) => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
