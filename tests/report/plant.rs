@@ -217,15 +217,10 @@ impl Writer {
                 ["eyJhbGciOiJIUzI1NiJ9.eyJ", &random.text(ALNUM, 30), ".", &random.text(ALNUM, 43)]
                     .concat()
             }
-            "u" => {
-                let parts: Vec<_> = [8, 4, 4, 4, 12].map(|n| random.text(HEX, n)).into();
-                parts.join("-")
-            }
+            "u" => [8, 4, 4, 4, 12].map(|n| random.text(HEX, n)).join("-"),
             "c" => {
                 let crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-                let mut parts: Vec<_> = (0..4).map(|_| random.text(crockford, 4)).collect();
-                parts.push(random.text(crockford, 3));
-                parts.join("-")
+                [4, 4, 4, 4, 3].map(|n| random.text(crockford, n)).join("-")
             }
             other => panic!("no kind {other}"),
         }

@@ -114,37 +114,55 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
         },
         _ => (after, false),
     };
+    let found = Named { at, name, judged, is_flag: trimmed > 0 };
     let start = skip(line, start, is_blank);
-    let kind = kind_of(name);
     if strong {
-        let (start, end) = value(line, start);
-        let found = line.get(start..end)?;
-        // `check_password: Authentication for anna failed` is a sentence.
-        let is_sentence = is_prose(found) && line.get(end).is_some_and(|byte| *byte == b' ');
-        if is_sentence {
-            return sentence(line, at, start, kind);
-        }
-        let is_directory = found.starts_with(b"/") && name.ends_with(b"PWD");
-        let keeps = is_directory
-            || is_setting(found)
-            || judged == Name::Likely && words::is_version(found)
-            || judged == Name::Likely && is_plain_value(name, found)
-            || judged == Name::About && (!looks_secret(found) || is_plain_value(name, found));
-        let (start, end) =
-            if keeps { (start, end) } else { sentence_value(line, at, (start, end)) };
-        return (!keeps).then_some(span(at, (start, end), kind));
+        behind_sign(line, &found, start)
+    } else if after > quote {
+        behind_blank(line, &found, start)
+    } else {
+        None
     }
-    // Behind a blank: a setting's line, a flag's value, or a sentence.
-    if after == quote {
-        return None;
+}
+
+/// A name that may say that a secret follows.
+struct Named<'a> {
+    at: usize,
+    name: &'a [u8],
+    judged: Name,
+    is_flag: bool,
+}
+
+/// What stands behind a name and a sign that joins them.
+fn behind_sign(line: &[u8], named: &Named<'_>, start: usize) -> Option<Span> {
+    let Named { at, name, judged, .. } = *named;
+    let (start, end) = value(line, start);
+    let found = line.get(start..end)?;
+    // `check_password: Authentication for anna failed` is a sentence.
+    let is_sentence = is_prose(found) && line.get(end).is_some_and(|byte| *byte == b' ');
+    if is_sentence {
+        return sentence(line, at, start, kind_of(name));
     }
+    let is_directory = found.starts_with(b"/") && name.ends_with(b"PWD");
+    let keeps = is_directory
+        || is_setting(found)
+        || judged == Name::Likely && (words::is_version(found) || is_plain_value(name, found))
+        || judged == Name::About && (!looks_secret(found) || is_plain_value(name, found));
+    let whole = || span(at, sentence_value(line, at, (start, end)), kind_of(name));
+    (!keeps).then(whole)
+}
+
+/// What stands behind a name and a blank: a setting's value, a flag's, or a sentence.
+fn behind_blank(line: &[u8], named: &Named<'_>, start: usize) -> Option<Span> {
+    let Named { at, name, judged, is_flag } = *named;
+    let kind = kind_of(name);
     let (start, end) = value(line, start);
     let found = line.get(start..end)?;
     // A package of that name and its version, and what a comment says.
     let is_comment = line.trim_ascii_start().starts_with(b"#")
         && found.iter().all(u8::is_ascii_lowercase)
         && line.get(end..)?.split(|byte| is_blank(*byte)).count() > 3;
-    if words::is_version(found) || is_comment {
+    if judged == Name::About || words::is_version(found) || is_comment {
         return None;
     }
     if judged == Name::Certain {
@@ -153,15 +171,10 @@ fn named(line: &[u8], at: usize, name: &[u8]) -> Option<Span> {
         }
         return sentence(line, at, start, kind);
     }
-    if judged == Name::About {
-        return None;
-    }
-    let is_flag = trimmed > 0;
-    let is_pair = found.iter().position(|byte| *byte == b'=').is_some_and(|at| {
-        at > 0
-            && at < 16
-            && found.iter().take(at).all(|byte| is_word_byte(*byte))
-            && at + 1 < found.len()
+    let is_pair = found.iter().position(|byte| *byte == b'=').is_some_and(|sign| {
+        (1..16).contains(&sign)
+            && found.iter().take(sign).all(|byte| is_word_byte(*byte))
+            && sign + 1 < found.len()
     });
     let is_list = matches!(found.first(), Some(b'[' | b'('));
     let fits =
