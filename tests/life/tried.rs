@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "registered",
     "name-answers",
     "page-through-relay",

@@ -166,7 +166,7 @@ async fn l6_a_box_says_what_it_is_at_activation_only_and_in_hashes() {
 /// Guard: `license-list-local`.
 #[tokio::test(start_paused = true)]
 async fn l10_what_is_installed_is_shown_without_a_hub() {
-    let mut world = activated(&tree("list", SERIAL, &CARDS), |_| {}).await;
+    let world = activated(&tree("list", SERIAL, &CARDS), |_| {}).await;
     world.hub.go_down();
     let handed = world.hub.lock().handed;
     let mut world = restarted(world).await;
