@@ -84,7 +84,9 @@ impl Layout {
             ..,
         ] = *words;
         let bytes = bits.div_ceil(8);
-        let before = u64::from(top) * u64::from(pitch) + u64::from(left) * u64::from(bytes);
+        let (above, beside) =
+            (u64::from(top) * u64::from(pitch), u64::from(left) * u64::from(bytes));
+        let before = above.saturating_add(beside);
         let layout = Self {
             width,
             height,

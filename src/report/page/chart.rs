@@ -170,8 +170,10 @@ mod tests {
         assert_eq!(timeline(&[], 1_795_305_600), None);
         let now = 1_795_305_600;
         let moments = [
+            // One start, told by two logs; and another.
             (now - 86_400, Moment::Start),
             (now - 86_300, Moment::Start),
+            (now - 40_000, Moment::Start),
             (now - 3_600, Moment::Fault),
             (now, Moment::Warning),
             (now, Moment::Note),
