@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(5);
 /// The features that have a switch.
-const FEATURES: [&str; 2] = ["ddns", "link"];
+const FEATURES: [&str; 3] = ["ddns", "link", "license"];
 
 /// Guard: `feature-switch`, what decides whether a feature is opened.
 #[test]
@@ -41,7 +41,7 @@ fn c6_a_feature_that_cannot_start_takes_no_other_along() {
     let (net, scratch) = (Net::new(Line::Direct), Scratch::new());
     let mut ways = vec![(1, "heartbeat_seconds = 61", "heartbeat_seconds")];
     if cfg!(feature = "sabotage") {
-        ways.extend([(0, "", ""), (1, "", "")]);
+        ways.extend([(0, "", ""), (1, "", ""), (2, "", "")]);
     }
     for (way, (broken, more, words)) in ways.into_iter().enumerate() {
         for others in [true, false] {
