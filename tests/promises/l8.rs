@@ -39,6 +39,11 @@ fn l8_with_no_license_installed_there_is_no_timer_and_no_packet() {
     assert_eq!(counter.packets(), 0, "packets left without a license");
     let status = agent.status();
     assert_ne!(status["next"]["feature"], "license", "a timer is armed: {status}");
+    // A feature that looks after something notes the time of it.
+    let kept = std::fs::read_dir(agent.state_dir()).expect("a directory");
+    let names = kept.map(|entry| entry.expect("an entry").file_name().into_string());
+    let marks: Vec<_> = names.flatten().filter(|name| name.starts_with("mark")).collect();
+    assert!(marks.is_empty(), "the time is noted: {marks:?}");
 
     // The counter counts, and the feature can send: a key that nobody has is asked about.
     let key = qcloud_agent::wire::license::ProductKey::of([5; 23]).expose();
