@@ -4,6 +4,7 @@
 //! else takes the images, and back to exactly what was found; what was found is on the disk before the line is
 //! changed. The kernel forgets it with the next boot.
 
+use super::mounts::wide;
 use super::root::Root;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statvfs::fstatvfs;
@@ -240,11 +241,6 @@ pub fn keep(root: &Root, (at, pid, name): (u64, u32, &str), bytes: &[u8]) -> io:
     let name: String = name.chars().take(15).map(plain).collect();
     put(root, &format!("{at:010}-{pid}-{name}.dmp"), bytes)?;
     Ok(true)
-}
-
-/// The kernel's counts have 32 bits on some machines.
-fn wide(count: impl Into<u64>) -> u64 {
-    count.into()
 }
 
 #[cfg(test)]

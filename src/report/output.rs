@@ -3,6 +3,7 @@
 //! A file without a name (`O_TMPFILE`) gets its name when it is whole. File systems without it (vfat, exFAT) get a
 //! hidden file beside the place, which takes the name at the end; the next report there removes one that was left.
 
+use crate::platform::mounts::wide;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
@@ -185,11 +186,6 @@ impl Output {
     pub fn path(&self, name: &OsStr) -> PathBuf {
         self.dir.join(name)
     }
-}
-
-/// The kernel's counts have 32 bits on some machines.
-pub(super) fn wide(count: impl Into<u64>) -> u64 {
-    count.into()
 }
 
 impl Drop for Unfinished {

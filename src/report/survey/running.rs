@@ -1,8 +1,8 @@
 //! What runs, since when, and what room it has.
 
-use super::super::output::wide;
 use super::Survey;
 use crate::platform::facts;
+use crate::platform::mounts::wide;
 use nix::sys::statvfs::statvfs;
 use std::io::{self, Read, Write};
 
