@@ -5,10 +5,11 @@ pub use super::session::Settings;
 use super::faults;
 use super::https::Https;
 use super::local;
-use super::outside::{Flow, Outside, Pending, Reply, SendError, Session};
+use super::outside::{Flow, Outside, Pending, Reply, SendError, Session, UNKNOWN};
 use super::permit::{Passage, Permit};
 use super::resolver::Resolver;
 use super::session::Sessions;
+use super::shown::Shown;
 use super::underway::Underway;
 use crate::card::Carriage;
 use crate::clock::Clock;
@@ -24,7 +25,7 @@ pub type IsOwn = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 pub struct Carriers {
     resolver: Arc<Resolver>,
     sessions: Arc<Sessions>,
-    https: Mutex<Option<Arc<Https>>>,
+    https: Shown<Https>,
     is_own: IsOwn,
     clock: Clock,
     clock_trouble: Arc<ClockTrouble>,
@@ -60,7 +61,7 @@ impl Carriers {
         Self {
             resolver,
             sessions,
-            https: Mutex::default(),
+            https: Shown::default(),
             is_own,
             clock,
             clock_trouble: Arc::default(),
@@ -73,7 +74,7 @@ impl Carriers {
         self.sessions.set_tls(tls.as_ref().and_then(|tls| tls.session.clone()));
         let https = tls
             .map(|tls| Arc::new(Https::new(tls, Arc::clone(&self.resolver), self.clock.clone())));
-        *self.https.lock().unwrap_or_else(PoisonError::into_inner) = https;
+        self.https.set(https);
     }
 
     /// Replaces the name servers.
@@ -104,14 +105,20 @@ impl Carriers {
 
 impl Outside for Carriers {
     fn carry(&self, permit: Permit) -> Pending<Result<Reply, SendError>> {
-        let https = self.https.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shown = self.https.clone();
         let trouble = Arc::clone(&self.clock_trouble);
         Box::pin(async move {
-            let why = match (permit.parcel().how, https) {
+            let why = match (permit.parcel().how, shown.get()) {
                 (Carriage::Https { .. }, Some(https)) => {
+                    let to = permit.to().clone();
                     let reply = https.carry(permit).await;
                     trouble.learn(&reply);
-                    return reply;
+                    let is_of_before =
+                        |reply: &Reply| reply.status == UNKNOWN && shown.has_replaced(&https);
+                    return match reply {
+                        Ok(reply) if is_of_before(&reply) => Err(faults::key_changed(&to)),
+                        reply => reply,
+                    };
                 }
                 (Carriage::Https { .. }, None) => "there is no TLS configuration for a hub",
                 (Carriage::Session | Carriage::Lookup | Carriage::Local, _) => {
@@ -148,8 +155,11 @@ mod tests {
     use super::*;
     use crate::egress::quic::Memory;
     use crate::egress::testing::{
-        clock, gate, lines, permit, pki, service_passage, session_passage, target, tickets,
+        clock, device_permit, gate, lines, permit, pki, service_passage, session_passage, target,
+        tickets,
     };
+    use crate::wire::API_ALPN;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const HEARTBEAT: Duration = Duration::from_secs(25);
 
@@ -173,6 +183,39 @@ mod tests {
         carriers.set_hub(Some(HubTls { anonymous: tls, device: None, session: None }));
         let error = carriers.carry(permit(&gate)).await.unwrap_err().to_string();
         assert!(error.ends_with("this device has no name server"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_the_hub_says_to_the_key_of_before_is_not_said_to_the_new_one() {
+        let (pki, carriers) = (pki(API_ALPN), carriers());
+        let show = || {
+            let (anonymous, device) = (Arc::clone(&pki.trusting), Some(Arc::clone(&pki.trusting)));
+            carriers.set_hub(Some(HubTls { anonymous, device, session: None }));
+        };
+        carriers.set_hosts(vec![("hub.example.test".into(), IpAddr::from([127, 0, 0, 1]))]);
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&pki.server));
+        for is_changed in [false, true] {
+            show();
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let gate = gate(target("hub.example.test", port));
+            let hub = async {
+                let mut tls = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+                while tls.read_u8().await.unwrap() != b'}' {}
+                if is_changed {
+                    show();
+                }
+                tls.write_all(b"HTTP/1.1 401 Who\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            };
+            let (reply, ()) = tokio::join!(carriers.carry(device_permit(&gate)), hub);
+            match reply {
+                Ok(reply) => assert_eq!((reply.status, is_changed), (UNKNOWN, false)),
+                Err(error) => {
+                    assert!(is_changed && !error.is_unknown_device(), "{error}");
+                    assert!(!error.is_final(), "{error}");
+                }
+            }
+        }
     }
 
     #[tokio::test]

@@ -34,6 +34,11 @@ pub(super) fn no_address(to: &Target, why: impl core::fmt::Display) -> SendError
     SendError::NoAddress { host: to.host.clone(), why: printable(&why.to_string(), REASON) }
 }
 
+/// What the hub said was said to the key that this device had before.
+pub(super) fn key_changed(to: &Target) -> SendError {
+    unreachable(to, "this device's key was changed meanwhile")
+}
+
 /// What went wrong, from a chain of errors: the verifier's word if there is one, else the innermost.
 pub(super) fn of_chain(to: &Target, error: &(dyn Error + 'static)) -> SendError {
     let mut last = error;

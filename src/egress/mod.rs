@@ -24,6 +24,7 @@ pub mod quic;
 pub mod reconcile;
 pub mod resolver;
 pub mod session;
+mod shown;
 mod tcp;
 #[cfg(test)]
 mod testing;

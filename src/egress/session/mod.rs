@@ -17,6 +17,7 @@ use super::outside::{self, SendError};
 use super::permit::{Passage, Target};
 use super::quic::{self, Begun, Memory};
 use super::resolver::Resolver;
+use super::shown::Shown;
 use crate::card::Carriage;
 use crate::identity::TicketBook;
 use crate::wire::link::Hello;
@@ -24,8 +25,8 @@ use core::time::Duration;
 use member::Member;
 use pulse::Rate;
 use running::{Command, Running};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as Plain, PoisonError};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
@@ -54,7 +55,7 @@ impl Settings {
 pub struct Sessions {
     resolver: Arc<Resolver>,
     settings: Settings,
-    tls: Plain<Option<Arc<rustls::ClientConfig>>>,
+    tls: Shown<rustls::ClientConfig>,
     /// Held while dialling, so that all who come meanwhile share the result.
     current: Mutex<Option<Shared>>,
     members: AtomicU64,
@@ -82,13 +83,13 @@ impl Drop for Hold {
 impl Sessions {
     /// No session yet, and no certificate for one. What the hub gives to be shown next is kept in `tickets`.
     pub fn new(resolver: Arc<Resolver>, settings: Settings, tickets: Arc<TicketBook>) -> Self {
-        let (tls, current) = (Plain::default(), Mutex::default());
+        let (tls, current) = (Shown::default(), Mutex::default());
         Self { resolver, settings, tls, current, members: AtomicU64::new(0), tickets }
     }
 
     /// Sets what the next session shows itself with: TLS 1.3 only, ALPN `qcloud/1`, client certificate.
     pub fn set_tls(&self, tls: Option<Arc<rustls::ClientConfig>>) {
-        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.tls.set(tls);
     }
 
     /// Asks the hub at once whether it is there: the network changed, or the box woke up. Does nothing
@@ -162,8 +163,7 @@ impl Sessions {
         {
             return Ok(shared.commands.clone());
         }
-        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let tls = tls.ok_or_else(|| {
+        let tls = self.tls.get().ok_or_else(|| {
             faults::unreachable(&to, "this device has no certificate of the hub yet")
         })?;
         let hello = self.hello(passage)?;
@@ -172,7 +172,7 @@ impl Sessions {
         let payer = Payer::new(passage.meter(), late);
         let begun = Begun::default();
         let memory = self.settings.memory;
-        let dialled = quic::dial(&to, tls, &addresses, memory, &payer, &begun).await;
+        let dialled = quic::dial(&to, Arc::clone(&tls), &addresses, memory, &payer, &begun).await;
         let served = dialled.as_ref().ok().map(|link| link.connection.remote_address());
         let mut others = begun.but(served);
         if dialled.is_err()
@@ -190,7 +190,8 @@ impl Sessions {
         let (commands, receiver) = mpsc::unbounded_channel();
         let rate = Rate { idle: heartbeat, busy: self.settings.busy };
         let hello = (hello, Arc::clone(&self.tickets));
-        tokio::spawn(Running::new(dialled, to.clone(), hello, receiver, rate).run());
+        let shown = (tls, self.tls.clone());
+        tokio::spawn(Running::new(dialled, to.clone(), hello, shown, receiver, rate).run());
         *current = Some(Shared { to, commands: commands.clone() });
         Ok(commands)
     }

@@ -8,6 +8,7 @@ use crate::egress::faults;
 use crate::egress::outside::{SendError, SessionEvent};
 use crate::egress::permit::Target;
 use crate::egress::quic::Dialled;
+use crate::egress::shown::Shown;
 use crate::identity::TicketBook;
 use crate::wire::label::printable;
 use crate::wire::link::{Hello, ToDevice, Visitor};
@@ -38,6 +39,8 @@ pub(super) enum Command {
 }
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What this session showed itself with, and what the next one will.
+type Dressed = (Arc<rustls::ClientConfig>, Shown<rustls::ClientConfig>);
 type Arrival = Option<(Visitor, VisitorFlow)>;
 
 pub(super) struct Running {
@@ -45,6 +48,7 @@ pub(super) struct Running {
     to: Target,
     hello: Hello,
     tickets: Arc<TicketBook>,
+    shown: Dressed,
     commands: UnboundedReceiver<Command>,
     members: Vec<Member>,
     pulse: Pulse,
@@ -65,6 +69,7 @@ impl Running {
         link: Dialled,
         to: Target,
         (hello, tickets): (Hello, Arc<TicketBook>),
+        shown: Dressed,
         commands: UnboundedReceiver<Command>,
         rate: Rate,
     ) -> Self {
@@ -73,6 +78,7 @@ impl Running {
             to,
             hello,
             tickets,
+            shown,
             commands,
             members: Vec::new(),
             pulse: Pulse::new(rate, Instant::now()),
@@ -178,7 +184,7 @@ impl Running {
         match greeted {
             Err(_) => Err(Some(faults::timed_out(&self.to, PATIENCE))),
             Ok(Err(e)) => Err(Some(match self.link.connection.close_reason() {
-                Some(closed) => faults::of_quinn(&self.to, &closed),
+                Some(closed) => self.said(&closed),
                 None => faults::unreachable(&self.to, e),
             })),
             Ok(Ok((ToDevice::Welcome { epoch, observed, tripwire, ticket }, control))) => {
@@ -220,7 +226,7 @@ impl Running {
                 let closed = self.link.connection.close_reason();
                 Err(Some(closed.map_or_else(
                     || faults::unreachable(&self.to, "it closed the control stream"),
-                    |closed| faults::of_quinn(&self.to, &closed),
+                    |closed| self.said(&closed),
                 )))
             }
         }
@@ -271,7 +277,16 @@ impl Running {
         {
             return self.farewell(&reason);
         }
-        faults::of_quinn(&self.to, error)
+        self.said(error)
+    }
+
+    fn said(&self, error: &ConnectionError) -> SendError {
+        match faults::of_quinn(&self.to, error) {
+            error if error.is_unknown_device() && self.shown.1.has_replaced(&self.shown.0) => {
+                faults::key_changed(&self.to)
+            }
+            error => error,
+        }
     }
 
     fn farewell(&self, reason: &str) -> SendError {

@@ -5,7 +5,7 @@ use crate::egress::testing::{
     gate, lines, pki, resolver, session_passage, session_passage_with, target, tickets,
 };
 use crate::wire::frame;
-use crate::wire::link::{TRIPWIRE_MAGIC, ToDevice, ToHub, Verdict, Visitor};
+use crate::wire::link::{TRIPWIRE_MAGIC, ToDevice, ToHub, UNKNOWN_DEVICE, Verdict, Visitor};
 use core::net::SocketAddr;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, SendStream, ServerConfig, VarInt};
@@ -304,6 +304,31 @@ async fn two_share_one_connection_and_the_last_to_leave_closes_it() {
     assert!(end.connection.close_reason().is_none());
     drop(second);
     end.connection.closed().await;
+}
+
+#[tokio::test]
+async fn what_the_hub_says_to_the_key_of_before_is_not_said_to_the_new_one() {
+    let hub = Hub::new().await;
+    let (sessions, gate) = sessions(&hub);
+    let heartbeat = Duration::from_secs(25);
+    let mut said = Vec::new();
+    for is_changed in [false, true] {
+        let (session, connection) =
+            tokio::join!(sessions.join(session_passage(&gate), heartbeat), async {
+                hub.endpoint.accept().await.unwrap().await.unwrap()
+            });
+        if is_changed {
+            sessions.set_tls(Some(Arc::new(hub.trusting.as_ref().clone())));
+        }
+        connection.close(UNKNOWN_DEVICE.into(), b"never seen");
+        match next(&mut session.unwrap()).await {
+            SessionEvent::Down(error) => said.push((error.is_unknown_device(), error.is_final())),
+            SessionEvent::Up { .. } | SessionEvent::Observed(_) | SessionEvent::Visitor(..) => {
+                panic!("not its end")
+            }
+        }
+    }
+    assert_eq!(said, [(true, true), (false, false)]);
 }
 
 #[tokio::test]

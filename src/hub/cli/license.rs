@@ -126,7 +126,10 @@ fn root() -> Command {
 fn certify() -> Command {
     Command::new("certify")
         .about("Vouch for the key of a hub with the issuer's key; on another machine than the hub")
-        .arg(needed("key", "KEY", "The key, as `license signer new` printed it"))
+        .arg(
+            needed("key", "KEY", "The key, as `license signer new` printed it")
+                .allow_hyphen_values(true),
+        )
         .arg(file("root", "The file of the issuer's key").long("root").required(true))
         .arg(
             number("days", "How long it may sign: at most 730 days")
@@ -145,11 +148,16 @@ fn signer() -> Command {
                 .arg(file("file", "The certificate").required(true))
                 .arg(
                     option("root", "KEY|FILE", "The issuer's public key, or its .pub file")
+                        .allow_hyphen_values(true)
                         .required(true),
                 )
                 .arg(json()),
         )
-        .subcommand(of_hub("drop", "Drop a key").arg(needed("kid", "KID", "Its id")).arg(json()))
+        .subcommand(
+            of_hub("drop", "Drop a key")
+                .arg(needed("kid", "KID", "Its id").allow_hyphen_values(true))
+                .arg(json()),
+        )
 }
 
 fn product() -> Command {

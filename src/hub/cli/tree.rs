@@ -257,4 +257,21 @@ mod tests {
     fn the_tree_holds_together() {
         tree().debug_assert();
     }
+
+    /// One key in 64 begins with a hyphen, one in 4096 with two.
+    #[test]
+    fn a_key_may_begin_with_hyphens() {
+        for key in ["-pQ_0", "-ohv", "--Zt"] {
+            for words in [
+                &["certify", key, "--root", "FILE", "-o", "FILE"][..],
+                &["certify", "--root", "FILE", key],
+                &["signer", "install", "FILE", "--root", key, "--dir", "DIR"],
+                &["signer", "drop", key, "--json", "--dir", "DIR"],
+            ] {
+                let words = ["qcloud-hub", "license"].iter().chain(words);
+                let read = tree().try_get_matches_from(words.clone());
+                assert!(read.is_ok(), "{}", read.unwrap_err());
+            }
+        }
+    }
 }
