@@ -149,6 +149,8 @@ impl Now {
 pub struct Clock {
     now: Arc<dyn Fn() -> Now + Send + Sync>,
     shown: Arc<dyn Fn() -> Wall + Send + Sync>,
+    /// Unix seconds that have passed for certain.
+    floor: Arc<AtomicU64>,
 }
 
 impl Clock {
@@ -158,29 +160,40 @@ impl Clock {
     }
 
     /// The same over any wall clock, which may say what it likes: it is believed above `last_good`, above the time
-    /// of the build, and above what it has said before.
+    /// of the build, and above what was vouched for.
     pub fn above(last_good: Wall, wall: impl Fn() -> Wall + Send + Sync + 'static) -> Self {
-        let floor = AtomicU64::new(last_good.max(BUILT).unix_seconds());
+        let floor = Arc::new(AtomicU64::new(last_good.max(BUILT).unix_seconds()));
         let shown: Arc<dyn Fn() -> Wall + Send + Sync> = Arc::new(wall);
-        let wall = Arc::clone(&shown);
+        let (wall, at_least) = (Arc::clone(&shown), Arc::clone(&floor));
         let now = Arc::new(move || {
-            let wall = wall().max(Wall::from_unix_seconds(floor.load(Ordering::Relaxed)));
-            floor.fetch_max(wall.unix_seconds(), Ordering::Relaxed);
+            let wall = wall().max(Wall::from_unix_seconds(at_least.load(Ordering::Relaxed)));
             Now { boot: Boot(read(ClockId::CLOCK_BOOTTIME)), wall, dice: dice() }
         });
-        Self { now, shown }
+        Self { now, shown, floor }
     }
 
     /// A clock that a test moves.
     pub fn from_fn(now: impl Fn() -> Now + Send + Sync + 'static) -> Self {
         let now: Arc<dyn Fn() -> Now + Send + Sync> = Arc::new(now);
         let wall = Arc::clone(&now);
-        Self { now, shown: Arc::new(move || wall().wall) }
+        Self { now, shown: Arc::new(move || wall().wall), floor: Arc::default() }
     }
 
     /// The present moment.
     pub fn now(&self) -> Now {
         (self.now)()
+    }
+
+    /// Somebody who is trusted says that it is `said`. What this clock shows as well has passed for certain, and no
+    /// clock that is set back undoes it. Neither is believed alone: one wrong answer of a time server, or a hub that
+    /// lost its clock, would leave this device in the far future, where every certificate is over.
+    pub fn vouch(&self, said: Wall) {
+        self.floor.fetch_max(said.min(self.shown()).unix_seconds(), Ordering::Relaxed);
+    }
+
+    /// The latest time that has passed for certain.
+    pub fn vouched(&self) -> Wall {
+        Wall::from_unix_seconds(self.floor.load(Ordering::Relaxed))
     }
 
     /// What the wall clock shows, believed or not.
@@ -276,5 +289,23 @@ mod tests {
         let future = Wall::from_unix_seconds(9_000_000_000);
         assert_eq!(Clock::system(future).now().wall, future);
         assert!(Clock::system(Wall::default()).now().wall >= BUILT);
+    }
+
+    #[test]
+    fn only_what_two_clocks_say_has_passed_for_certain() {
+        let hand = Arc::new(AtomicU64::new(3_000_000_000));
+        let shows = Arc::clone(&hand);
+        let wall = move || Wall::from_unix_seconds(shows.load(Ordering::Relaxed));
+        let clock = Clock::above(Wall::default(), wall);
+        let now = || clock.now().wall.unix_seconds();
+        assert_eq!(now(), 3_000_000_000);
+        clock.vouch(Wall::from_unix_seconds(2_000_000_000));
+        assert_eq!(clock.vouched(), Wall::from_unix_seconds(2_000_000_000));
+        hand.store(2_000_000_060, Ordering::Relaxed);
+        assert_eq!(now(), 2_000_000_060, "the far future comes back");
+        hand.store(1_000_000_000, Ordering::Relaxed);
+        assert_eq!(now(), 2_000_000_000, "and does not become the past");
+        clock.vouch(Wall::from_unix_seconds(9_000_000_000));
+        assert_eq!(now(), 2_000_000_000, "a hub in the far future takes nobody along");
     }
 }

@@ -86,6 +86,6 @@ impl Supervisor {
         // One that is set aside does not hear of it.
         self.household.saved.retain(|name, _| !self.broken.contains_key(name.as_str()));
         self.announce(Event::Unregistered, now);
-        self.save(now);
+        self.save();
     }
 }

@@ -128,14 +128,14 @@ impl Supervisor {
                 .push(Command::Answer(asker, Answer::done(text, serde_json::json!({"off": name}))));
         }
         self.household.saved.remove(name);
-        self.save(now);
+        self.save();
         self.retry_erasures(now);
     }
 
     /// Notes that a feature with a switch is open, for the day it no longer is.
-    pub(super) fn note_open(&mut self, card: &Card, now: Now) {
+    pub(super) fn note_open(&mut self, card: &Card) {
         if card.switch == Switch::OnOff && self.household.open.insert(card.name.into()) {
-            self.save(now);
+            self.save();
         }
     }
 
@@ -223,7 +223,7 @@ impl Supervisor {
                 self.household.owed.retain(|owed| owed.nonce != nonce);
                 self.household.keep_receipt(kept.clone());
                 self.household.restrict(feature, false);
-                self.save(now);
+                self.save();
                 if let Some(asker) = asker {
                     self.commands.push(Command::Answer(asker, erased(&kept)));
                 }
@@ -288,7 +288,7 @@ impl Supervisor {
             self.gate.open(live.card);
         }
         self.open(row, now);
-        self.save(now);
+        self.save();
     }
 
     /// Leaving the hub stops every feature's use of it at once, long before the hub may have answered.

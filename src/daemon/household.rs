@@ -43,7 +43,7 @@ pub struct Household {
     pub signed_head: Option<String>,
     /// The number of the line that was signed for.
     pub signed_head_seq: u64,
-    /// A wall time that has passed, for boxes that wake up in 1970.
+    /// A wall time that has passed for certain ([`crate::clock::Clock::vouched`]), for boxes that wake up in 1970.
     pub last_good: Wall,
     /// Whether key and state go as soon as no hub holds anything of this device.
     #[serde(skip_serializing_if = "is_false")]

@@ -60,7 +60,7 @@ impl Records {
     /// Those of the state directory.
     pub fn ledger_head(&self, household: &Household) -> Result<Head, StateError> {
         let Some(path) = self.ledger_path() else { return Ok(household.ledger.clone()) };
-        let Ok((tail, length)) = tail(&path) else { return Ok(household.ledger.clone()) };
+        let Ok((tail, length)) = tail(&path, TAIL) else { return Ok(household.ledger.clone()) };
         let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let torn = tail.len() - whole;
         if torn > 0 {
@@ -140,13 +140,16 @@ impl Records {
     }
 }
 
-/// The end of a file, and how long all of it is.
-fn tail(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
+/// The last bytes of a file, at most `most`, and how long all of it is.
+///
+/// # Errors
+/// The system's own.
+pub fn tail(path: &Path, most: u64) -> std::io::Result<(Vec<u8>, u64)> {
     let mut file = std::fs::File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
     let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     Ok((bytes, length))
 }
 

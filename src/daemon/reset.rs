@@ -43,7 +43,7 @@ impl Supervisor {
     /// Notes the wish, and takes the device back from its hub.
     pub(super) fn begin_reset(&mut self, asker: Option<Asker>, now: Now) {
         self.household.reset = true;
-        self.save(now);
+        self.save();
         let place = self
             .rows
             .iter()

@@ -68,7 +68,7 @@ impl Supervisor {
 
     /// Tells those concerned; a parcel of the house itself concerns every feature.
     fn rules_changed(&mut self, parcel: &'static Parcel, now: Now) {
-        self.save(now);
+        self.save();
         let owner = self.live.keys().copied().find(|name| *name == parcel.feature());
         let everybody = owner.is_none() && self.row(parcel.feature()).is_none();
         let concerned: Vec<_> = match owner {

@@ -369,6 +369,7 @@ impl Agent {
     pub(super) fn save(&mut self, stopped: bool) {
         let household = self.supervisor.household_mut();
         household.stopped = stopped;
+        household.last_good = self.clock.vouched();
         match self.records.save(household, &self.gate, self.clock.now().wall) {
             Ok(()) => {
                 if self.saving.has_failed() {
@@ -425,6 +426,7 @@ impl Agent {
         let household = supervisor.household_mut();
         if lines || !household.stopped && *household != Household::default() {
             household.stopped = true;
+            household.last_good = clock.vouched();
             if let Err(error) = records.save(household, &gate, clock.now().wall) {
                 tracing::error!(%error, "state cannot be saved at the stop");
             }

@@ -319,7 +319,7 @@ impl Supervisor {
             Ok(Ok(feature)) => {
                 self.warnings.remove(&(BAD_CONFIG.code, name));
                 self.gate.open(row.card);
-                self.note_open(row.card, now);
+                self.note_open(row.card);
                 let live = Live { card: row.card, feature, incarnation, wake: None, mended: None };
                 self.live.insert(name, live);
                 let why = self.why_opened(row.card);
@@ -358,7 +358,7 @@ impl Supervisor {
                 self.come_back();
                 self.household.membership = Some((membership.as_ref().clone(), hub.clone()));
                 self.commands.push(Command::Hub(Some(hub.clone()), Some(Arc::clone(membership))));
-                self.save(now);
+                self.save();
             }
             Event::Unregistered => {
                 self.gate.set_hub(None);
@@ -373,7 +373,7 @@ impl Supervisor {
                 if !self.household.restrict(feature, *on) {
                     return;
                 }
-                self.save(now);
+                self.save();
             }
             Event::SameBoard => self.same_board(now),
             Event::Anew(device) => self.begin_anew(device, now),
@@ -393,8 +393,7 @@ impl Supervisor {
     }
 
     /// Has the household written with the next turn of the loop.
-    pub(super) fn save(&mut self, now: Now) {
-        self.household.last_good = self.household.last_good.max(now.wall);
+    pub(super) fn save(&mut self) {
         self.commands.push(Command::Save);
     }
 
@@ -482,7 +481,7 @@ impl Supervisor {
                 match catch_unwind(AssertUnwindSafe(|| live.feature.save())) {
                     Ok(saved) if self.household.saved.get(name) != Some(&saved) => {
                         self.household.saved.insert(name.into(), saved);
-                        self.save(now);
+                        self.save();
                     }
                     Ok(_) => {}
                     Err(_) => self.quarantine(name, "it panicked while it was saved", now),

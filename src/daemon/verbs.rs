@@ -80,7 +80,7 @@ impl Supervisor {
         }
         self.waive_erasure(name);
         self.household.switches.insert(name.into(), true);
-        self.save(now);
+        self.save();
         if !self.live.contains_key(name) && !self.broken.contains_key(name) {
             self.open(row, now);
         }

@@ -18,7 +18,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
 use std::sync::Arc;
@@ -141,6 +141,9 @@ impl Https {
             trail.found(ends.local_addr(), ends.remote_addr());
         }
         let status = response.status();
+        if let Some(said) = date(response.headers()) {
+            self.clock.vouch(said);
+        }
         let retry_after = retry_after(response.headers(), self.clock.now().wall);
         let text = self.body(to, &mut response, underway).await?;
         trail.look();
@@ -239,14 +242,23 @@ impl Resolve for Resolved {
     }
 }
 
+/// RFC 9110 section 6.6.1: when the hub says it answered.
+fn date(headers: &HeaderMap) -> Option<Wall> {
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+fn http_date(text: &str) -> Option<Wall> {
+    let at = httpdate::parse_http_date(text).ok()?;
+    at.duration_since(std::time::UNIX_EPOCH).ok().map(Wall)
+}
+
 /// RFC 9110 section 10.2.3: seconds or a date.
 fn retry_after(headers: &HeaderMap, now: Wall) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if let Ok(seconds) = text.parse() {
         Duration::from_secs(seconds)
     } else {
-        let at = httpdate::parse_http_date(text).ok()?;
-        at.duration_since(std::time::UNIX_EPOCH).ok()?.saturating_sub(now.0)
+        http_date(text)?.0.saturating_sub(now.0)
     };
     Some(wait.min(MOST_RETRY_AFTER))
 }
@@ -375,6 +387,24 @@ mod tests {
         let https = https(pki(b"http/1.1").trusting, TOTAL);
         let error = https.carry(device_permit(&gate)).await.unwrap_err();
         assert!(error.to_string().ends_with("no certificate of the hub yet"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_the_hub_says_of_the_time_vouches_for_the_clock() {
+        let pki = pki(crate::wire::API_ALPN);
+        let built = crate::clock::BUILT.rfc3339();
+        for (said, wanted) in [
+            ("date: Sun, 22 Nov 2026 09:00:00 GMT\r\n", "2026-11-22T09:00:00Z"),
+            ("date: Sun, 22 Nov 2099 09:00:00 GMT\r\n", "2026-11-22T10:00:00Z"),
+            ("date: noon\r\n", built.as_str()),
+        ] {
+            let (port, _) = hub(&pki, http("200 OK", said, "{}")).await;
+            let gate = gate(target("hub.example.test", port));
+            let clock = Clock::above(Wall::default(), || crate::egress::testing::WALL);
+            let tls = HubTls { anonymous: Arc::clone(&pki.trusting), device: None, session: None };
+            Https::new(tls, resolver(), clock.clone()).carry(permit(&gate)).await.unwrap();
+            assert_eq!(clock.vouched().rfc3339(), wanted, "{said}");
+        }
     }
 
     #[test]

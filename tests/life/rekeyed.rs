@@ -131,6 +131,9 @@ fn long_off(world: &World, agent: &Agent) {
     let state = Arc::new(StateDir::open(agent.state_dir()).expect("a state directory"));
     let (mut household, _) = Records::load(&state).expect("a household");
     let clock = Clock::system(Wall::default());
+    // The hub has said so too, and a box without a battery starts from there.
+    let since = clock.now().wall.0.saturating_sub(household.last_good.0);
+    assert!(since < Duration::from_secs(3600), "no time was vouched for in {since:?}");
     let identity =
         Identity::open(Arc::clone(&state), clock.clone(), Root::new("/nowhere")).expect("a key");
     let then = Wall(clock.now().wall.0 - 2 * CERTIFICATE_LIFE);
