@@ -4,7 +4,7 @@
 //! else takes the images, and back to exactly what was found; what was found is on the disk before the line is
 //! changed. The kernel forgets it with the next boot.
 
-use super::mounts::wide;
+use super::mounts;
 use super::root::Root;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statvfs::fstatvfs;
@@ -226,8 +226,7 @@ pub fn keep(root: &Root, (at, pid, name): (u64, u32, &str), bytes: &[u8]) -> io:
     if lately.count() >= AN_HOUR && !crate::sabotage::off("cores-rate") {
         return Ok(false);
     }
-    let room = fstatvfs(&*dir)?;
-    let free = wide(room.blocks_available()).saturating_mul(wide(room.fragment_size()));
+    let (_, free) = mounts::room(&fstatvfs(&*dir)?);
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if size > MOST_BYTES || free < FREE.saturating_add(size) {
         return Err(io::ErrorKind::StorageFull.into());

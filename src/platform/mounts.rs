@@ -3,7 +3,7 @@
 use super::kernel::Readable;
 use super::root::Root;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
-use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::sys::statvfs::{FsFlags, Statvfs, statvfs};
 use nix::sys::uio::pread;
 use std::fs::File;
 use std::io;
@@ -64,6 +64,12 @@ fn read(fd: &OwnedFd) -> io::Result<Vec<u8>> {
 /// A count of the kernel's, which has 32 bits on some machines.
 pub fn wide(count: impl Into<u64>) -> u64 {
     count.into()
+}
+
+/// How large a file system is, and how much of it whoever has no privileges may still take, in bytes.
+pub fn room(of: &Statvfs) -> (u64, u64) {
+    let bytes = |blocks: u64| blocks.saturating_mul(wide(of.fragment_size()));
+    (bytes(wide(of.blocks())), bytes(wide(of.blocks_available())))
 }
 
 /// Whether the file system of a directory takes no writes.

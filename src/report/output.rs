@@ -3,7 +3,7 @@
 //! A file without a name (`O_TMPFILE`) gets its name when it is whole. File systems without it (vfat, exFAT) get a
 //! hidden file beside the place, which takes the name at the end; the next report there removes one that was left.
 
-use crate::platform::mounts::wide;
+use crate::platform::mounts;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
@@ -95,8 +95,7 @@ impl Output {
         if name.is_some_and(|name| dir.join(name).symlink_metadata().is_ok()) {
             return Err(OutputError::Exists { path: dir.join(name.unwrap_or_default()) });
         }
-        let room = statvfs(dir).map_err(|errno| failed(errno.into()))?;
-        let free = wide(room.blocks_available()).saturating_mul(wide(room.fragment_size()));
+        let (_, free) = mounts::room(&statvfs(dir).map_err(|errno| failed(errno.into()))?);
         if free < LEAST + ROOM {
             return Err(OutputError::NoSpace { dir: dir.into(), free, needed: LEAST + ROOM });
         }

@@ -5,7 +5,7 @@ use crate::cli::print;
 use crate::daemon::config;
 use crate::daemon::feature::Row;
 use crate::daemon::run::Options;
-use crate::platform::mounts::wide;
+use crate::platform::mounts;
 use crate::platform::root::Root;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde_json::Value;
@@ -103,7 +103,7 @@ fn space(dir: &Path, runs: bool) -> Finding {
         let text = format!("{shown} is on a read-only file system: nothing new is kept");
         return Finding::bad(what, text, "mount -o remount,rw on its file system");
     }
-    let free = wide(facts.blocks_available()).saturating_mul(wide(facts.fragment_size()));
+    let (_, free) = mounts::room(&facts);
     let note = if runs { "" } else { "; whether it takes a file shows at the start" };
     if free < ENOUGH_BYTES {
         let text = format!("only {} KiB are free for {shown}", free / 1024);

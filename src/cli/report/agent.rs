@@ -3,13 +3,11 @@
 use super::super::talk;
 use crate::daemon::config::{DEFAULT_PATH, VENDOR_PATH};
 use crate::daemon::control::{DAEMON, Request};
-use crate::daemon::records::LEDGER;
+use crate::daemon::records::{LEDGER, tail};
 use crate::daemon::run::Options;
 use crate::platform::root::Root;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The largest file of settings that is read.
@@ -42,22 +40,17 @@ pub async fn said(options: &Options, root: &Root, crash: bool) -> Value {
 
 /// The last lines of a file; none where there is none.
 fn end_of(path: &Path) -> Vec<String> {
-    let read = || {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST_LEDGER)))?;
-        let mut bytes = Vec::new();
-        file.take(MOST_LEDGER).read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>((length > MOST_LEDGER, bytes))
-    };
-    let Ok((is_cut, bytes)) = read() else { return Vec::new() };
+    let Ok((bytes, length)) = tail(path, MOST_LEDGER) else { return Vec::new() };
+    let is_cut = length > MOST_LEDGER;
     let text = String::from_utf8_lossy(&bytes);
     text.lines().skip(usize::from(is_cut)).map(String::from).collect()
 }
 
 /// The settings, section by section: switches and numbers as they are, of texts how long they are.
 fn configured(options: &Options, root: &Root) -> Value {
-    let named = options.config_path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    let named = options.config_path.as_ref().and_then(|path| std::path::absolute(path).ok());
+    let here = Root::new("/");
+    let named = named.and_then(|path| here.read_text(path.to_str()?, MOST).ok());
     let owners = named.or_else(|| root.read_text(DEFAULT_PATH, MOST).ok());
     let vendors = root.read_text(VENDOR_PATH, MOST).ok();
     let mut all = Map::new();

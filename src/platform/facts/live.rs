@@ -1,6 +1,6 @@
 //! What the running system says of itself: its load, its memory, what runs on it and what room is left.
 
-use super::super::mounts::wide;
+use super::super::mounts;
 use super::super::root::Root;
 use core::time::Duration;
 use nix::sys::statvfs::statvfs;
@@ -98,10 +98,7 @@ pub fn rooms(root: &Root, volumes: &[String]) -> Vec<Room> {
 }
 
 fn room(root: &Root, path: &str) -> Option<Room> {
-    let found = statvfs(&root.path(path)).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(wide(found.fragment_size()));
-    let (total_bytes, free_bytes) =
-        (bytes(wide(found.blocks())), bytes(wide(found.blocks_available())));
+    let (total_bytes, free_bytes) = mounts::room(&statvfs(&root.path(path)).ok()?);
     Some(Room { path: path.into(), total_bytes, free_bytes })
 }
 

@@ -2,7 +2,7 @@
 
 use super::Survey;
 use crate::platform::facts;
-use crate::platform::mounts::wide;
+use crate::platform::mounts::{self, wide};
 use nix::sys::statvfs::statvfs;
 use std::io::{self, Read, Write};
 
@@ -122,8 +122,8 @@ pub fn space(survey: &Survey<'_>, to: &mut dyn Write) -> io::Result<()> {
             continue;
         }
         let Ok(room) = statvfs(&survey.source.root().path(&mount.point)) else { continue };
-        let kib = |blocks: u64| blocks.saturating_mul(wide(room.fragment_size())) / 1024;
-        let (size, free) = (kib(wide(room.blocks())), kib(wide(room.blocks_available())));
+        let (size, free) = mounts::room(&room);
+        let (size, free) = (size / 1024, free / 1024);
         let share =
             |free: u64, all: u64| all.saturating_sub(free).saturating_mul(100).checked_div(all);
         let percent = |share: Option<u64>| share.map_or("-".to_owned(), |share| share.to_string());
