@@ -1,6 +1,6 @@
 //! Signing in and out, and the invitation that sets a password.
 
-use super::visit::{Visit, cookie, form_urlencode, known_cookie, no_cookie, way_back};
+use super::visit::{Session, Visit, cookie, form_urlencode, known_cookie, no_cookie, way_back};
 use super::{Pages, Shared, broken, host_of, layout, too_often};
 use crate::hub::keys::KeyError;
 use crate::hub::people::email::Email;
@@ -204,14 +204,15 @@ pub(super) async fn let_in(pages: &Pages, visit: &Visit, session: Ticket, to: &s
 }
 
 /// `POST /sign-out`.
-pub(super) async fn sign_out(State(pages): Shared, visit: Visit) -> Response {
+pub(super) async fn sign_out(
+    State(pages): Shared,
+    visit: Visit,
+    Session { person, ticket }: Session,
+) -> Response {
     let out = ([(header::SET_COOKIE, no_cookie())], Redirect::to("/sign-in"));
-    let (Some(person), Some(ticket)) = (&visit.person, visit.ticket()) else {
-        return out.into_response();
-    };
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let done = async {
-        people.sign_out(ticket).await?;
+        people.sign_out(&ticket).await?;
         people.tell(person.account, Happened::SignedOut, None, visit.from, now).await
     };
     match done.await {

@@ -134,6 +134,25 @@ impl FromRequestParts<Arc<Pages>> for Person {
     }
 }
 
+/// The same, with the ticket of the session that this is.
+pub(super) struct Session {
+    pub(super) person: Person,
+    pub(super) ticket: String,
+}
+
+impl FromRequestParts<Arc<Pages>> for Session {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        pages: &Arc<Pages>,
+    ) -> Result<Self, Self::Rejection> {
+        let Visit { person, ticket, .. } = Visit::from_request_parts(parts, pages).await?;
+        let session = person.zip(ticket).map(|(person, ticket)| Self { person, ticket });
+        session.ok_or_else(|| to_sign_in("/"))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("a request came without the address it came from")]
 struct NoPeer;

@@ -2,7 +2,7 @@
 
 use super::super::second::refused;
 use super::super::sign_in::stale;
-use super::super::visit::{Visit, no_trust_cookie, to_sign_in};
+use super::super::visit::{Session, Visit, no_trust_cookie};
 use super::super::{Pages, Shared, broken, layout, qr};
 use super::{HERE, done, knows, prove};
 use crate::hub::people::second::{Checked, Offer};
@@ -76,24 +76,22 @@ fn on_form(
 pub(in super::super) async fn switch_on(
     State(pages): Shared,
     visit: Visit,
+    Session { person, ticket }: Session,
     Form(typed): Form<On>,
 ) -> Response {
-    let (Some(person), Some(ticket)) = (&visit.person, visit.ticket()) else {
-        return to_sign_in("/security/second-factor");
-    };
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     // An offer that is over, or was made to somebody else.
-    let Some(offer) = people.offered(person, &typed.offer, now) else { return stale() };
-    match knows(&pages, &visit, person, typed.password).await {
+    let Some(offer) = people.offered(&person, &typed.offer, now) else { return stale() };
+    match knows(&pages, &visit, &person, typed.password).await {
         Ok(true) => {}
         Ok(false) => {
             let problem = Some("Your password is not right.");
-            return on_form(&pages, &visit, person, &offer, problem);
+            return on_form(&pages, &visit, &person, &offer, problem);
         }
         Err(response) => return *response,
     }
     let codes = async {
-        let codes = people.second_on(person, &offer, &typed.code, ticket, now).await?;
+        let codes = people.second_on(&person, &offer, &typed.code, &ticket, now).await?;
         if codes.is_some() {
             people.tell(person.account, Happened::SecondOn, None, visit.from, now).await?;
         }
@@ -106,7 +104,7 @@ pub(in super::super) async fn switch_on(
         }
         Ok(None) => {
             let problem = "This code is not of this secret, or the second factor is on already.";
-            on_form(&pages, &visit, person, &offer, Some(problem))
+            on_form(&pages, &visit, &person, &offer, Some(problem))
         }
         Err(error) => broken(&error),
     }
@@ -201,17 +199,15 @@ async fn proven(
 pub(in super::super) async fn switch_off(
     State(pages): Shared,
     visit: Visit,
+    Session { person, ticket }: Session,
     Form(proof): Form<Proof>,
 ) -> Response {
-    let (Some(person), Some(ticket)) = (&visit.person, visit.ticket()) else {
-        return to_sign_in("/security/second-factor");
-    };
-    if let Err(response) = proven(&pages, &visit, person, proof, off_form).await {
+    if let Err(response) = proven(&pages, &visit, &person, proof, off_form).await {
         return *response;
     }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
     let off = async {
-        people.second_off(person, ticket).await?;
+        people.second_off(&person, &ticket).await?;
         people.tell(person.account, Happened::SecondOff, None, visit.from, now).await
     };
     match off.await {

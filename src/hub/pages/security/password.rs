@@ -1,7 +1,7 @@
 //! Changing the password.
 
 use super::super::sign_in::busy_or_broken;
-use super::super::visit::{Visit, no_trust_cookie, to_sign_in};
+use super::super::visit::{Session, Visit, no_trust_cookie};
 use super::super::{Pages, Shared, broken, layout};
 use super::{HERE, done, knows, prove};
 use crate::hub::people::PeopleError;
@@ -52,22 +52,20 @@ fn form(pages: &Pages, visit: &Visit, problem: Option<&str>) -> Response {
 pub(in super::super) async fn change(
     State(pages): Shared,
     visit: Visit,
+    Session { person, ticket }: Session,
     Form(typed): Form<Typed>,
 ) -> Response {
-    let (Some(person), Some(ticket)) = (&visit.person, visit.ticket()) else {
-        return to_sign_in("/security/password");
-    };
     let (new, again) = (Secret::new(typed.new), Secret::new(typed.again));
     if new.expose() != again.expose() {
         return form(&pages, &visit, Some("The two new ones are not the same."));
     }
-    match knows(&pages, &visit, person, typed.password).await {
+    match knows(&pages, &visit, &person, typed.password).await {
         Ok(true) => {}
         Ok(false) => return form(&pages, &visit, Some("Your password is not right.")),
         Err(response) => return *response,
     }
     let (people, now) = (&pages.hub.people, pages.hub.clock.now().wall);
-    match people.change_password(person, new, ticket).await {
+    match people.change_password(&person, new, &ticket).await {
         Ok(()) => {}
         Err(PeopleError::Password(error @ (BadPassword::Short | BadPassword::Long))) => {
             return form(&pages, &visit, Some(&format!("Not this one: {error}.")));
