@@ -105,6 +105,8 @@ purge() {
 
 remove() {
     stop
+    # The kernel must not go on starting a program that is gone.
+    /usr/bin/$NAME report cores off >/dev/null 2>&1
     rm -f /etc/init.d/$NAME.sh /etc/rcS.d/QS101$NAME /etc/rcK.d/QK899$NAME /usr/bin/$NAME $LOG $LOG.1
     rm -rf $RUN_DIR
     if [ -e "$CONFIG_DIR/purge-on-removal" ]; then purge; fi

@@ -27,6 +27,9 @@ in_box() { # ROOT SCRIPT [DIR...]
         shift
         mount --make-rprivate /
         mount -t proc proc "$root/proc"
+        # This one is the whole machine'"'"'s, whatever the namespace.
+        echo core >"$root/core_pattern"
+        mount --bind "$root/core_pattern" "$root/proc/sys/kernel/core_pattern"
         mount -t tmpfs -o mode=755 tmpfs "$root/dev"
         for node in null:3 zero:5 random:8 urandom:9; do
             mknod -m 666 "$root/dev/${node%%:*}" c 1 "${node#*:}"

@@ -19,10 +19,13 @@ is "the daemon is stopped" [ -z "$(pidof qcloud-agentd)" ]
 is "who has another name lives" kill -0 $other
 gives 0 $INIT start
 is "it is up again" until_ status_json
+gives 0 /opt/sbin/qcloud-agent report cores on
+is "the kernel starts it for crashes" grep -q /opt/sbin/qcloud-agent /proc/sys/kernel/core_pattern
 gives 0 env IPKG_INSTROOT=/image sh /control/prerm
 is "in an image nothing is stopped" pidof qcloud-agentd
 gives 0 sh /control/prerm
 is "stopped before it is removed" [ -z "$(pidof qcloud-agentd)" ]
+is "the kernel starts what it did before" grep -qx core /proc/sys/kernel/core_pattern
 
 chmod 777 /opt/etc/qcloud-agent /opt/var/lib/qcloud-agent
 gives 0 sh /control/postinst

@@ -14,10 +14,13 @@ is "the configuration is root's" [ "$(stat -c %u:%a /etc/qcloud-agent/config.tom
 gives 0 /etc/init.d/qcloud-agent reload
 is "a reload is a signal" grep -q '^signal qcloud-agent \* HUP' /var/log/procd
 is "and it goes on" until_ status_json
+gives 0 /usr/sbin/qcloud-agent report cores on
+is "the kernel starts it for crashes" grep -q /usr/sbin/qcloud-agent /proc/sys/kernel/core_pattern
 gives 0 env IPKG_INSTROOT=/image sh /control/prerm
 is "in an image nothing is stopped" status_json
 gives 0 sh /control/prerm
 is "stopped before it is removed" [ -z "$(pidof qcloud-agent)" ]
+is "the kernel starts what it did before" grep -qx core /proc/sys/kernel/core_pattern
 
 # Left-overs that are open to all are closed again; a link is refused, and nothing done through it.
 chmod 777 /etc/qcloud-agent /etc/qcloud-agent/state

@@ -101,7 +101,10 @@ is "nothing was unpacked through it" [ "$(ls /victim)" = pid ]
 rm $DIR && mv /aside $DIR
 
 # Removal keeps identity and settings; the purge takes them.
+gives 0 qcloud-agent report cores on
+is "the kernel starts it for crashes" grep -q "$DIR" /proc/sys/kernel/core_pattern
 gives 0 sh $DIR/.uninstall.sh
+is "the kernel starts what it did before" grep -qx core /proc/sys/kernel/core_pattern
 is "gone" [ ! -e $DIR -a ! -e /etc/init.d/qcloud-agent.sh -a ! -e /usr/bin/qcloud-agent -a ! -e /var/run/qcloud-agent ]
 is "and not registered" [ -z "$(getcfg qcloud-agent Name -f /etc/config/qpkg.conf)" ]
 is "identity stays" [ "$(key)" = "$was" ]
