@@ -68,11 +68,18 @@ mod support;
 mod ticket;
 #[path = "hub/ways_in.rs"]
 mod ways_in;
+#[path = "hub/withdrawal.rs"]
+mod withdrawal;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
 const GUARDS: &[(&str, &str)] = &[
     ("license::fifty_at_once_never_exceed_the_seats", "license-seats"),
     ("license::a_seat_is_taken_until_its_device_gives_it_back_or_its_time_is_over", "license-own"),
+    (
+        "license::a_license_is_claimed_moved_and_given_away_only_while_nobody_sits_on_it",
+        "license-move",
+    ),
+    ("withdrawal::a_stolen_key_is_withdrawn_and_every_device_is_told", "license-withdrawn-told"),
     ("license::p4_transactions_and_what_is_void_go_when_their_time_is_over", "hub-sweep"),
     ("license::l9_a_vendor_learns_counts_and_no_small_ones", "license-small-counts"),
     ("licensing::what_a_device_lies_about_is_refused", "license-bound-key"),

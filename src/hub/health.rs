@@ -4,9 +4,10 @@
 //! `hub.toml`. `qcloud-hub health` asks the operators' socket.
 
 use super::config::MetricsAt;
+use super::license::signing;
 use super::metrics;
 use super::state::Hub;
-use crate::clock::{BUILT, Boot, system_wall};
+use crate::clock::{BUILT, Boot, Wall, system_wall};
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
@@ -25,13 +26,15 @@ use tokio::time::timeout;
 const OUTBOX: Duration = Duration::from_secs(3600);
 /// A certificate that ends sooner was not renewed in time: the hub's own is renewed 30 days before.
 const NEAR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// An issuer who is elsewhere needs this long to certify the next key that licenses are signed with.
+const SIGNER_NEAR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long the store may take for a write.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a finding stands: whoever asks often does not make the disk work.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// All codes there are.
-pub const CODES: [&str; 4] = ["store", "clock", "outbox", "certificate"];
+pub const CODES: [&str; 5] = ["store", "clock", "outbox", "certificate", "signer"];
 
 /// Why the hub is not well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +86,26 @@ async fn look(hub: &Hub) -> Vec<Reason> {
         let hint = "renew it; the hub reads it anew every 12 hours";
         reasons.push(reason("certificate", text, hint));
     }
+    if !reasons.iter().any(|reason| reason.code == "store") {
+        reasons.extend(signer(hub, now).await);
+    }
     reasons
+}
+
+/// Whether licenses are still signed in a month.
+async fn signer(hub: &Hub, now: Wall) -> Option<Reason> {
+    let text = match signing::until(hub.store.as_ref(), now).await.ok()? {
+        Some(until) if until.0.saturating_sub(now.0) >= SIGNER_NEAR => return None,
+        Some(until) => {
+            format!("the certificate of the key for licenses is over on {}", until.rfc3339())
+        }
+        None if hub.store.has_licenses(now).await.ok()? => {
+            "no license is renewed: no key for licenses has a certificate that holds".into()
+        }
+        None => return None,
+    };
+    let hint = "qcloud-hub license signer new, and what it says";
+    Some(reason("signer", text, hint))
 }
 
 async fn store(hub: &Hub) -> Option<Reason> {

@@ -405,6 +405,7 @@ pub static TABLES: &[About] = &[
         ),
     ),
     licenses::LICENSE_ISSUER,
+    licenses::LICENSE_WITHDRAWN,
     licenses::LICENSE_PRODUCT,
     licenses::LICENSE_POLICY,
     licenses::LICENSE,

@@ -86,8 +86,16 @@ pub static RULES: &[Rule] = &[
 /// Tables of the operator's own rows, each of which says in `expires_at` when it goes. No device brought them, so
 /// that no parcel promises anything of them and no device's erasure takes them with it; of `held` the receipt of the
 /// erasure told.
-pub static EXPIRING: &[&str] =
-    &["auth_key", "hold", "held", "license_issuer", "license", "license_taken", "license_void"];
+pub static EXPIRING: &[&str] = &[
+    "auth_key",
+    "hold",
+    "held",
+    "license_issuer",
+    "license_withdrawn",
+    "license",
+    "license_taken",
+    "license_void",
+];
 
 /// After an error, and as a floor against spinning.
 const PAUSE: Duration = Duration::from_secs(10);

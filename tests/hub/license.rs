@@ -132,6 +132,28 @@ async fn a_seat_is_taken_until_its_device_gives_it_back_or_its_time_is_over() {
     assert!(matches!(ask(1, Right::Key, false, over).await.unwrap(), Taken::Yes(_)));
 }
 
+/// The attack: a box says that it has the last lease there can be, so that nobody gets another one.
+#[tokio::test]
+async fn no_box_uses_up_the_numbers_of_leases() {
+    let (store, _temp) = sqlite();
+    let lid = issued(store.as_ref(), 1, None, terms(Model::Device, 2)).await;
+    let Taken::Yes(first) = store.take_seat(take(&lid, 1, Right::Key, false), at(1)).await.unwrap()
+    else {
+        panic!("a free seat")
+    };
+    let mut before = first.seq;
+    for seq in [before, 50, u64::MAX, u64::MAX] {
+        let renewal = Take { seq, ..take(&lid, 1, Right::Seat, false) };
+        let Taken::Yes(seat) = store.take_seat(renewal, at(2)).await.unwrap() else {
+            panic!("its own seat")
+        };
+        assert!(seat.seq > before && seat.seq < 5_000_000, "{}", seat.seq);
+        before = seat.seq;
+    }
+    let other = store.take_seat(take(&lid, 2, Right::Key, false), at(3)).await.unwrap();
+    assert!(matches!(other, Taken::Yes(_)));
+}
+
 #[tokio::test]
 async fn terms_say_who_sits_where() {
     let (store, _temp) = sqlite();
@@ -155,6 +177,7 @@ async fn terms_say_who_sits_where() {
     assert_eq!(late, Taken::Ended);
 }
 
+/// Guard: `license-move`.
 #[tokio::test]
 async fn a_license_is_claimed_moved_and_given_away_only_while_nobody_sits_on_it() {
     let (store, _temp) = sqlite();

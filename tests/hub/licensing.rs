@@ -16,29 +16,32 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-const NONCE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+pub const NONCE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The issuer, on a machine of its own.
-struct Issuer {
-    root: Root,
+pub struct Issuer {
+    pub root: Root,
 }
 
 impl Issuer {
     /// Makes the key, and has a hub sign in its name.
-    fn of(hub: &Hub) -> Self {
+    pub fn of(hub: &Hub) -> Self {
         let path = hub.dir.with_extension("root.key");
-        let root = Root::make(&path).unwrap();
-        let key = hub.json(&["license", "signer", "new"])["key"].as_str().unwrap().to_owned();
-        let document = root.certify(&key, 365, system_wall()).unwrap();
-        let file = path.with_extension("crt");
-        std::fs::write(&file, document).unwrap();
-        let file = file.to_str().unwrap();
-        hub.json(&["license", "signer", "install", file, "--root", &root.public()]);
+        let issuer = Self { root: Root::make(&path).unwrap() };
+        issuer.certify(hub, 365);
         hub.json(&["license", "product", "add", "app", "--name", "Backup"]);
-        Self { root }
+        issuer
     }
 
-    fn trust(&self, documents: &[String]) -> Trust {
+    /// Has a hub make another key, and sign with it for so many days.
+    pub fn certify(&self, hub: &Hub, days: u64) {
+        let key = hub.json(&["license", "signer", "new"])["key"].as_str().unwrap().to_owned();
+        let document = self.root.certify(&key, days, system_wall()).unwrap();
+        let path = file(hub, "crt", &document);
+        hub.json(&["license", "signer", "install", &path, "--root", &self.root.public()]);
+    }
+
+    pub fn trust(&self, documents: &[String]) -> Trust {
         let mut trust = Trust::pinned([jws::public_key(&self.root.public()).unwrap()]);
         trust.vouch_all(documents.iter().map(String::as_str));
         trust
@@ -57,7 +60,7 @@ impl Issuer {
     }
 }
 
-fn one(documents: &[String], kind: Kind) -> String {
+pub fn one(documents: &[String], kind: Kind) -> String {
     let is = |text: &&String| Sealed::read(text).is_ok_and(|sealed| sealed.kind == kind);
     documents.iter().find(is).unwrap_or_else(|| panic!("no {kind:?}")).clone()
 }
@@ -66,27 +69,27 @@ fn has(documents: &[String], kind: Kind) -> bool {
     documents.iter().any(|text| Sealed::read(text).is_ok_and(|sealed| sealed.kind == kind))
 }
 
-fn documents(answer: &Value) -> Vec<String> {
+pub fn documents(answer: &Value) -> Vec<String> {
     let all = answer["documents"].as_array().unwrap_or_else(|| panic!("{answer}"));
     all.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
-fn policy(hub: &Hub, name: &str, more: &[&str]) {
+pub fn policy(hub: &Hub, name: &str, more: &[&str]) {
     hub.json(&[&["license", "policy", "add", "app", name, "--days", "365"], more].concat());
 }
 
 /// A license: its id, and its key.
-fn issue(hub: &Hub, policy: &str, more: &[&str]) -> (String, String) {
+pub fn issue(hub: &Hub, policy: &str, more: &[&str]) -> (String, String) {
     let made = hub.json(&[&["license", "issue", "app", policy, "--key"], more].concat());
     (made["license"].as_str().unwrap().into(), made["key"].as_str().unwrap().into())
 }
 
-fn facts(key: &[u8]) -> Facts {
+pub fn facts(key: &[u8]) -> Facts {
     let macs = vec!["24:5E:BE:00:00:01".into()];
     Facts { key: key.to_vec(), serial: Some("Q205I01234".into()), macs }
 }
 
-fn activation(license: &str) -> Value {
+pub fn activation(license: &str) -> Value {
     let bind = facts(&[0; 32]).bound([7; 16]);
     json!({
         "license": license, "salt": bind.salt, "serial": bind.serial, "macs": bind.macs,
@@ -94,7 +97,7 @@ fn activation(license: &str) -> Value {
     })
 }
 
-fn key_of(device: &Device) -> Vec<u8> {
+pub fn key_of(device: &Device) -> Vec<u8> {
     device.spki()[12..].to_vec()
 }
 

@@ -68,6 +68,10 @@ fn h1_what_says_when_it_goes_is_gone_by_then() {
                 "INSERT INTO license_issuer (kid, key, expires_at, made_at)
                  VALUES (?1, 'x', unixepoch() + ?2, unixepoch() - 600)"
             }
+            "license_withdrawn" => {
+                "INSERT INTO license_withdrawn (kid, document, expires_at, made_at)
+                 VALUES (?1, x'00', unixepoch() + ?2, unixepoch() - 600)"
+            }
             "license" => {
                 "INSERT INTO license
                  (lid, product, policy, terms, seq, noticed, starts_at, expires_at, made_at)

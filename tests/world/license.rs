@@ -1,7 +1,7 @@
 //! Lives with a license: years of it, with the hub away, the clock wrong, the box repaired or swapped.
 
 use super::driver::{DAY, HOUR, MINUTE, World, member};
-use super::issuer::{Issuer, issuer_key};
+use super::issuer::{Issuer, issuer_key, maker_key};
 use core::time::Duration;
 use qcloud_agent::card::Exit;
 use qcloud_agent::daemon::feature::{Answer, Event};
@@ -11,17 +11,17 @@ use qcloud_agent::platform::root::Root;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-const SERIAL: &str = "Q205I01234";
-const CARDS: [&str; 2] = ["24:5e:be:00:00:01", "24:5e:be:00:00:02"];
+pub const SERIAL: &str = "Q205I01234";
+pub const CARDS: [&str; 2] = ["24:5e:be:00:00:01", "24:5e:be:00:00:02"];
 
 fn sections() -> Sections {
     let mut sections = Sections::default();
-    sections.values.insert("license".into(), json!({ "issuers": [issuer_key()] }));
+    sections.values.insert("license".into(), json!({ "issuers": [issuer_key()], "keygen": [{ "product": "camera", "key": maker_key() }] }));
     sections
 }
 
 /// A box as files.
-fn tree(name: &str, serial: &str, cards: &[&str]) -> PathBuf {
+pub fn tree(name: &str, serial: &str, cards: &[&str]) -> PathBuf {
     let dir =
         std::env::temp_dir().join(format!("qcloud-world-license-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
@@ -40,7 +40,7 @@ fn tree(name: &str, serial: &str, cards: &[&str]) -> PathBuf {
 }
 
 /// A registered box with the feature on, on this tree.
-fn world(dir: &Path) -> World {
+pub fn world(dir: &Path) -> World {
     let mut world = World::of(ALL, member(&["license"]), sections());
     world.root = Root::new(dir);
     let issuer = Issuer::new(world.time.clock(), world.identity.key().public_key());
@@ -48,7 +48,7 @@ fn world(dir: &Path) -> World {
     world
 }
 
-async fn ask(world: &mut World, verb: &str, args: Value) -> Answer {
+pub async fn ask(world: &mut World, verb: &str, args: Value) -> Answer {
     let asked = world.ask("license", verb, args);
     for _ in 0..300 {
         let last = world.answers.get(&asked).and_then(|answers| answers.last());
@@ -60,15 +60,15 @@ async fn ask(world: &mut World, verb: &str, args: Value) -> Answer {
     panic!("nobody answered `license {verb}`");
 }
 
-async fn check(world: &mut World) -> Answer {
+pub async fn check(world: &mut World) -> Answer {
     ask(world, "check", json!({ "product": "surveillance" })).await
 }
 
-async fn exit(world: &mut World) -> Exit {
+pub async fn exit(world: &mut World) -> Exit {
     check(world).await.exit.unwrap()
 }
 
-async fn activated(dir: &Path, change: impl FnOnce(&mut Issuer)) -> World {
+pub async fn activated(dir: &Path, change: impl FnOnce(&mut Issuer)) -> World {
     let mut world = world(dir);
     change(world.hub.lock().issuer.as_mut().unwrap());
     world.addresses(&["192.168.1.7"], &[]);
@@ -87,7 +87,7 @@ fn has_timer(world: &World) -> bool {
 }
 
 /// The power goes and comes back, and the box is looked at on its own tree.
-async fn restarted(world: World) -> World {
+pub async fn restarted(world: World) -> World {
     let mut world = world.restart();
     world.run_for(MINUTE).await;
     world.event(Event::Resumed);
@@ -329,6 +329,7 @@ async fn an_owner_hears_of_an_end_thirty_seven_and_one_day_before() {
     assert_eq!((details(&world), exit(&mut world).await), (None, Exit::Expired));
 }
 
+/// Guard: `license-released`.
 #[tokio::test(start_paused = true)]
 async fn a_license_that_begins_later_and_one_that_was_given_back() {
     let dir = tree("later", SERIAL, &CARDS);

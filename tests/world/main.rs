@@ -9,6 +9,7 @@ mod ddns;
 mod driver;
 mod erasure;
 mod fleet;
+mod forged;
 mod grant;
 mod hub;
 mod issuer;
@@ -22,6 +23,7 @@ mod quiet;
 mod registry;
 mod renewal;
 mod spread;
+mod stolen;
 mod tiny;
 
 /// Each test here that goes red when its guard is switched off, for the sabotage run.
@@ -51,6 +53,17 @@ const GUARDS: &[(&str, &str)] = &[
         "license::a_revocation_is_seen_at_the_next_contact_and_by_a_box_its_hub_has_forgotten",
         "license-revoked",
     ),
+    ("license::a_license_that_begins_later_and_one_that_was_given_back", "license-released"),
+    ("forged::a_document_that_was_changed_is_refused", "license-signature"),
+    ("forged::a_key_signs_nothing_that_it_may_not_and_nothing_when_it_may_not", "license-key-use"),
+    ("forged::an_old_list_brings_no_revoked_license_back", "license-epoch"),
+    ("forged::a_mark_that_nobody_sealed_says_nothing_of_the_time", "license-mark-seal"),
+    ("forged::a_license_of_another_maker_is_signed_by_that_maker", "license-foreign"),
+    (
+        "stolen::a_stolen_key_opens_nothing_after_the_next_contact_and_never_again",
+        "license-withdrawn",
+    ),
+    ("stolen::only_the_issuer_itself_withdraws_a_key", "license-withdrawn-root"),
     ("erasure::only_an_honest_receipt_settles_an_erasure", "receipt-signature"),
 ];
 

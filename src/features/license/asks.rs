@@ -189,8 +189,8 @@ impl License {
             Ok(lid) => lid,
             Err(answer) => return Some(answer),
         };
-        let lease = self.book.saved.held.get(&lid).and_then(|held| self.book.lease(held));
-        let Some(lease) = lease else {
+        let seat = self.book.saved.held.get(&lid).and_then(|held| self.book.seat(held));
+        let Some((lease, _)) = seat else {
             let text = format!(
                 "license {lid} has no seat to give back\nhint: qcloud-agent license remove {lid}"
             );

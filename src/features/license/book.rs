@@ -1,7 +1,7 @@
 //! What is installed: the documents as they came, and what they say of each license.
 //!
 //! Documents are kept as text and verified when they are taken in and each time they are asked; nothing that was
-//! concluded from them is kept but that a license was revoked, and that a seat was given back.
+//! concluded from them is kept but that a license was revoked, that a seat was given back, and that a key was withdrawn.
 
 use super::foreign::Foreign;
 use super::time::Question;
@@ -31,6 +31,9 @@ pub struct Saved {
     pub keys: Vec<String>,
     /// The newest revocation list of each issuer.
     pub lists: BTreeMap<String, String>,
+    /// Ids of the keys each issuer has withdrawn. They are never believed again, whatever comes later.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub withdrawn: BTreeMap<String, BTreeSet<String>>,
     /// Of a seat that was given back, the last lease it had.
     pub released: BTreeMap<LicenseId, u64>,
     /// The sealed mark of the license clock, the other of its two places.
@@ -199,14 +202,14 @@ impl Book {
     fn read(&mut self) {
         let mut trust = Trust::pinned(self.issuers.iter().copied());
         trust.vouch_all(self.saved.keys.iter().map(String::as_str));
+        for (issuer, kids) in &self.saved.withdrawn {
+            trust.withdraw(issuer, kids);
+        }
         self.lists.clear();
         for list in self.saved.lists.values() {
             if let Ok(opened) = trust.open::<Revocations>(list) {
                 self.lists.insert(opened.issuer.clone(), opened.claims);
             }
-        }
-        for (issuer, claims) in &self.lists {
-            trust.distrust(&Opened { issuer: issuer.clone(), claims: claims.clone() });
         }
         self.trust = trust;
     }
@@ -236,6 +239,13 @@ impl Book {
     /// The lease of a license, if it is one at all.
     pub fn lease(&self, held: &Held) -> Option<Lease> {
         Some(self.trust.open::<Lease>(held.lease.as_deref()?).ok()?.claims)
+    }
+
+    /// The seat to ask for anew, and whether that is urgent: the key its lease was signed with was withdrawn.
+    pub fn seat(&self, held: &Held) -> Option<(Lease, bool)> {
+        let withdrawn = || self.trust.open_withdrawn::<Lease>(held.lease.as_deref()?);
+        let sound = self.lease(held).map(|lease| (lease, false));
+        sound.or_else(|| withdrawn().map(|lease| (lease, true)))
     }
 
     /// Takes documents in: all of them, or none.
@@ -269,6 +279,10 @@ impl Book {
             self.saved.keys.push((*key).into());
         }
         let mut taken = Taken::default();
+        // Before the lists, as one of them may be signed by a key that another one withdraws.
+        for list in of(Kind::Revocations) {
+            self.take_withdrawal(list, &mut taken);
+        }
         for list in of(Kind::Revocations) {
             self.take_list(list, &mut taken)?;
         }
@@ -285,9 +299,23 @@ impl Book {
         Ok(taken)
     }
 
+    /// What an issuer says of its keys holds for good. No epoch counts here: whoever stole a key can count as high as
+    /// he likes.
+    fn take_withdrawal(&mut self, document: &str, taken: &mut Taken) {
+        let Ok(Opened { claims, issuer }) = self.trust.open::<Revocations>(document) else { return };
+        if claims.kids.is_empty() {
+            return;
+        }
+        taken.latest = taken.latest.max(claims.iat);
+        self.saved.withdrawn.entry(issuer).or_default().extend(claims.kids);
+        self.read();
+    }
+
     fn take_list(&mut self, document: &str, taken: &mut Taken) -> Result<(), NotTaken> {
         let opened = self.trust.open::<Revocations>(document)?;
-        let known = self.epoch(&opened.issuer);
+        // What withdraws keys is no list of the hub's, and takes the place of none.
+        let is_withdrawal = !opened.claims.kids.is_empty();
+        let known = self.epoch(&opened.issuer).filter(|_| !is_withdrawal);
         let older = known.is_some_and(|known| opened.claims.epoch < known);
         if older && !sabotage::off("license-epoch") {
             // An old list says nothing new, and must not take the place of what is known.
@@ -302,8 +330,10 @@ impl Book {
                 taken.lids.insert(lid.clone());
             }
         }
-        self.saved.lists.insert(opened.issuer, document.into());
-        self.read();
+        if !is_withdrawal {
+            self.saved.lists.insert(opened.issuer, document.into());
+            self.read();
+        }
         Ok(())
     }
 

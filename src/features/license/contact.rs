@@ -4,7 +4,7 @@ use super::License;
 use super::book::{NotTaken, Taken};
 use super::work::Job;
 use crate::card::Exit;
-use crate::clock::{Boot, Now};
+use crate::clock::{Boot, Now, Wall};
 use crate::daemon::dial::exit_of;
 use crate::daemon::feature::{Answer, Event, Out};
 use crate::egress::backoff::Backoff;
@@ -28,8 +28,8 @@ const EARLY: Duration = Duration::from_secs(3600);
 pub struct Renewal {
     /// When it is due; `None` while one is under way, and when none shall be asked.
     pub at: Option<Boot>,
-    /// Of which lease.
-    seq: u64,
+    /// Of which lease, and whether the key that signed it was withdrawn.
+    of: (u64, bool),
     backoff: Backoff,
 }
 
@@ -44,15 +44,17 @@ impl License {
         let mut renewals = core::mem::take(&mut self.renewals);
         renewals.retain(|lid, _| self.book.saved.held.contains_key(lid));
         for (lid, held) in &self.book.saved.held {
-            let lease = self.book.lease(held).filter(|lease| lease.bind.fits(facts));
-            let Some(lease) = lease.filter(|_| !held.revoked) else {
+            let seat = self.book.seat(held).filter(|(lease, _)| lease.bind.fits(facts));
+            let Some((lease, withdrawn)) = seat.filter(|_| !held.revoked) else {
                 renewals.remove(lid);
                 continue;
             };
-            if renewals.get(lid).is_some_and(|renewal| renewal.seq == lease.seq) {
+            let of = (lease.seq, withdrawn);
+            if renewals.get(lid).is_some_and(|renewal| renewal.of == of) {
                 continue;
             }
-            let left = lease.next.0.saturating_sub(moment.0);
+            let next = if withdrawn { Wall::default() } else { lease.next };
+            let left = next.0.saturating_sub(moment.0);
             let wait = if crate::sabotage::off("license-next") {
                 left + RETRY_MOST
             } else if left.is_zero() {
@@ -61,10 +63,7 @@ impl License {
                 left.saturating_sub(EARLY.min(left / 10).mul_f64(now.fraction()))
             };
             let backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
-            renewals.insert(
-                lid.clone(),
-                Renewal { at: Some(now.boot + wait), seq: lease.seq, backoff },
-            );
+            renewals.insert(lid.clone(), Renewal { at: Some(now.boot + wait), of, backoff });
         }
         self.renewals = renewals;
     }
@@ -74,7 +73,7 @@ impl License {
         for (lid, renewal) in &mut self.renewals {
             if renewal.at.is_some_and(|at| at <= now.boot) {
                 renewal.at = None;
-                let ticket = out.run(Job::Renew(lid.clone(), renewal.seq));
+                let ticket = out.run(Job::Renew(lid.clone(), renewal.of.0));
                 self.pending.insert(ticket, super::Pending::Renew(lid.clone(), now.boot));
             }
         }
@@ -96,9 +95,9 @@ impl License {
             }
             Err(refusal) => Err(refusal),
         };
-        let known = self.renewals.get(lid).map(|renewal| renewal.seq);
+        let known = self.renewals.get(lid).map(|renewal| renewal.of);
         self.plan(now);
-        let Some(renewal) = self.renewals.get_mut(lid).filter(|r| Some(r.seq) == known) else {
+        let Some(renewal) = self.renewals.get_mut(lid).filter(|r| Some(r.of) == known) else {
             return;
         };
         // No newer lease came: whatever was said, it is asked again, and never soon.

@@ -9,6 +9,7 @@ mod book;
 mod contact;
 mod foreign;
 mod health;
+mod preview;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -22,7 +23,7 @@ use self::contact::Renewal;
 use self::foreign::{Foreign, Maker};
 use self::time::{Question, Time};
 use self::work::{Job, Note, Seen};
-use crate::card::{Card, Exit, Switch, Warning};
+use crate::card::{Card, Exit, Parcel, Switch, Warning};
 use crate::clock::{Boot, Now, Wall};
 use crate::daemon::dial::Hands;
 use crate::daemon::feature::{
@@ -70,6 +71,7 @@ pub struct License {
     book: Book,
     time: Option<Time>,
     facts: Option<Facts>,
+    firmware: String,
     registered: bool,
     address: Option<IpAddr>,
     renewals: BTreeMap<LicenseId, Renewal>,
@@ -131,6 +133,7 @@ impl Feature for License {
             book: Book::open(saved, issuers),
             time: None,
             facts: None,
+            firmware: String::new(),
             registered: false,
             address: None,
             renewals: BTreeMap::new(),
@@ -175,6 +178,10 @@ impl Feature for License {
 
     fn forget(_: &Config, _: &Saved, nonce: &str) -> Option<Body> {
         Some(Body::of(&Forget { nonce: nonce.into() }))
+    }
+
+    fn preview(&self, parcel: &Parcel) -> Option<Body> {
+        self.next_body(parcel)
     }
 
     async fn work(job: Job, hands: Hands<Note>) -> Note {
@@ -303,7 +310,7 @@ impl License {
     /// The box was looked at.
     fn seen(&mut self, seen: Seen, now: Now, out: &mut Out<Job>) {
         self.looking = false;
-        let Seen { facts, shown, mark, broken_seal } = seen;
+        let Seen { facts, firmware, shown, mark, broken_seal } = seen;
         match &mut self.time {
             Some(time) => time.show(shown, now.boot),
             None => {
@@ -311,7 +318,7 @@ impl License {
                 self.time = Some(Time::new(shown, now.boot, mark, latest, broken_seal));
             }
         }
-        self.facts = Some(facts);
+        (self.facts, self.firmware) = (Some(facts), firmware);
         self.keep_mark(now, out);
         self.plan(now);
         self.review(now, out);

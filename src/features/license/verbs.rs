@@ -151,7 +151,9 @@ const fn hint(state: State) -> Option<&'static str> {
         State::HwMismatch | State::Malformed | State::BadSignature => {
             Some("install it anew: qcloud-agent license install KEY")
         }
-        State::UnknownKey => Some("set issuers in [license] of the configuration"),
+        State::UnknownKey => Some(
+            "set issuers in [license] of the configuration; where the issuer has withdrawn the key of a hub: qcloud-agent license install KEY",
+        ),
         State::Valid | State::NotYet | State::Expired | State::Revoked => None,
     }
 }

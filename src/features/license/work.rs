@@ -6,7 +6,7 @@ use crate::egress::outside::{Reply, SendError};
 use crate::platform::facts;
 use crate::wire::license::jws::sign_own;
 use crate::wire::license::{
-    Activate, Facts, LicenseId, Release, Renew, Request, Return, Revoked, Wanted,
+    Activate, Binding, Facts, LicenseId, Release, Renew, Request, Return, Revoked, Wanted,
 };
 use core::net::IpAddr;
 use data_encoding::BASE64URL_NOPAD;
@@ -54,6 +54,8 @@ pub enum Note {
 pub struct Seen {
     /// What it is known by.
     pub facts: Facts,
+    /// The version of its firmware.
+    pub firmware: String,
     /// What its wall clock shows.
     pub shown: Wall,
     /// The mark that was kept.
@@ -68,7 +70,8 @@ pub async fn work(job: Job, hands: Hands<Note>) -> Note {
         Job::Look(mark) => {
             let (mark, broken_seal) = hands.identity.marks(mark.as_deref());
             let shown = hands.identity.shown_time();
-            Note::Seen(Box::new(Seen { facts: own(&hands), shown, mark, broken_seal }))
+            let (facts, firmware) = (own(&hands), firmware(&hands));
+            Note::Seen(Box::new(Seen { facts, firmware, shown, mark, broken_seal }))
         }
         Job::Keep(mark) => {
             let kept = hands.identity.keep_mark(mark);
@@ -76,21 +79,9 @@ pub async fn work(job: Job, hands: Hands<Note>) -> Note {
         }
         Job::Activate(license, ip) => {
             let Some((salt, nonce)) = random().zip(random()) else { return Note::NoRandomness };
-            let facts = own(&hands);
-            let mut bind = facts.bound(salt);
-            if crate::sabotage::off("license-facts") {
-                bind.serial = facts.serial;
-            }
             let nonce = BASE64URL_NOPAD.encode(&nonce);
-            let body = Activate {
-                license,
-                salt: bind.salt,
-                serial: bind.serial,
-                macs: bind.macs,
-                firmware: firmware(&hands),
-                ip,
-                nonce: nonce.clone(),
-            };
+            let (facts, firmware) = (own(&hands), firmware(&hands));
+            let body = activation(license, &facts, salt, firmware, ip, nonce.clone());
             Note::Answered(hands.dial.send(&body).await, nonce)
         }
         Job::Renew(lid, seq) => {
@@ -113,6 +104,22 @@ pub async fn work(job: Job, hands: Hands<Note>) -> Note {
             Note::Receipt(receipt, sent)
         }
     }
+}
+
+/// What is said to get a seat.
+pub fn activation(
+    license: Wanted,
+    facts: &Facts,
+    salt: [u8; 16],
+    firmware: String,
+    ip: Option<IpAddr>,
+    nonce: String,
+) -> Activate {
+    let Binding { salt, mut serial, macs, .. } = facts.bound(salt);
+    if crate::sabotage::off("license-facts") {
+        serial.clone_from(&facts.serial);
+    }
+    Activate { license, salt, serial, macs, firmware, ip, nonce }
 }
 
 fn request(license: Option<Wanted>, iat: Wall, hands: &Hands<Note>) -> Note {

@@ -1,16 +1,17 @@
-//! `license …`: products, licenses and seats; and what is done with the issuer's key away from the hub.
+//! `license …`: products, licenses and seats; and what is done with the issuer's key away from the hub ([`issuer`]).
+
+mod issuer;
 
 use super::table::{fields, lines, word};
 use super::tree::{command as of_hub, flag, json};
-use super::{Failure, clock, desk, print, say};
+use super::{Failure, desk, say};
 use crate::card::Exit;
-use crate::hub::license::root::{MOST_DAYS, Root, RootError};
 use crate::hub::operators::act::Act;
 use crate::hub::operators::license::LicenseAct;
 use crate::hub::store::license::Terms;
 use crate::wire::license::{Model, Plan};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,9 @@ const MAX_FILE: u64 = 16 * 1024;
 /// The part of the command tree.
 pub(super) fn command() -> Command {
     group("license", "Licenses: products, keys, seats")
-        .subcommand(root())
-        .subcommand(certify())
+        .subcommand(issuer::root())
+        .subcommand(issuer::certify())
+        .subcommand(issuer::withdraw())
         .subcommand(signer())
         .subcommand(product())
         .subcommand(policy())
@@ -107,38 +109,6 @@ fn lid() -> Arg {
     needed("license", "LICENSE", "Its id, as in `license list`")
 }
 
-fn root() -> Command {
-    group("root", "The issuer's own key; on another machine than the hub")
-        .subcommand(
-            Command::new("new")
-                .about("Make the issuer's key; FILE.pub beside it is what devices pin")
-                .arg(output("The file to make").required(true))
-                .arg(json()),
-        )
-        .subcommand(
-            Command::new("show")
-                .about("Show its public half")
-                .arg(file("file", "The file").required(true))
-                .arg(json()),
-        )
-}
-
-fn certify() -> Command {
-    Command::new("certify")
-        .about("Vouch for the key of a hub with the issuer's key; on another machine than the hub")
-        .arg(
-            needed("key", "KEY", "The key, as `license signer new` printed it")
-                .allow_hyphen_values(true),
-        )
-        .arg(file("root", "The file of the issuer's key").long("root").required(true))
-        .arg(
-            number("days", "How long it may sign: at most 730 days")
-                .long("days")
-                .default_value("365"),
-        )
-        .arg(output("Where the certificate goes [default: stdout]"))
-}
-
 fn signer() -> Command {
     group("signer", "The keys this hub signs with")
         .subcommand(of_hub("new", "Make a key, for the issuer to certify").arg(json()))
@@ -146,11 +116,13 @@ fn signer() -> Command {
         .subcommand(
             of_hub("install", "Take the issuer's certificate of a key")
                 .arg(file("file", "The certificate").required(true))
-                .arg(
-                    option("root", "KEY|FILE", "The issuer's public key, or its .pub file")
-                        .allow_hyphen_values(true)
-                        .required(true),
-                )
+                .arg(issuer_key())
+                .arg(json()),
+        )
+        .subcommand(
+            of_hub("withdraw", "Take the issuer's word that keys are withdrawn, and tell devices")
+                .arg(file("file", "The document that `license withdraw` made").required(true))
+                .arg(issuer_key())
                 .arg(json()),
         )
         .subcommand(
@@ -158,6 +130,12 @@ fn signer() -> Command {
                 .arg(needed("kid", "KID", "Its id").allow_hyphen_values(true))
                 .arg(json()),
         )
+}
+
+fn issuer_key() -> Arg {
+    option("root", "KEY|FILE", "The issuer's public key, or its .pub file")
+        .allow_hyphen_values(true)
+        .required(true)
 }
 
 fn product() -> Command {
@@ -254,15 +232,17 @@ pub(super) async fn license(args: &ArgMatches) -> Result<Exit, Failure> {
     let Some((noun, args)) = args.subcommand() else {
         return Err(Failure::new("no such command"));
     };
-    if noun == "certify" {
-        return certified(args);
+    match noun {
+        "certify" => return issuer::certified(args),
+        "withdraw" => return issuer::withdrawn(args),
+        _ => {}
     }
     let (verb, args) = match args.subcommand() {
         Some((verb, args)) => (verb, args),
         None => ("", args),
     };
     if noun == "root" {
-        return rooted(verb, args);
+        return issuer::rooted(verb, args);
     }
     let what = act(noun, verb, args)?;
     let act = Act::License { what };
@@ -275,42 +255,13 @@ pub(super) async fn license(args: &ArgMatches) -> Result<Exit, Failure> {
     desk::shown(args, value, &act)
 }
 
-fn failed(error: &RootError) -> Failure {
-    Failure::of(error)
-}
-
-fn rooted(verb: &str, args: &ArgMatches) -> Result<Exit, Failure> {
-    let made = path(args, "output").unwrap_or_default();
-    let root = match verb {
-        "new" => Root::make(&made).map_err(|e| failed(&e))?,
-        _ => Root::load(&path(args, "file").unwrap_or_default()).map_err(|e| failed(&e))?,
-    };
-    if args.get_flag("json") {
-        print(&format!("{}\n", json!({ "key": root.public(), "kid": root.kid() })));
-        return Ok(Exit::Done);
-    }
-    print(&format!("{}\n", root.public()));
-    if verb == "new" {
-        say(&format!(
-            "Whoever has {} can make any license: keep it off the hub, and a copy of it elsewhere.\n\
-             Devices pin {0}.pub.\n",
-            made.display()
-        ));
-    }
-    Ok(Exit::Done)
-}
-
-fn certified(args: &ArgMatches) -> Result<Exit, Failure> {
-    let root = Root::load(&path(args, "root").unwrap_or_default()).map_err(|e| failed(&e))?;
-    let days = u64::from(count(args, "days").unwrap_or_default()).min(MOST_DAYS + 1);
-    let now = clock().now().wall;
-    let document = root.certify(&text(args, "key"), days, now).map_err(|e| failed(&e))?;
-    let document = format!("{document}\n");
-    match path(args, "output") {
-        Some(to) => write(&to, &document)?,
-        None => print(&document),
-    }
-    Ok(Exit::Done)
+/// A document of the issuer's, and the public key to check it with.
+fn of_issuer(args: &ArgMatches) -> Result<(String, String), Failure> {
+    let document = read(&path(args, "file").unwrap_or_default())?;
+    let root = text(args, "root");
+    let at = Path::new(&root);
+    let root = if at.exists() { read(at)?.trim().to_owned() } else { root };
+    Ok((document, root))
 }
 
 fn act(noun: &str, verb: &str, args: &ArgMatches) -> Result<LicenseAct, Failure> {
@@ -321,11 +272,12 @@ fn act(noun: &str, verb: &str, args: &ArgMatches) -> Result<LicenseAct, Failure>
         ("signer", "new") => LicenseAct::SignerNew {},
         ("signer", "list") => LicenseAct::SignerList {},
         ("signer", "install") => {
-            let certificate = read(&path(args, "file").unwrap_or_default())?;
-            let root = text(args, "root");
-            let at = Path::new(&root);
-            let root = if at.exists() { read(at)?.trim().to_owned() } else { root };
+            let (certificate, root) = of_issuer(args)?;
             LicenseAct::SignerInstall { certificate, root }
+        }
+        ("signer", "withdraw") => {
+            let (document, root) = of_issuer(args)?;
+            LicenseAct::SignerWithdraw { document, root }
         }
         ("signer", "drop") => LicenseAct::SignerDrop { kid: text(args, "kid") },
         ("product", "add") => {
@@ -393,7 +345,11 @@ pub(super) fn table(act: &LicenseAct, value: &Value) -> String {
     let told = |count: &Value| count.as_u64().map_or_else(|| "few".into(), |n| n.to_string());
     match act {
         LicenseAct::SignerList {} => lines(&value["signers"], |row| {
-            let state = if row["certified"] == true { "certified" } else { "waiting" };
+            let state = match (&row["withdrawn"], &row["certified"]) {
+                (Value::Bool(true), _) => "withdrawn",
+                (_, Value::Bool(true)) => "certified",
+                _ => "waiting",
+            };
             format!("{}  {state:<9}  until {}", word(&row["kid"]), word(&row["until"]))
         }),
         LicenseAct::ProductList {} => lines(&value["products"], |row| {
@@ -426,6 +382,7 @@ pub(super) fn table(act: &LicenseAct, value: &Value) -> String {
             "{}\n\nOn the machine that has the issuer's key:\n  qcloud-hub license certify {0} --root FILE -o CERTIFICATE\n",
             word(&value["key"])
         ),
+        LicenseAct::SignerWithdraw { .. } => withdrawn(value),
         LicenseAct::SignerInstall { .. }
         | LicenseAct::SignerDrop { .. }
         | LicenseAct::ProductAdd { .. }
@@ -439,4 +396,15 @@ pub(super) fn table(act: &LicenseAct, value: &Value) -> String {
         | LicenseAct::SeatFree { .. }
         | LicenseAct::Answer { .. } => fields(value),
     }
+}
+
+fn withdrawn(value: &Value) -> String {
+    let next = match value["signs_until"].as_str() {
+        Some(until) => format!("This hub signs with another key, until {until}.\n"),
+        None => "This hub has no key to sign with now: qcloud-hub license signer new\n".to_owned(),
+    };
+    let kids = lines(&value["withdrawn"], |kid| format!("{} is withdrawn", word(kid)));
+    format!(
+        "{kids}Each device learns it at its next contact, and refuses the key for good.\n{next}"
+    )
 }

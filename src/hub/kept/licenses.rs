@@ -16,6 +16,19 @@ pub(super) const LICENSE_ISSUER: About = about(
         "så att enheter kan kontrollera en licens utan att fråga",
     ),
 );
+pub(super) const LICENSE_WITHDRAWN: About = about(
+    "license_withdrawn",
+    said(
+        "ids of keys for licenses that their issuer has withdrawn",
+        "Kennungen von Lizenzschlüsseln, die ihr Aussteller zurückgezogen hat",
+        "id för licensnycklar som deras utfärdare har dragit tillbaka",
+    ),
+    said(
+        "so that devices refuse what a stolen key signs",
+        "damit Geräte ablehnen, was ein gestohlener Schlüssel signiert",
+        "så att enheter vägrar det som en stulen nyckel signerar",
+    ),
+);
 pub(super) const LICENSE_PRODUCT: About = about(
     "license_product",
     said(

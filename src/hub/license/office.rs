@@ -288,7 +288,7 @@ impl Office<'_> {
         }
         let signing = Signing::load(self.store, self.now).await?.ok_or(Denied::NoKey)?;
         let (epoch, void) = self.store.void().await?;
-        Ok(vec![signing.certificate(), signing.revocations(epoch, &void, prefix)])
+        Ok(with_keys(&signing, [signing.revocations(epoch, &void, prefix)]))
     }
 
     /// Takes a file that a device wrote and somebody brings: a request, to be answered by a file, or a receipt. `chosen`
@@ -374,15 +374,19 @@ impl Office<'_> {
         let (epoch, void) = self.store.void().await?;
         let lease = signing.lease((&row, lid.clone()), seat, &entitlement, epoch)?;
         let revocations = signing.revocations(epoch, &void, lid.prefix());
-        Ok(vec![signing.certificate(), entitlement, lease, revocations, signing.time(nonce)])
+        Ok(with_keys(signing, [entitlement, lease, revocations, signing.time(nonce)]))
     }
 
     async fn void(&self, signing: &Signing, lid: &str, nonce: &str) -> Result<Vec<String>, Denied> {
         let (epoch, void) = self.store.void().await?;
         let prefix = lid.get(..2).unwrap_or_default();
         let revocations = signing.revocations(epoch, &void, prefix);
-        Ok(vec![signing.certificate(), revocations, signing.time(nonce)])
+        Ok(with_keys(signing, [revocations, signing.time(nonce)]))
     }
+}
+
+fn with_keys(signing: &Signing, documents: impl IntoIterator<Item = String>) -> Vec<String> {
+    signing.keys().into_iter().chain(documents).collect()
 }
 
 /// Whether what a box says of itself has the shape of it, and is of the box that says it.

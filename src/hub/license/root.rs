@@ -9,13 +9,16 @@ use crate::hub::config;
 use crate::hub::keys::{KeyError, read_private, write_new};
 use crate::secret::Secret;
 use crate::wire::license::jws::{self, Claims, KEY_BYTES};
-use crate::wire::license::{KeyCertificate, Use, kid_of};
+use crate::wire::license::{KeyCertificate, Revocations, Use, kid_of};
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// How many keys one document withdraws at most: every answer of a hub carries it.
+pub const MOST_WITHDRAWN: usize = 16;
 /// For how long a hub's key is certified at most.
 pub const MOST_DAYS: u64 = 730;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -34,6 +37,12 @@ pub enum RootError {
     /// What was given is no key.
     #[error("`{0}` is not a public key of a hub")]
     Key(String),
+    /// What was given is no id of a hub's key.
+    #[error("`{0}` is not the id of a hub's key, as in `license signer list`")]
+    Kid(String),
+    /// None, or too many.
+    #[error("1 to {MOST_WITHDRAWN} keys are withdrawn by one document")]
+    Kids,
     /// It would be good for too long, or not at all.
     #[error("a key is certified for 1 to {MOST_DAYS} days")]
     Days,
@@ -107,5 +116,27 @@ impl Root {
         };
         certificate.check().map_err(|_| RootError::Days)?;
         Ok(jws::sign(&certificate, &self.0, self.0.public_key().as_ref()))
+    }
+
+    /// Withdraws keys of hubs for good: a document that every hub of the issuer sends along from then on. No certified
+    /// key can sign such a one.
+    ///
+    /// # Errors
+    /// [`RootError::Kid`] also for the issuer's own key; [`RootError::Kids`].
+    pub fn withdraw(&self, kids: &[String], now: Wall) -> Result<String, RootError> {
+        let is_kid = |kid: &&String| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            kid.len() == 43 && kid.bytes().all(plain) && **kid != self.kid()
+        };
+        if let Some(other) = kids.iter().find(|kid| !is_kid(kid)) {
+            return Err(RootError::Kid(crate::wire::label::printable(other, 60)));
+        }
+        let kids: Vec<_> = kids.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        if kids.is_empty() || kids.len() > MOST_WITHDRAWN {
+            return Err(RootError::Kids);
+        }
+        let (iat, epoch) = (Wall::from_unix_seconds(now.unix_seconds()), now.unix_seconds());
+        let list = Revocations { v: 1, epoch, iat, lids: Vec::new(), kids };
+        Ok(jws::sign(&list, &self.0, self.0.public_key().as_ref()))
     }
 }

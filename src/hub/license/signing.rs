@@ -3,8 +3,8 @@
 use crate::clock::Wall;
 use crate::hub::keys::{KeyError, random};
 use crate::hub::people::PeopleError;
-use crate::hub::store::Store;
-use crate::hub::store::license::{IssuerRow, LicenseRow, SeatRow};
+use crate::hub::store::license::{IssuerRow, LicenseRow, SeatRow, WithdrawnRow};
+use crate::hub::store::{Store, StoreError};
 use crate::wire::license::jws::{self, BadLicense, Claims, KEY_BYTES, Sealed};
 use crate::wire::license::{
     Entitlement, KeyCertificate, Lease, LicenseId, NEXT, NEXT_JITTER_PERCENT, Plan, Product,
@@ -13,19 +13,23 @@ use crate::wire::license::{
 use core::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use std::collections::BTreeSet;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a key waits for its certificate.
 const WAITS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A lease is renewed this many times in its life at least.
 const RENEWALS: u32 = 4;
-/// The most licenses in one list: it fits into one document.
-const MOST_LISTED: usize = 250;
+/// The most licenses in one list: it fits into one document, and with all that goes along into one file.
+const MOST_LISTED: usize = 150;
+/// The most documents that withdraw keys: every answer carries them.
+pub const MOST_WITHDRAWALS: usize = 4;
 
 /// A key that signs at this moment.
 pub struct Signing {
     key: Ed25519KeyPair,
     certificate: String,
+    withdrawals: Vec<String>,
     now: Wall,
 }
 
@@ -74,6 +78,42 @@ pub fn certified(
     Ok((kid_of(&jws::public_key(&certificate.key)?), certificate))
 }
 
+/// What a document withdraws, if this issuer signed it.
+///
+/// # Errors
+/// [`BadLicense`].
+pub fn withdrawal(document: &str, issuer: &[u8; KEY_BYTES]) -> Result<Revocations, BadLicense> {
+    let list: Revocations = Sealed::read(document)?.open(issuer)?;
+    if list.kids.is_empty() {
+        return Err(BadLicense::Malformed("it withdraws no key".into()));
+    }
+    Ok(list)
+}
+
+/// Until when this hub can sign by the keys it has; `None` when it cannot.
+///
+/// # Errors
+/// The store's.
+pub async fn until(store: &dyn Store, now: Wall) -> Result<Option<Wall>, StoreError> {
+    let withdrawn = store.withdrawn().await?;
+    let rows = store.issuers().await?;
+    let usable = rows.iter().filter_map(|row| Some(usable(row, &withdrawn, now)?.exp));
+    Ok(usable.max())
+}
+
+/// The certificate of a key, if it may sign at this moment.
+fn usable(row: &IssuerRow, withdrawn: &[WithdrawnRow], now: Wall) -> Option<KeyCertificate> {
+    let certificate = read_certificate(row.certificate.as_ref()?)?;
+    let holds = certificate.nbf <= now && now < certificate.exp;
+    let is_withdrawn = withdrawn.iter().any(|other| other.kid == row.kid);
+    (holds && !is_withdrawn).then_some(certificate)
+}
+
+/// The issuer of a document.
+fn issuer_of(document: &str) -> Option<String> {
+    Some(Sealed::read(document).ok()?.kid().to_owned())
+}
+
 /// What a certificate says that was verified when it was installed.
 pub fn read_certificate(document: &str) -> Option<KeyCertificate> {
     let payload = document.split('.').nth(1)?;
@@ -86,27 +126,31 @@ impl Signing {
     /// # Errors
     /// The store's.
     pub async fn load(store: &dyn Store, now: Wall) -> Result<Option<Self>, PeopleError> {
-        let usable = |row: IssuerRow| {
-            let document = row.certificate?;
-            let certificate = read_certificate(&document)?;
-            let holds = certificate.nbf <= now && now < certificate.exp;
-            let key = from_seed(&row.key).filter(|_| holds)?;
-            Some(Self {
-                key,
-                certificate: document,
-                now: Wall::from_unix_seconds(now.unix_seconds()),
-            })
+        let withdrawn = store.withdrawn().await?;
+        let signing = |row: IssuerRow| {
+            usable(&row, &withdrawn, now)?;
+            let (key, certificate) = (from_seed(&row.key)?, row.certificate?);
+            // A device that pins another issuer would refuse the whole answer for a document of this one.
+            let issuer = issuer_of(&certificate);
+            let documents = withdrawn.iter().map(|row| row.document.clone());
+            let own: BTreeSet<_> = documents.filter(|text| issuer_of(text) == issuer).collect();
+            let now = Wall::from_unix_seconds(now.unix_seconds());
+            Some(Self { key, certificate, withdrawals: own.into_iter().collect(), now })
         };
-        Ok(store.issuers().await?.into_iter().find_map(usable))
+        Ok(store.issuers().await?.into_iter().find_map(signing))
     }
 
     fn sign(&self, claims: &impl Claims) -> String {
         jws::sign(claims, &self.key, self.key.public_key().as_ref())
     }
 
-    /// The issuer's word for this key.
-    pub fn certificate(&self) -> String {
-        self.certificate.clone()
+    /// The issuer's word for this key, and against others.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = vec![self.certificate.clone()];
+        if !crate::sabotage::off("license-withdrawn-told") {
+            keys.extend(self.withdrawals.iter().cloned());
+        }
+        keys
     }
 
     /// What was bought. `holder` says nothing to anybody but this hub.
@@ -189,4 +233,27 @@ fn jittered(span: Duration) -> Result<Duration, KeyError> {
     let width = 2 * NEXT_JITTER_PERCENT;
     let percent = 100 - NEXT_JITTER_PERCENT + u32::from(dice) * width / u32::from(u8::MAX);
     Ok(span.saturating_mul(percent) / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::license::{MAX_BUNDLE, jws::MAX_DOCUMENT};
+
+    #[test]
+    fn a_list_fits_into_one_document_however_much_is_void() {
+        let key = from_seed(&BASE64URL_NOPAD.encode(&[1; 32])).unwrap();
+        let now = Wall::from_unix_seconds(1_800_000_000);
+        let signing = Signing { key, certificate: String::new(), withdrawals: Vec::new(), now };
+        let id = |n: u16| {
+            let [high, low] = n.to_be_bytes();
+            LicenseId::of([0, 0, high, low, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]).to_string()
+        };
+        let void: Vec<_> = (0..2000).map(id).collect();
+        let list = signing.revocations(u64::MAX, &void, void[0].get(..2).unwrap());
+        assert!(list.len() <= MAX_DOCUMENT && list.len() <= MAX_BUNDLE * 2 / 3, "{}", list.len());
+        let opened: Revocations =
+            Sealed::read(&list).unwrap().open(signing.key.public_key().as_ref()).unwrap();
+        assert_eq!(opened.lids.len(), MOST_LISTED);
+    }
 }

@@ -118,6 +118,9 @@ pub static CLASSES: &[Table] = &[
     ("license_issuer", &[
         ("kid", Id), ("key", Sealed), ("certificate", Key), ("expires_at", Time), ("made_at", Time),
     ]),
+    ("license_withdrawn", &[
+        ("kid", Id), ("document", Key), ("expires_at", Time), ("made_at", Time),
+    ]),
     ("license_product", &[("product", Term), ("name", Term), ("made_at", Time)]),
     ("license_policy", &[("product", Term), ("policy", Term), ("terms", Term), ("made_at", Time)]),
     ("license", &[

@@ -38,6 +38,7 @@ pub const STEPS: &[&str] = &[
     super::account::CREATE,
     super::hold::CREATE,
     super::license::CREATE,
+    super::license::WITHDRAWN,
 ];
 
 const SERVICE: &str = "

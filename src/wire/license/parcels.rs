@@ -61,7 +61,7 @@ pub static ACTIVATE: Parcel = Parcel {
             path: "serial",
             why: "hash of the serial number: the lease still holds after a factory reset",
             identifies: true,
-            optional: false,
+            optional: true,
             secret: false,
         },
         Field {

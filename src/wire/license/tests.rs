@@ -192,9 +192,15 @@ fn a_certified_key_signs_what_it_may_and_when_it_may() {
     let list = |kids| Revocations { v: VERSION, epoch: 1, iat: T, lids: Vec::new(), kids };
     let kids = vec![kid_of(&public(2))];
     assert!(trust.open::<Revocations>(&signed(&list(kids.clone()), 2)).is_err());
-    let revoked = trust.open(&signed(&list(kids), 1)).unwrap();
-    trust.distrust(&revoked);
+    let withdrawn = trust.open::<Revocations>(&signed(&list(kids), 1)).unwrap();
+    trust.withdraw(&kid_of(&public(3)), &withdrawn.claims.kids);
+    assert!(trust.open::<SignedTime>(&signed(&time(), 2)).is_ok(), "the word of another issuer");
+    assert_eq!(trust.open_withdrawn::<SignedTime>(&signed(&time(), 2)), None);
+    trust.withdraw(&withdrawn.issuer, &withdrawn.claims.kids);
     assert!(unknown(trust.open(&signed(&time(), 2))));
+    assert_eq!(trust.open_withdrawn(&signed(&time(), 2)), Some(time()));
+    trust.vouch(&may).unwrap();
+    assert!(unknown(trust.open(&signed(&time(), 2))), "its certificate once more");
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl Issued for Lease {
 impl Issued for Revocations {
     fn needs(&self) -> Option<Use> {
         // A hub's key that was stolen must not be able to take the trust out of its successor.
-        self.kids.is_empty().then_some(Use::Revocations)
+        let plain = self.kids.is_empty() || crate::sabotage::off("license-withdrawn-root");
+        plain.then_some(Use::Revocations)
     }
     fn made(&self) -> Wall {
         self.iat
@@ -70,7 +71,8 @@ struct Certified {
 pub struct Trust {
     issuers: BTreeMap<String, [u8; KEY_BYTES]>,
     certified: BTreeMap<String, Certified>,
-    distrusted: BTreeSet<String>,
+    /// By issuer and key id: no issuer speaks of the keys of another one.
+    withdrawn: BTreeSet<(String, String)>,
 }
 
 impl Trust {
@@ -111,12 +113,9 @@ impl Trust {
         }
     }
 
-    /// Never believes these certified keys of an issuer again.
-    pub fn distrust(&mut self, opened: &Opened<Revocations>) {
-        let of_issuer = |kid: &&String| {
-            self.certified.get(*kid).is_none_or(|known| known.issuer == opened.issuer)
-        };
-        self.distrusted.extend(opened.claims.kids.iter().filter(of_issuer).cloned());
+    /// Never believes these certified keys of an issuer again, whether they are known yet or not.
+    pub fn withdraw<'a>(&mut self, issuer: &str, kids: impl IntoIterator<Item = &'a String>) {
+        self.withdrawn.extend(kids.into_iter().map(|kid| (issuer.to_owned(), kid.clone())));
     }
 
     /// Opens a document of an issuer.
@@ -129,17 +128,39 @@ impl Trust {
         if let Some(key) = self.issuers.get(kid) {
             return Ok(Opened { claims: sealed.open(key)?, issuer: kid.into() });
         }
-        let known = self.certified.get(kid).filter(|_| !self.distrusted.contains(kid));
+        let known = self.certified.get(kid);
         let known = known.ok_or_else(|| BadLicense::UnknownKey(kid.into()))?;
-        let claims: T = sealed.open(&known.key)?;
-        let KeyCertificate { uses, nbf, exp, .. } = &known.certificate;
+        if self.is_withdrawn(kid, known) && !crate::sabotage::off("license-withdrawn") {
+            return Err(BadLicense::UnknownKey(format!("{kid}, which its issuer has withdrawn")));
+        }
+        known.opens(&sealed)
+    }
+
+    fn is_withdrawn(&self, kid: &str, known: &Certified) -> bool {
+        self.withdrawn.contains(&(known.issuer.clone(), kid.to_owned()))
+    }
+
+    /// Opens what a certified key signed that its issuer has withdrawn since. It proves nothing any more: it says what
+    /// to ask for anew.
+    pub fn open_withdrawn<T: Issued>(&self, document: &str) -> Option<T> {
+        let sealed = Sealed::read(document).ok()?;
+        let known = self.certified.get(sealed.kid())?;
+        let opened = known.opens(&sealed).ok()?;
+        self.is_withdrawn(sealed.kid(), known).then_some(opened.claims)
+    }
+}
+
+impl Certified {
+    fn opens<T: Issued>(&self, sealed: &Sealed<'_>) -> Result<Opened<T>, BadLicense> {
+        let claims: T = sealed.open(&self.key)?;
+        let KeyCertificate { uses, nbf, exp, .. } = &self.certificate;
         let may = claims.needs().is_some_and(|needed| uses.contains(&needed));
         let then = (*nbf..=*exp).contains(&claims.made());
         let allowed = may && then;
         if !allowed && !crate::sabotage::off("license-key-use") {
             let why = if may { "at that time" } else { "for this" };
-            return Err(BadLicense::UnknownKey(format!("{kid}, which is not {why}")));
+            return Err(BadLicense::UnknownKey(format!("{}, which is not {why}", sealed.kid())));
         }
-        Ok(Opened { claims, issuer: known.issuer.clone() })
+        Ok(Opened { claims, issuer: self.issuer.clone() })
     }
 }

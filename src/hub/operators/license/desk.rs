@@ -12,6 +12,7 @@ use crate::hub::store::license::{IssuerRow, LicenseRow, Moved, Policy, Product, 
 use crate::wire::label::printable;
 use crate::wire::license::{LicenseId, ProductKey, jws, key};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 impl Desk<'_> {
     /// The account that holds the license an act is about, or is to hold it.
@@ -40,7 +41,8 @@ impl Desk<'_> {
             LicenseAct::SignerNew {}
             | LicenseAct::SignerList {}
             | LicenseAct::SignerInstall { .. }
-            | LicenseAct::SignerDrop { .. } => self.signer(act).await,
+            | LicenseAct::SignerDrop { .. }
+            | LicenseAct::SignerWithdraw { .. } => self.signer(act).await,
             LicenseAct::ProductAdd { .. }
             | LicenseAct::ProductList {}
             | LicenseAct::PolicyAdd { .. }
@@ -80,6 +82,10 @@ impl Desk<'_> {
                 let root = jws::public_key(root).map_err(|e| failed(&e))?;
                 let certified = signing::certified(certificate.trim(), &root, self.now);
                 let (kid, holds) = certified.map_err(|e| failed(&e))?;
+                if self.is_withdrawn(&kid).await? {
+                    let why = format!("the issuer has withdrawn this key: {kid}");
+                    return Err(Refused::new(why).hint("qcloud-hub license signer new"));
+                }
                 let document = certificate.trim().to_owned();
                 let known = self.store.certify(kid.clone(), document, holds.exp).await;
                 if !known.map_err(|e| failed(&e))? {
@@ -96,12 +102,18 @@ impl Desk<'_> {
                 }
                 Ok(json!({ "dropped": kid }))
             }
+            LicenseAct::SignerWithdraw { document, root } => {
+                let root = jws::public_key(root).map_err(|e| failed(&e))?;
+                self.withdraw(document.trim(), &root).await
+            }
             _ => {
                 let rows = self.store.issuers().await.map_err(|e| failed(&e))?;
+                let withdrawn = self.store.withdrawn().await.map_err(|e| failed(&e))?;
                 let row = |row: &IssuerRow| {
                     json!({
                         "kid": row.kid,
                         "certified": row.certificate.is_some(),
+                        "withdrawn": withdrawn.iter().any(|other| other.kid == row.kid),
                         "until": row.expires_at.rfc3339(),
                         "made": row.made_at.rfc3339(),
                     })
@@ -109,6 +121,28 @@ impl Desk<'_> {
                 Ok(json!({ "signers": rows.iter().map(row).collect::<Vec<_>>() }))
             }
         }
+    }
+
+    async fn is_withdrawn(&self, kid: &str) -> Result<bool, Refused> {
+        let rows = self.store.withdrawn().await.map_err(|e| failed(&e))?;
+        Ok(rows.iter().any(|row| row.kid == kid))
+    }
+
+    /// Has every answer tell devices that keys were withdrawn, and signs with none of them from now on.
+    async fn withdraw(&self, document: &str, root: &[u8; jws::KEY_BYTES]) -> Done {
+        let list = signing::withdrawal(document, root).map_err(|e| failed(&e))?;
+        let rows = self.store.withdrawn().await.map_err(|e| failed(&e))?;
+        let others = rows.iter().filter(|row| !list.kids.contains(&row.kid));
+        let others: BTreeSet<_> = others.map(|row| row.document.as_str()).collect();
+        if others.len() >= signing::MOST_WITHDRAWALS {
+            let why = "every answer would carry too many of these documents";
+            let hint = "name all keys in one: qcloud-hub license withdraw KID,KID --root FILE";
+            return Err(Refused::new(why).hint(hint));
+        }
+        let (kids, text) = (list.kids.clone(), document.to_owned());
+        self.store.withdraw(kids, text, self.now).await.map_err(|e| failed(&e))?;
+        let until = signing::until(self.store, self.now).await.map_err(|e| failed(&e))?;
+        Ok(json!({ "withdrawn": list.kids, "signs_until": until.map(Wall::rfc3339) }))
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "it gets the acts of its kind only")]

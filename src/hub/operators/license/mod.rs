@@ -42,6 +42,13 @@ pub enum LicenseAct {
         /// Which.
         kid: String,
     },
+    /// Takes the issuer's word that keys are withdrawn.
+    SignerWithdraw {
+        /// The document.
+        document: String,
+        /// The issuer's public key.
+        root: String,
+    },
     /// Notes a product.
     ProductAdd {
         /// Its short name.
@@ -137,6 +144,7 @@ impl LicenseAct {
             Self::SignerList {} => "license signer list",
             Self::SignerInstall { .. } => "license signer install",
             Self::SignerDrop { .. } => "license signer drop",
+            Self::SignerWithdraw { .. } => "license signer withdraw",
             Self::ProductAdd { .. } => "license product add",
             Self::ProductList {} => "license product list",
             Self::PolicyAdd { .. } => "license policy add",

@@ -69,10 +69,11 @@ async fn form(pages: &Pages, visit: &Visit, person: &Person, problem: Option<Sai
 }
 
 /// Tables that hold nothing of a person.
-const NOT_YOURS: [&str; 6] = [
+const NOT_YOURS: [&str; 7] = [
     "auth_key",
     "access_log",
     "license_issuer",
+    "license_withdrawn",
     "license_product",
     "license_policy",
     "license_void",

@@ -15,9 +15,10 @@ mod seat;
 mod sold;
 mod tables;
 mod void;
+mod withdrawn;
 
 pub use self::rows::*;
-pub(super) use self::tables::CREATE;
+pub(super) use self::tables::{CREATE, WITHDRAWN};
 pub use self::void::VOID_KEPT;
 pub(super) use self::void::{revoke as revoke_noted, void_account, void_later};
 
@@ -46,6 +47,12 @@ pub trait Licenses: Send + Sync {
     fn certify(&self, kid: String, certificate: String, until: Wall) -> Answer<'_, bool>;
     /// Drops a key; whether there was one.
     fn drop_issuer(&self, kid: String) -> Answer<'_, bool>;
+    /// Notes that these keys were withdrawn, and by which document, in the place of what was noted of them before.
+    fn withdraw(&self, kids: Vec<String>, document: String, now: Wall) -> Answer<'_, ()>;
+    /// All keys that were withdrawn, the first one first.
+    fn withdrawn(&self) -> Answer<'_, Vec<WithdrawnRow>>;
+    /// Whether there is a license that has not ended.
+    fn has_licenses(&self, now: Wall) -> Answer<'_, bool>;
     /// Notes a product, or another name for it.
     fn set_product(&self, product: Product, now: Wall) -> Answer<'_, ()>;
     /// All products, by name.
@@ -157,6 +164,18 @@ impl Licenses for SqliteStore {
 
     fn drop_issuer(&self, kid: String) -> Answer<'_, bool> {
         self.drops(move |c| issuer::drop(c, &kid))
+    }
+
+    fn withdraw(&self, kids: Vec<String>, document: String, now: Wall) -> Answer<'_, ()> {
+        self.writes(move |c| withdrawn::add(c, &kids, &document, now))
+    }
+
+    fn withdrawn(&self) -> Answer<'_, Vec<WithdrawnRow>> {
+        self.reads(withdrawn::all)
+    }
+
+    fn has_licenses(&self, now: Wall) -> Answer<'_, bool> {
+        self.reads(move |c| sold::has_any(c, now))
     }
 
     fn set_product(&self, product: Product, now: Wall) -> Answer<'_, ()> {

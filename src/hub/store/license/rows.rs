@@ -48,6 +48,15 @@ pub struct IssuerRow {
     pub made_at: Wall,
 }
 
+/// A key that the issuer has withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawnRow {
+    /// Its id.
+    pub kid: String,
+    /// What the root signed of it, and maybe of others.
+    pub document: String,
+}
+
 /// What is sold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Product {

@@ -10,6 +10,8 @@ use rusqlite::{Connection, Row, params};
 
 const SEAT: &str = "SELECT lid, device, seat, opened('license_seat.bind', bind),
     opened('license_seat.ip', ip), seq, offline, ends_at, made_at FROM license_seat";
+/// The most leases that a hub which was restored may be behind.
+const MOST_AHEAD: i64 = 1_000_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn read(row: &Row<'_>) -> Result<SeatRow, StoreError> {
@@ -145,9 +147,10 @@ fn sit(
     seat: u32,
     now: Wall,
 ) -> Result<SeatRow, StoreError> {
-    // A hub that was restored knows of fewer leases than its devices do.
-    let sql = "UPDATE license SET seq = max(seq, ?2) + 1 WHERE lid = ?1";
-    write(connection, "count a lease", sql, params![take.lid, schema::integer(take.seq)])?;
+    // A hub that was restored knows of fewer leases than its devices do; none of them uses up the numbers.
+    let sql = "UPDATE license SET seq = max(seq, min(?2, seq + ?3)) + 1 WHERE lid = ?1";
+    let values = params![take.lid, schema::integer(take.seq), MOST_AHEAD];
+    write(connection, "count a lease", sql, values)?;
     let sql = "SELECT seq FROM license WHERE lid = ?1";
     let seq = one(connection, sql, [&take.lid], schema::only_count)?.unwrap_or_default();
     let terms = &license.terms;

@@ -191,6 +191,13 @@ pub(super) fn ending(
     many(connection, &sql, params![seconds(now), seconds(by), schema::integer(days)], read)
 }
 
+pub(super) fn has_any(connection: &Connection, now: Wall) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM license AS l LEFT JOIN license_void AS v ON v.lid = l.lid
+        WHERE v.lid IS NULL AND (l.ends_at IS NULL OR l.ends_at > ?1))";
+    Ok(one(connection, sql, [seconds(now)], schema::only_count)? == Some(1))
+}
+
 pub(super) fn noticed(connection: &Connection, lid: &str, days: u64) -> Result<(), StoreError> {
     let sql = "UPDATE license SET noticed = ?2 WHERE lid = ?1";
     write(connection, "note a notice", sql, params![lid, schema::integer(days)]).map(drop)

@@ -1,5 +1,15 @@
 //! The tables of licenses.
 
+/// Keys that their issuer has withdrawn.
+pub(in crate::hub::store) const WITHDRAWN: &str = "
+CREATE TABLE license_withdrawn (
+    kid TEXT PRIMARY KEY,
+    document BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    made_at INTEGER NOT NULL
+) STRICT;
+";
+
 pub(in crate::hub::store) const CREATE: &str = "
 CREATE TABLE license_issuer (
     kid TEXT PRIMARY KEY,
