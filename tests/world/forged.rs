@@ -1,8 +1,8 @@
 //! Documents that are not what they say, and documents of before.
 
-use super::driver::{DAY, HOUR, MINUTE, World};
+use super::driver::{DAY, MINUTE, World};
 use super::issuer::MAKER;
-use super::license::{CARDS, SERIAL, activated, ask, check, exit, tree, world};
+use super::license::{CARDS, SERIAL, activated, ask, check, exit, restarted, tree, world};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use qcloud_agent::card::Exit;
 use qcloud_agent::clock::Wall;
@@ -93,8 +93,7 @@ async fn a_mark_that_nobody_sealed_says_nothing_of_the_time() {
     world.hub.go_down();
     let forged = format!("4000000000 0 {}", "00".repeat(32));
     world.disk.saved.get_mut("license").unwrap()["mark"] = json!(forged);
-    let mut world = world.restart();
-    world.run_for(HOUR).await;
+    let mut world = restarted(world).await;
     let answer = check(&mut world).await;
     assert_eq!((answer.exit, &answer.json["clock"]), (Some(Exit::Done), &json!("seal")));
 }

@@ -189,16 +189,3 @@ fn what_is_for_a_hub_or_runs_for_too_long_is_not_installed() {
     let time = SignedTime { v: 1, nonce: "A".repeat(22), iat: T };
     assert_eq!(book.take(&[&signed(&time)], &own()).unwrap().time, Some(time));
 }
-
-/// Not run with the others: prints how long one check takes. `cargo test --release --lib license_bench -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement"]
-#[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures, and says so")]
-fn license_bench_of_one_check() {
-    let book = full();
-    let begun = std::time::Instant::now();
-    for _ in 0..1000 {
-        assert_eq!(state(&book, 1), State::Valid);
-    }
-    println!("one check, two signatures: {:?}", begun.elapsed() / 1000);
-}
