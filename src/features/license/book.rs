@@ -302,7 +302,9 @@ impl Book {
     /// What an issuer says of its keys holds for good. No epoch counts here: whoever stole a key can count as high as
     /// he likes.
     fn take_withdrawal(&mut self, document: &str, taken: &mut Taken) {
-        let Ok(Opened { claims, issuer }) = self.trust.open::<Revocations>(document) else { return };
+        let Ok(Opened { claims, issuer }) = self.trust.open::<Revocations>(document) else {
+            return;
+        };
         if claims.kids.is_empty() {
             return;
         }
