@@ -1,12 +1,16 @@
 //! `qcloud-agent try --once`, and that each of its steps can fail.
 
 use crate::common::net::{Line, Net, Place};
-use crate::common::process::{Ran, run};
+use crate::common::process::{Process, Ran, run, until, until_equal};
+use crate::common::scratch::Scratch;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+const SOON: Duration = Duration::from_secs(20);
 const STEPS: [&str; 10] = [
     "registered",
     "name-answers",
@@ -98,4 +102,40 @@ fn each_part_that_is_broken_on_purpose_shows_in_its_steps_and_no_others() {
             steps.iter().filter(|(_, ok)| !ok).map(|(name, _)| name.as_str()).collect();
         assert_eq!(failed, red.into_iter().collect(), "--break {part}: {}", ran.stdout);
     }
+}
+
+/// The processes whose command names this directory.
+fn of(dir: &Path) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").expect("processes").flatten();
+    let words = all.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
+    words.filter(|words| words.contains(&*dir.to_string_lossy())).collect()
+}
+
+#[test]
+fn whatever_ends_it_nothing_it_started_stays() {
+    let (net, scratch) = (Net::new(Line::Direct), Scratch::new());
+    // While the stage is set, while it plays, and while it is left open.
+    let moments = [("hub", ""), ("agent", "--once"), ("device.pem", "")];
+    for (signal, (made, word)) in
+        [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT].into_iter().zip(moments)
+    {
+        let dir = scratch.path(made);
+        std::fs::create_dir(&dir).expect("a directory");
+        let mut command = net.device.command(env!("CARGO_BIN_EXE_qcloud-agent"));
+        command.arg("try").args((!word.is_empty()).then_some(word)).env("TMPDIR", &dir);
+        let mut tried = Process::spawn("try", command, &scratch.path(&format!("{made}.log")));
+        let place = dir.join(format!("qcloud-try-{}", tried.pid()));
+        until(made, SOON, || place.join(made).exists().then_some(()));
+        tried.signal(signal);
+        let code = tried.ended(SOON).code();
+        assert_eq!(code, Some(i32::from(made != "device.pem")), "at {made}");
+        until_equal(&format!("an end of all at {made}"), SOON, &vec![], || of(&dir));
+        let left = std::fs::read_dir(&dir).expect("a directory").count();
+        assert_eq!(left, 0, "at {made}");
+    }
+    let mut command = net.device.command(env!("CARGO_BIN_EXE_qcloud-agent"));
+    command.args(["try", "--agent", "/nowhere"]).env("TMPDIR", scratch.path("hub"));
+    assert_eq!(run(command, SOON).code, Some(1));
+    until_equal("an end of the hub", SOON, &vec![], || of(&scratch.path("hub")));
+    assert_eq!(std::fs::read_dir(scratch.path("hub")).expect("a directory").count(), 0);
 }

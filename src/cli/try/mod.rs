@@ -15,12 +15,14 @@ mod visitor;
 use super::print::{self, Printer};
 use super::text;
 use crate::card::Exit;
+use core::pin::pin;
 use core::time::Duration;
 use serde_json::json;
 use stage::Stage;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use steps::{Break, Step};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 /// What `--break` can break.
@@ -37,12 +39,20 @@ pub async fn run(
     agent: Option<PathBuf>,
     printer: &Printer,
 ) -> Exit {
-    let mut stage = match Stage::start(agent).await {
+    let mut told = pin!(told_to_end());
+    let started = tokio::select! {
+        started = Stage::start(agent) => started,
+        why = &mut told => Err(why),
+    };
+    let mut stage = match started {
         Ok(stage) => stage,
         Err(why) => return printer.fail(Exit::Failed, &format!("cannot set the stage: {why}")),
     };
     let broken = broken.and_then(|name| Break::parse(name));
-    let exit = if once {
+    let play = async {
+        if !once {
+            return show(&mut stage).await;
+        }
         let steps = steps::all(&mut stage, broken, |step| {
             if !printer.is_json() {
                 tell(step);
@@ -50,11 +60,36 @@ pub async fn run(
         })
         .await;
         conclude(&steps, printer)
-    } else {
-        show(&mut stage).await
+    };
+    let exit = tokio::select! {
+        exit = play => exit,
+        why = &mut told => {
+            print::err(&format!("\nqcloud-agent: {why}"));
+            // To be ended is how it ends, unless it was to come to a result.
+            if once { Exit::Failed } else { Exit::Done }
+        }
     };
     stage.strike().await;
     exit
+}
+
+/// Completes, with the reason, when this program shall end: what it started would stay otherwise.
+async fn told_to_end() -> String {
+    let wait = |kind: SignalKind| signal(kind).map_err(|e| format!("no signal is heard: {e}"));
+    let signals = || {
+        let (int, term) = (wait(SignalKind::interrupt())?, wait(SignalKind::terminate())?);
+        Ok::<_, String>((int, term, wait(SignalKind::hangup())?))
+    };
+    let (mut int, mut term, mut hup) = match signals() {
+        Ok(signals) => signals,
+        Err(why) => return why,
+    };
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+        _ = hup.recv() => {}
+    }
+    "ended by a signal".into()
 }
 
 fn tell(step: &Step) {
@@ -122,7 +157,7 @@ fn invitation(stage: &Stage, page: &str) -> String {
     )
 }
 
-/// A status line that follows, until Ctrl-C or the end of one of the processes.
+/// A status line that follows, until one of the processes ends.
 async fn follow(stage: &mut Stage) -> Exit {
     let terminal = std::io::stdout().is_terminal();
     let begun = Instant::now();
@@ -143,10 +178,6 @@ async fn follow(stage: &mut Stage) -> Exit {
             last = line;
         }
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {
-                print::out("");
-                return Exit::Done;
-            }
             who = stage.somebody_died() => {
                 print::err(&format!("\nqcloud-agent: the {who} ended"));
                 return Exit::Failed;

@@ -32,7 +32,6 @@ const READY: Duration = Duration::from_secs(10);
 
 /// Everything that runs for `try`. Nothing of it listens outside loopback.
 pub(super) struct Stage {
-    dir: PathBuf,
     program: PathBuf,
     hub: Child,
     hub_address: SocketAddr,
@@ -41,6 +40,19 @@ pub(super) struct Stage {
     pub(super) page: Page,
     pub(super) gateway: Gateway,
     pin: String,
+    // The last to go: what runs writes into it.
+    dir: Scratch,
+}
+
+/// A directory that goes when the stage does, or cannot be set.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            crate::cli::print::err(&format!("cannot remove {}: {error}", self.0.display()));
+        }
+    }
 }
 
 impl Stage {
@@ -48,7 +60,8 @@ impl Stage {
     pub(super) async fn start(agent: Option<PathBuf>) -> Result<Self, String> {
         let program =
             std::env::current_exe().map_err(|e| format!("this program has no path: {e}"))?;
-        let dir = directory()?;
+        let scratch = directory()?;
+        let dir = &scratch.0;
         let page = Page::open().await.map_err(|e| format!("the page: {e}"))?;
         let gateway = Gateway::open(FIRST).await.map_err(|e| format!("the gateway: {e}"))?;
         let hub_dir = dir.join("hub");
@@ -78,9 +91,10 @@ impl Stage {
         let (hub_address, dns) = (at("listen")?, at("dns")?);
         gateway.lead_to(hub_address);
         let issuer = license::issuer(&program, &dir.join(ISSUER)).await?;
-        let agent = start_agent(&agent.unwrap_or_else(|| program.clone()), &dir, &issuer)?;
+        let agent = start_agent(&agent.unwrap_or_else(|| program.clone()), dir, &issuer)?;
         let pin = text(&ready, "pin").to_string();
-        let stage = Self { dir, program, hub, hub_address, dns, agent, page, gateway, pin };
+        let dir = scratch;
+        let stage = Self { program, hub, hub_address, dns, agent, page, gateway, pin, dir };
         stage.wait_for_agent().await?;
         Ok(stage)
     }
@@ -96,9 +110,6 @@ impl Stage {
             if timeout(Duration::from_secs(5), child.wait()).await.is_err() {
                 let _ = child.kill().await;
             }
-        }
-        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
-            crate::cli::print::err(&format!("cannot remove {}: {error}", self.dir.display()));
         }
     }
 
@@ -132,7 +143,7 @@ impl Stage {
 
     /// Runs a command of the hub, such as `approve`.
     pub(super) async fn hub_command(&self, args: &[&str]) -> Result<Output, String> {
-        hub_once(&self.program, &self.dir.join("hub"), args).await
+        hub_once(&self.program, &self.dir().join("hub"), args).await
     }
 
     /// Kills the hub, as a crash would.
@@ -149,7 +160,7 @@ impl Stage {
     }
 
     pub(super) fn dir(&self) -> &Path {
-        &self.dir
+        &self.dir.0
     }
 
     pub(super) fn program(&self) -> &Path {
@@ -157,21 +168,21 @@ impl Stage {
     }
 
     pub(super) fn state_dir(&self) -> PathBuf {
-        self.dir.join("agent")
+        self.dir().join("agent")
     }
 
     /// The authority of the hub's own certificates, which no browser knows.
     pub(super) fn hub_authority(&self) -> PathBuf {
-        self.dir.join("hub").join("server-ca.crt")
+        self.dir().join("hub").join("server-ca.crt")
     }
 
     pub(super) fn certificate_path(&self) -> PathBuf {
-        self.dir.join("device.pem")
+        self.dir().join("device.pem")
     }
 
     /// The issuer's key, which is no business of the hub's.
     pub(super) fn issuer_path(&self) -> PathBuf {
-        self.dir.join(ISSUER)
+        self.dir().join(ISSUER)
     }
 
     /// Where visitors reach the hub.
@@ -211,11 +222,11 @@ impl Stage {
 }
 
 /// A new directory that others can pass through and not list: the agent drops to a user of its own.
-fn directory() -> Result<PathBuf, String> {
+fn directory() -> Result<Scratch, String> {
     let dir = std::env::temp_dir().join(format!("qcloud-try-{}", std::process::id()));
     let made = std::fs::DirBuilder::new().mode(0o711).create(&dir);
     made.map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
-    Ok(dir)
+    Ok(Scratch(dir))
 }
 
 async fn hub_once(program: &Path, dir: &Path, args: &[&str]) -> Result<Output, String> {
