@@ -33,7 +33,7 @@ ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }
 
 # In a box whose clock starts anew at each start: it stays up, answers, and rests.
 in_1970() { # QEMU BINARY
-    local before after
+    local before spent
     (
         export LD_PRELOAD=$work/year1970.so
         [ "$(date +%Y)" = 1970 ] || fail "the clock was not set: $(date)"
@@ -45,16 +45,20 @@ in_1970() { # QEMU BINARY
         sleep 0.5
     done
     grep -q '"features"' "$work/status" || fail "in 1970 it does not answer: $(cat "$work/1970.log" "$work/status")"
-    before=$(ticks)
-    sleep 5
-    after=$(ticks)
-    # In clock ticks, a hundredth of a second each.
-    [ $((after - before)) -le 5 ] || fail "in 1970 it took $((after - before)) ticks of the processor in five seconds"
+    # A second in ten minutes is a clock tick, a hundredth of one, in six seconds. What is done once after the start, and
+    # what the emulator translates for it, may be in the first of these.
+    for _ in 1 2 3 4 5; do
+        before=$(ticks)
+        sleep 12
+        spent=$(($(ticks) - before))
+        [ $spent -gt 2 ] || break
+    done
+    [ $spent -le 2 ] || fail "in 1970 it took $spent ticks of the processor in twelve seconds, again and again"
     (user timeout 20 "$1" "$2" --state "$places/1970" --json status) >"$work/status" || fail "in 1970 it does not stay up"
     kill "$pid"
     wait "$pid" || fail "in 1970 it does not end in order: $(cat "$work/1970.log")"
     pid=
-    echo "in 1970: up, and $((after - before)) ticks in five seconds"
+    echo "in 1970: up, and $spent ticks in twelve seconds"
 }
 
 # A box of QTS, small enough for an emulator.
