@@ -28,5 +28,5 @@ pub mod supervisor;
 pub mod tape;
 mod verbs;
 pub mod warnings;
-mod watch;
+pub(crate) mod watch;
 pub mod world;

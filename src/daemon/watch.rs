@@ -42,20 +42,20 @@ pub(super) async fn volumes(mounts: &mut Option<Mounts>) {
 }
 
 /// What a service manager wants.
-pub(super) enum Told {
+pub(crate) enum Told {
     Stop,
     Reload,
 }
 
 /// The signals that are listened to.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
 }
 
 impl Signals {
-    pub(super) fn open() -> std::io::Result<Self> {
+    pub(crate) fn open() -> std::io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
@@ -63,7 +63,7 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.term.recv() => Told::Stop,
             _ = self.int.recv() => Told::Stop,

@@ -17,7 +17,7 @@ impl<T> Shown<T> {
     /// Whether something else is shown by now. What a hub says to the key of before says nothing about that of now:
     /// whoever took "unknown" for an answer would keep away for an hour.
     pub(super) fn has_replaced(&self, before: &Arc<T>) -> bool {
-        !self.get().is_some_and(|now| Arc::ptr_eq(&now, before))
+        self.get().is_none_or(|now| !Arc::ptr_eq(&now, before))
     }
 }
 

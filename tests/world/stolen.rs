@@ -1,4 +1,4 @@
-//! Lives with a license whose hub lost its key to somebody, and documents that are not what they say.
+//! Lives with a license whose hub lost its key to somebody.
 
 use super::driver::{DAY, MINUTE};
 use super::license::{CARDS, SERIAL, activated, ask, exit, restarted, tree};

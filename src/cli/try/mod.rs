@@ -15,6 +15,7 @@ mod visitor;
 use super::print::{self, Printer};
 use super::text;
 use crate::card::Exit;
+use crate::daemon::watch::Signals;
 use core::pin::pin;
 use core::time::Duration;
 use serde_json::json;
@@ -22,7 +23,6 @@ use stage::Stage;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use steps::{Break, Step};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 /// What `--break` can break.
@@ -75,21 +75,13 @@ pub async fn run(
 
 /// Completes, with the reason, when this program shall end: what it started would stay otherwise.
 async fn told_to_end() -> String {
-    let wait = |kind: SignalKind| signal(kind).map_err(|e| format!("no signal is heard: {e}"));
-    let signals = || {
-        let (int, term) = (wait(SignalKind::interrupt())?, wait(SignalKind::terminate())?);
-        Ok::<_, String>((int, term, wait(SignalKind::hangup())?))
-    };
-    let (mut int, mut term, mut hup) = match signals() {
-        Ok(signals) => signals,
-        Err(why) => return why,
-    };
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
-        _ = hup.recv() => {}
+    match Signals::open() {
+        Ok(mut signals) => {
+            signals.next().await;
+            "ended by a signal".into()
+        }
+        Err(error) => format!("no signal is heard: {error}"),
     }
-    "ended by a signal".into()
 }
 
 fn tell(step: &Step) {

@@ -129,8 +129,7 @@ impl FromRequestParts<Arc<Pages>> for Person {
         parts: &mut Parts,
         pages: &Arc<Pages>,
     ) -> Result<Self, Self::Rejection> {
-        let visit = Visit::from_request_parts(parts, pages).await?;
-        visit.person.ok_or_else(|| to_sign_in("/"))
+        Ok(Session::from_request_parts(parts, pages).await?.person)
     }
 }
 
